@@ -1,0 +1,1 @@
+"""NATS logins for Kubernetes ServiceAccounts, by auth callout."""

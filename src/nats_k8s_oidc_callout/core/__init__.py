@@ -1,0 +1,14 @@
+"""Decides, and never waits: no clock, no socket, no log in here. The files, in the order a request meets them:
+
+callout          request bytes from a NATS server -> Request, and the verdict back into bytes
+decide           the order of all checks, once
+tokens           the client's token: its shape, its signature -> VerifiedClaims
+keyset           the issuer's last good keys, and when they may be asked for again
+issuers          verified claims -> Workload
+serviceaccounts  which ServiceAccounts exist, by uid, with their annotations
+permissions      what a workload may publish and subscribe
+subjects         the NATS subject grammar
+placement        which account a client lands in, and who signs for it
+natsjwt, xkey, nkeys   NATS' own formats
+model            the nouns they all share
+"""

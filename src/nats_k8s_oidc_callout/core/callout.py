@@ -1,0 +1,204 @@
+"""The callout protocol: a server's question in, our answer out, both as bytes. What to answer is decide.
+
+Facts and their proofs: the request and response claims as nats-server writes and checks them (server/auth_callout.go).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from nats_k8s_oidc_callout.core import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Token
+from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.placement import Placement, Signers
+from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError
+
+SUBJECT = "$SYS.REQ.USER.AUTH"
+XKEY_HEADER = "Nats-Server-Xkey"
+AUDIENCE = "nats-authorization-request"
+# The one text a server hears with a refusal: it stands in the server's log, and nobody may learn from it why.
+REFUSAL = "not authorized"
+# The server tells "sealed or not" by the same three bytes: base64url of `{"`.
+_CLEAR = b"eyJ"
+
+
+class _ServerId(msgspec.Struct):
+    id: str
+    name: str = ""
+    xkey: str = ""
+
+
+class _ClientInfo(msgspec.Struct):
+    host: str = ""
+    id: int = 0
+    kind: str = ""
+
+
+class _ConnectOptions(msgspec.Struct):
+    # `jwt` and `user` are not even read: config mode drops the one, operator mode puts the sentinel there,
+    # and the other is whatever the client likes.
+    auth_token: str = ""
+    password: str = msgspec.field(name="pass", default="")
+    name: str = ""
+
+
+class _Question(msgspec.Struct):
+    server_id: _ServerId
+    user_nkey: str
+    client_info: _ClientInfo
+    connect_opts: _ConnectOptions
+    type: Literal["authorization_request"]
+    version: Literal[2]
+
+
+class _RequestClaims(msgspec.Struct):
+    aud: str
+    iss: str
+    sub: str
+    iat: int
+    exp: int
+    nats: _Question
+
+
+_request_claims = msgspec.json.Decoder(_RequestClaims)
+
+
+class Unanswerable(CalloutError):
+    """A message that no server we serve can have meant: it is counted, logged and left without an answer."""
+
+    def __init__(self, reason: DropReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def open_request(
+    data: bytes, server_xkey: str, placement: Placement, xkeys: Sequence[CurveKey], clear_allowed: bool
+) -> tuple[Request, CurveKey | None]:
+    """Return the question in `data`, and the curve key that opened it; raise Unanswerable when it is not for us.
+
+    `server_xkey` is the header `Nats-Server-Xkey` or empty; `clear_allowed` says whether an unsealed request may
+    pass although we hold xkeys.
+    """
+    opened_by: CurveKey | None = None
+    if data.startswith(_CLEAR):
+        if not clear_allowed:
+            raise Unanswerable(
+                DropReason.ENCRYPTION_MISMATCH, "the request is not sealed, and NATS_XKEY_MODE says it must be"
+            )
+        server_xkey = ""
+    else:
+        data, opened_by = _unseal(data, server_xkey, xkeys)
+    try:
+        claims = natsjwt.verify(data, Kind.SERVER, _request_claims)
+        nkeys.decode_public(claims.nats.user_nkey, Kind.USER)
+    except BadToken as error:
+        raise Unanswerable(DropReason.MALFORMED_REQUEST, f"the request {error}") from None
+    except BadKey as error:
+        raise Unanswerable(DropReason.MALFORMED_REQUEST, f"its user_nkey {error}") from None
+    question = claims.nats
+    if claims.aud != AUDIENCE:
+        raise Unanswerable(DropReason.MALFORMED_REQUEST, "the request has another audience")
+    if claims.iss != question.server_id.id:
+        raise Unanswerable(DropReason.MALFORMED_REQUEST, "the request is not signed by the server it names")
+    if opened_by and question.server_id.xkey != server_xkey:
+        raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request's xkey is not the one in its header")
+    if claims.sub not in placement:
+        raise Unanswerable(
+            DropReason.MALFORMED_REQUEST, f"the server wants an answer by {claims.sub[:56]}, which is not ours"
+        )
+    client, options = question.client_info, question.connect_opts
+    credential = options.auth_token or options.password
+    request = Request(
+        subject=claims.sub,
+        server_id=question.server_id.id,
+        server_name=question.server_id.name,
+        server_xkey=server_xkey,
+        user_nkey=question.user_nkey,
+        token=Token(credential) if credential and not credential.isspace() else None,
+        client_host=client.host,
+        client_id=client.id,
+        client_name=options.name,
+        client_kind=client.kind,
+        issued_at=claims.iat,
+        expires_at=claims.exp,
+    )
+    return request, opened_by
+
+
+def _unseal(data: bytes, server_xkey: str, xkeys: Sequence[CurveKey]) -> tuple[bytes, CurveKey]:
+    """Return what the box holds and which of our keys opened it."""
+    if not xkeys:
+        raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request is sealed, and we have no NATS_XKEY_FILE")
+    detail = "the request does not open"
+    for key in xkeys:
+        try:
+            return key.open(server_xkey, data), key
+        except BadBox as error:
+            detail = f"the request {error}"
+    raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, detail)
+
+
+class _UserClaims(msgspec.Struct, omit_defaults=True):
+    iat: int
+    iss: str
+    sub: str
+    exp: int
+    name: str
+    nats: msgspec.Raw
+    aud: str = ""
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    type: str
+    version: int
+    jwt: str = ""
+    error: str = ""
+    issuer_account: str = ""
+
+
+class _ResponseClaims(msgspec.Struct):
+    aud: str
+    iat: int
+    iss: str
+    sub: str
+    nats: _Answer
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def allow(request: Request, verdict: Allow, signers: Signers, iat: int) -> bytes:
+    """Return the signed response that lets the client in with the verdict's grant, name and expiry."""
+    grant = verdict.grant
+    if signers.user_issuer_account:
+        # The grant is a JSON object we wrote ourselves; adding a member at its end spares decoding it again.
+        grant = b'%b,"issuer_account":"%b"}' % (grant[:-1], signers.user_issuer_account.encode())
+    user = _UserClaims(
+        iat=iat,
+        iss=signers.user_key.public,
+        sub=request.user_nkey,
+        exp=verdict.expires_at,
+        name=verdict.workload.username,
+        nats=msgspec.Raw(grant),
+        aud=signers.user_audience,
+    )
+    jwt = natsjwt.sign(_encode(user), signers.user_key)
+    return _respond(request, signers, iat, jwt=jwt.decode("ascii"))
+
+
+def deny(request: Request, signers: Signers, iat: int) -> bytes:
+    """Return the signed response that turns the client away, with the one text everybody hears."""
+    return _respond(request, signers, iat, error=REFUSAL)
+
+
+def _respond(request: Request, signers: Signers, iat: int, *, jwt: str = "", error: str = "") -> bytes:
+    answer = _Answer(
+        type="authorization_response", version=2, jwt=jwt, error=error, issuer_account=signers.response_issuer_account
+    )
+    claims = _ResponseClaims(
+        aud=request.server_id, iat=iat, iss=signers.response_key.public, sub=request.user_nkey, nats=answer
+    )
+    return natsjwt.sign(_encode(claims), signers.response_key)

@@ -1,0 +1,155 @@
+"""The order of all checks on a login, once. No step calls the next one; this does."""
+
+import binascii
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from nats_k8s_oidc_callout.core import issuers, tokens
+from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.keyset import KeySet
+from nats_k8s_oidc_callout.core.model import (
+    Allow,
+    Deny,
+    Drop,
+    DropReason,
+    Need,
+    NeedKeys,
+    NeedServiceAccount,
+    Reason,
+    Request,
+    Token,
+    Verdict,
+    Workload,
+)
+from nats_k8s_oidc_callout.core.permissions import Grants
+from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
+from nats_k8s_oidc_callout.core.tokens import VerifiedClaims, VerifiedTokens
+
+# Pods of one rollout share the second their tokens end; without this they would all come back in that second.
+_JITTER_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRules:
+    """What the platform decides about sessions and about whom we answer for."""
+
+    max_seconds: int = 3600
+    clock_skew_seconds: float = 30.0
+    namespaces: Collection[str] = ()
+    """The namespaces of a scoped release; empty means all."""
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that a decision may look at: live views of what the adapters keep up to date."""
+
+    claims: ClaimRules
+    session: SessionRules
+    keys: KeySet
+    accounts: Index
+    grants: Grants
+    verified: VerifiedTokens = field(default_factory=VerifiedTokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was already fetched for this request, so that nothing is asked for twice."""
+
+    keys: bool = False
+    looked_up: bool = False
+    account: ServiceAccount | None = None
+    """What the cluster itself answered; None with `looked_up` is "no such ServiceAccount", or no answer in time."""
+
+
+NOTHING_ASKED = Asked()
+
+
+def decide(
+    request: Request, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
+) -> Verdict | Need:
+    """Return what to answer at `now` (Unix seconds), or what must be fetched before that can be said."""
+    if now > request.expires_at + facts.session.clock_skew_seconds:
+        return Drop(DropReason.LATE, "the server has given up on this request")
+    verdict = _judge(request.token, request.user_nkey, facts, now, monotonic, asked)
+    if facts.session.namespaces:
+        return _within_scope(verdict, facts.session.namespaces)
+    return verdict
+
+
+def _judge(
+    token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked
+) -> Verdict | Need:
+    identified = identify(token, facts, now, monotonic, asked)
+    if not isinstance(identified, tuple):
+        return identified
+    workload, claims = identified
+
+    account = asked.account if asked.looked_up else facts.accounts.find(workload.namespace, workload.name)
+    # The watch may lag behind a ServiceAccount that was just made or made again: one look at the cluster decides.
+    if account is None:
+        return _ask_or(Reason.UNKNOWN_SERVICE_ACCOUNT, "it does not exist", workload, facts, asked)
+    # Names come again, uids never do. A manifest without a uid has none to compare (the settings warn about it).
+    if account.uid and account.uid != workload.uid:
+        return _ask_or(Reason.UID_MISMATCH, f"its uid is now {account.uid}", workload, facts, asked)
+
+    grant, refused = facts.grants.of(workload.namespace, workload.name, account.annotations)
+    if not grant:
+        return Deny(Reason.NO_PERMISSIONS, workload=workload)
+    token_ends = claims.exp if isinstance(claims.exp, int) else 0
+    return Allow(workload, grant, session_end(token_ends, user_nkey, facts.session, now), refused)
+
+
+def identify(
+    token: Token | None, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
+) -> tuple[Workload, VerifiedClaims] | Deny | NeedKeys:
+    """Return who this token proves to be, with its claims; the ServiceAccount itself is not looked at."""
+    if token is None:
+        return Deny(Reason.NO_TOKEN)
+    unverified = tokens.peek(token)
+    if isinstance(unverified, Deny):
+        return unverified
+    key = facts.keys.find(unverified.kid, monotonic)
+    if key is None:
+        # `kid` is the client's word: refused before any arithmetic, and asked about at most once a cool-down.
+        return Deny(Reason.UNKNOWN_KEY, unverified.kid) if asked.keys else NeedKeys(unverified.kid)
+    claims = facts.verified.find(unverified, facts.keys.generation, now)
+    if claims is None:
+        checked = tokens.verify(unverified, key)
+        if isinstance(checked, Deny):
+            return checked
+        claims = checked
+        facts.verified.keep(unverified, facts.keys.generation, claims)
+    workload = issuers.identify(claims, facts.claims, now)
+    return workload if isinstance(workload, Deny) else (workload, claims)
+
+
+def _ask_or(
+    reason: Reason, detail: str, workload: Workload, facts: Facts, asked: Asked
+) -> Deny | NeedServiceAccount | Drop:
+    if asked.looked_up:
+        return Deny(reason, detail, workload)
+    if facts.session.namespaces and workload.namespace not in facts.session.namespaces:
+        # A scoped release has no right to look there.
+        return Deny(reason, detail, workload)
+    return NeedServiceAccount(workload)
+
+
+def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float) -> int:
+    """Return when the session ends (Unix seconds): before the token does, and within what the platform allows.
+
+    The server counts `exp` minus its whole second from the moment it accepts, so up to a second past `exp`
+    (facts 9.4): one second is taken off. `user_nkey` is new at every login and serves as the dice.
+    """
+    start = int(now)
+    longest = max(0, min(token_ends - 1 - start, rules.max_seconds))
+    share = binascii.crc32(user_nkey.encode()) % 1000 / 1000
+    return start + longest - int(longest * _JITTER_SHARE * share)
+
+
+def _within_scope(verdict: Verdict | Need, namespaces: Collection[str]) -> Verdict | Need:
+    """Keep silent about everybody but our own workloads, so that a sibling release can answer."""
+    if isinstance(verdict, Drop | NeedKeys | NeedServiceAccount):
+        return verdict
+    if verdict.workload is None or verdict.workload.namespace not in namespaces:
+        return Drop(DropReason.OUT_OF_SCOPE, verdict.reason if isinstance(verdict, Deny) else "")
+    return verdict

@@ -1,0 +1,159 @@
+"""The nouns every room shares: who asks, who they turn out to be, and what we answer."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a client is turned away. A closed set: users alert on these words, so none is ever renamed."""
+
+    NO_TOKEN = "no_token"
+    TOKEN_TOO_LARGE = "token_too_large"
+    MALFORMED_TOKEN = "malformed_token"
+    UNSUPPORTED_ALGORITHM = "unsupported_algorithm"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    LIFETIME_TOO_LONG = "lifetime_too_long"
+    BAD_CLAIMS = "bad_claims"
+    NOT_POD_BOUND = "not_pod_bound"
+    UNKNOWN_SERVICE_ACCOUNT = "unknown_service_account"
+    UID_MISMATCH = "uid_mismatch"
+    NO_PERMISSIONS = "no_permissions"
+    ANSWER_TOO_LARGE = "answer_too_large"
+    INTERNAL = "internal"
+
+
+class DropReason(StrEnum):
+    """Why a message gets no answer at all. Closed, like Reason."""
+
+    MALFORMED_REQUEST = "malformed_request"
+    ENCRYPTION_MISMATCH = "encryption_mismatch"
+    LATE = "late"
+    SHED = "shed"
+    OUT_OF_SCOPE = "out_of_scope"
+
+
+class Token:
+    """A client's credential as it came in. It has no repr: only `reveal` gives the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Token(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A verified ServiceAccount identity; `pod` is empty for a token that no pod holds."""
+
+    namespace: str
+    name: str
+    uid: str
+    pod: str = ""
+    jti: str = ""
+
+    @property
+    def username(self) -> str:
+        """The name Kubernetes gives this identity, and the one NATS shows in connz and events."""
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One client's login as a NATS server asks us about it. Only `callout.open_request` makes one."""
+
+    subject: str
+    """The key the server expects to sign the answer (`sub`): our issuer, or the callout account."""
+    server_id: str
+    server_name: str
+    server_xkey: str
+    """The server's curve key when the request came sealed, else empty."""
+    user_nkey: str
+    token: Token | None
+    client_host: str
+    client_id: int
+    client_name: str
+    """Chosen by the client: for the log only, escaped there."""
+    client_kind: str
+    issued_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a session may do, as NATS counts it. An empty side means nothing, never everything."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    replies_max: int
+    """How many answers a received request allows; 0 turns the reply permission off."""
+    replies_ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry of an annotation that was left out, and why."""
+
+    annotation: str
+    subject: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Let the client in as `workload` until `expires_at` (Unix seconds)."""
+
+    workload: Workload
+    grant: bytes
+    """The permissions as the JSON object `nats` of a user JWT, made once by `permissions.encode`."""
+    expires_at: int
+    refused: tuple[Refusal, ...] = ()
+    """What the workload's annotations asked for in vain; told once, when the grant was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Turn the client away. `detail` is for our log only; `workload` is set once the signature proved it."""
+
+    reason: Reason
+    detail: str = ""
+    workload: Workload | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Say nothing: the message is not ours to answer, or it is too late to."""
+
+    reason: DropReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedKeys:
+    """The token names a key we do not have; ask the issuer once, then decide again."""
+
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedServiceAccount:
+    """The index does not know this ServiceAccount by this uid; look at the cluster once, then decide again."""
+
+    workload: Workload
+
+
+Verdict = Allow | Deny | Drop
+Need = NeedKeys | NeedServiceAccount

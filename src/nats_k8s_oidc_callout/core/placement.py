@@ -1,0 +1,44 @@
+"""Which account a client lands in and who signs for it: config mode and operator mode, told apart once.
+
+The server's rules differ by mode (auth-callout facts 2.3). Config mode: both JWTs by the `issuer` key, the account's
+*name* in `aud`, never an `issuer_account`. Operator mode: the user JWT by the target account, the response by the
+callout account, and whoever signs with a signing key names its account in `issuer_account`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nats_k8s_oidc_callout.core.nkeys import SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """How one answer is signed. An empty string leaves its claim out."""
+
+    user_key: SigningKey
+    user_audience: str
+    user_issuer_account: str
+    response_key: SigningKey
+    response_issuer_account: str
+
+
+Placement = Mapping[str, Signers]
+"""By the `sub` of a request, the key the server wants to hear from. A `sub` that is not here is not ours."""
+
+
+def config_mode(account: str, keys: Sequence[SigningKey]) -> Placement:
+    """Place clients in the account of this name, signed by the key that the server's `issuer` names."""
+    return {key.public: Signers(key, account, "", key, "") for key in keys}
+
+
+def operator_mode(account: str, account_key: SigningKey, callout_account: str, callout_key: SigningKey) -> Placement:
+    """Place clients in `account` (`A…`), answering for `callout_account` (`A…`)."""
+    return {
+        callout_account: Signers(
+            account_key,
+            "",
+            account if account_key.public != account else "",
+            callout_key,
+            callout_account if callout_key.public != callout_account else "",
+        )
+    }

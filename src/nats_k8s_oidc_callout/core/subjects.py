@@ -1,0 +1,47 @@
+"""The grammar of NATS subjects: what one may look like, and when two can name the same message."""
+
+import re
+
+MAX_CHARACTERS = 256
+# Printable ASCII without the space. The server takes more, but neither logs nor people can tell the rest apart.
+_TOKEN = re.compile(r"[!-~]+")
+
+
+def problem(subject: str) -> str:
+    """Return why this cannot be a permission subject, or an empty string when it can.
+
+    `*` and `>` count as wildcards only as whole tokens; inside one the server takes them for letters, which nobody
+    means who writes them, so that is refused too.
+    """
+    if not subject:
+        return "is empty"
+    if len(subject) > MAX_CHARACTERS:
+        return f"is longer than {MAX_CHARACTERS} characters"
+    tokens = subject.split(".")
+    for position, token in enumerate(tokens):
+        if not token:
+            return "has an empty token"
+        if not _TOKEN.fullmatch(token):
+            return "has a character that is not printable ASCII, or a space"
+        if token == ">":
+            if position != len(tokens) - 1:
+                return "has > before its last token"
+        elif token != "*" and ("*" in token or ">" in token):
+            return "has a wildcard inside a token"
+    return ""
+
+
+def overlap(one: str, other: str) -> bool:
+    """Say whether some message subject matches both patterns."""
+    left, right = one.split("."), other.split(".")
+    for a, b in zip(left, right, strict=False):
+        if a == ">" or b == ">":
+            return True
+        if "*" not in (a, b) and a != b:
+            return False
+    return len(left) == len(right)
+
+
+def is_literal(token: str) -> bool:
+    """Say whether a token names exactly one thing."""
+    return token not in ("*", ">")

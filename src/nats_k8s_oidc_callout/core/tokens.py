@@ -1,0 +1,206 @@
+"""ServiceAccount tokens: their form, their signature, and the claims that a signature proved.
+
+The law is RFC 7515 (JWS, compact form), RFC 8725 (its best practice) and Kubernetes' own claims. Whether the claims
+are *ours* is decided by issuers; where keys come from is keyset.
+"""
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+from msgspec import UNSET, UnsetType
+
+from nats_k8s_oidc_callout.core import natsjwt
+from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
+from nats_k8s_oidc_callout.errors import BadToken
+
+ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
+"""All that Kubernetes signs with. Nothing symmetric, nothing that a second kind of key could satisfy."""
+
+MAX_BYTES = 16 * 1024
+# Kubernetes' own kids have 43 characters, those of an external signer (KEP-740) up to 1024.
+MAX_KID_CHARACTERS = 1024
+
+# One registry for each algorithm, which allows that one only.
+_REGISTRIES = {name: jws.JWSRegistry(algorithms=[name]) for name in ALGORITHMS}
+
+# What msgspec raises on bytes of a stranger; RecursionError and UnicodeDecodeError are not its own.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A public key under its issuer's name for it, usable with one algorithm. Only `keyset.parse_jwks` makes one."""
+
+    kid: str
+    alg: str
+    numbers: tuple[int, int]
+    """(n, e) of RSA, (x, y) of a curve: what makes two keys the same one."""
+    key: RSAKey | ECKey = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A token of the right form. `kid` and `alg` are claims of whoever sent it, good for choosing a key only."""
+
+    kid: str
+    alg: str
+    text: str = field(repr=False)
+
+
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""RFC 7519 NumericDate as Kubernetes writes it: whole Unix seconds, exact in every JSON reader."""
+
+
+class Ref(msgspec.Struct, frozen=True, gc=False):
+    """A Kubernetes object, as the claim `kubernetes.io` names one."""
+
+    name: str | UnsetType = UNSET
+    uid: str | UnsetType = UNSET
+
+
+class KubernetesClaims(msgspec.Struct, frozen=True, gc=False):
+    """The claim `kubernetes.io`. Unknown members are ignored: the set grows with each release."""
+
+    namespace: str | UnsetType = UNSET
+    serviceaccount: Ref | UnsetType = UNSET
+    pod: Ref | UnsetType = UNSET
+    warnafter: Seconds | UnsetType = UNSET
+
+
+class VerifiedClaims(msgspec.Struct, frozen=True, gc=False):
+    """Claims that the issuer's key signed. Only `verify` makes one; what is missing is UNSET and judged by issuers."""
+
+    iss: str | UnsetType = UNSET
+    aud: tuple[str, ...] | str | UnsetType = UNSET
+    sub: str | UnsetType = UNSET
+    exp: Seconds | UnsetType = UNSET
+    nbf: Seconds | UnsetType = UNSET
+    iat: Seconds | UnsetType = UNSET
+    jti: str | UnsetType = UNSET
+    kubernetes: KubernetesClaims | UnsetType = msgspec.field(default=UNSET, name="kubernetes.io")
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """`aud` as a tuple, whichever of its two spellings the token has; empty when it has none."""
+        if isinstance(self.aud, str):
+            return (self.aud,)
+        return () if self.aud is UNSET else self.aud
+
+
+class _Header(msgspec.Struct, gc=False):
+    # jwk, jku, x5c and x5u are not here on purpose: a token may not bring its own key.
+    alg: str
+    kid: str
+    crit: msgspec.Raw | UnsetType = UNSET
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_claims = msgspec.json.Decoder(VerifiedClaims).decode
+
+
+def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
+    """Read which key and algorithm a token claims, or say why it cannot be one; prove nothing.
+
+    A header with `crit` is `unsupported_algorithm`: it asks for a rule of signing that we do not know (RFC 7515, 4.1.11).
+    """
+    text = token.reveal()
+    # Characters first: encoding is work too, and no character takes less than a byte.
+    if len(text) > max_bytes:
+        return Deny(Reason.TOKEN_TOO_LARGE, f"{len(text)} characters")
+    if not text.isascii():
+        return Deny(Reason.MALFORMED_TOKEN, "not ASCII")
+    parts = text.encode().split(b".", 3)
+    if len(parts) != 3 or not all(parts):
+        return Deny(Reason.MALFORMED_TOKEN, "not three parts")
+    try:
+        header = _decode_header(natsjwt.b64decode(parts[0]))
+    except BadToken:
+        return Deny(Reason.MALFORMED_TOKEN, "header is not base64url")
+    except _UNREADABLE:
+        return Deny(Reason.MALFORMED_TOKEN, "header is not an object with alg and kid")
+    if header.crit is not UNSET:
+        return Deny(Reason.UNSUPPORTED_ALGORITHM, "crit")
+    if header.alg not in ALGORITHMS:
+        return Deny(Reason.UNSUPPORTED_ALGORITHM, ascii(header.alg[:32]))
+    if not legal_kid(header.kid):
+        return Deny(Reason.MALFORMED_TOKEN, "kid is empty, too long or not printable")
+    return Unverified(header.kid, header.alg, text)
+
+
+def legal_kid(kid: str) -> bool:
+    """Tell whether a key may have this name, in a token or in a key set."""
+    return 0 < len(kid) <= MAX_KID_CHARACTERS and kid.isprintable()
+
+
+def verify(unverified: Unverified, key: VerifyingKey) -> VerifiedClaims | Deny:
+    """Return the claims once `key`, by the one algorithm it is for, has proved that its holder wrote them."""
+    if unverified.alg != key.alg:
+        return Deny(Reason.UNSUPPORTED_ALGORITHM, f"{unverified.alg} with a key for {key.alg}")
+    header, payload, signature = unverified.text.encode().split(b".")
+    try:
+        decoded = natsjwt.b64decode(payload)
+    except BadToken:
+        return Deny(Reason.MALFORMED_TOKEN, "payload is not base64url")
+    # joserfc never sees the token's own header: ours has one member, so that no member of theirs can mean anything
+    # (RFC 7797's b64 changes what is signed, and unknown members are an error to it).
+    signed = jws.CompactSignature({"alg": key.alg}, decoded)
+    signed.segments.update({"header": header, "payload": payload, "signature": signature})
+    try:
+        proved = jws.validate_compact(signed, key.key, registry=_REGISTRIES[key.alg])
+    except (JoseError, ValueError):
+        proved = False
+    if not proved:
+        return Deny(Reason.BAD_SIGNATURE)
+    try:
+        return _decode_claims(decoded)
+    except _UNREADABLE:
+        return Deny(Reason.BAD_CLAIMS, "payload has a claim of a wrong type")
+
+
+class VerifiedTokens:
+    """Tokens whose signature was proved before, so that a reconnect storm pays for it once. Holds no token's text.
+
+    An entry is found only under the key generation it was proved in, and until the token's `exp`. At most `size`
+    entries, about 1.1 kB each; the oldest goes first, one for each new one, so that no request pays for others.
+    """
+
+    def __init__(self, size: int = 20_000) -> None:
+        self._size = size
+        # The order is kept apart: taking the first key of a dict over and over walks its removed ones each time.
+        self._order: deque[tuple[bytes, int]] = deque()
+        self._claims: dict[tuple[bytes, int], VerifiedClaims | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def find(self, unverified: Unverified, generation: int, now: float) -> VerifiedClaims | None:
+        """Return the claims proved earlier under this key generation, unless they have expired at `now`."""
+        place = _place(unverified, generation)
+        claims = self._claims.get(place)
+        if claims is None:
+            return None
+        if claims.exp is UNSET or now >= claims.exp:
+            # The place stays until its turn, so that one expired token, sent again and again, pushes nobody out.
+            self._claims[place] = None
+            return None
+        return claims
+
+    def keep(self, unverified: Unverified, generation: int, claims: VerifiedClaims) -> None:
+        """Remember what `verify` returned for this token. One without `exp` is not kept: nothing would end it."""
+        place = _place(unverified, generation)
+        if claims.exp is UNSET or place in self._claims or self._size < 1:
+            return
+        if len(self._order) >= self._size:
+            del self._claims[self._order.popleft()]
+        self._order.append(place)
+        self._claims[place] = claims
+
+
+def _place(unverified: Unverified, generation: int) -> tuple[bytes, int]:
+    return hashlib.sha256(unverified.text.encode()).digest(), generation

@@ -1,0 +1,50 @@
+"""Every exception we raise ourselves.
+
+CalloutError
+├── ConfigurationError   the settings are wrong; carries every problem at once; the process exits 2
+├── BadKey               text that is not an nkey, a seed or a creds file of the wanted kind
+├── BadToken             a NATS JWT that does not decode, verify or fit its type
+├── BadBox               an xkey message that does not open
+├── BadKeySet            a key endpoint's or file's answer that holds no usable key set
+├── BadManifest          a manifest that does not describe ServiceAccounts
+└── Unreachable          the API server or a key endpoint did not answer as it should
+
+A client that is turned away is not an exception: that is `model.Deny`.
+No message ever holds a token, a seed, a password or a URL with user info.
+"""
+
+
+class CalloutError(Exception):
+    """What all of ours have in common."""
+
+
+class ConfigurationError(CalloutError):
+    """The settings cannot work. `problems` has one sentence each, led by the variable's name."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class BadKey(CalloutError):
+    """Not an nkey, seed or creds file of the wanted kind."""
+
+
+class BadToken(CalloutError):
+    """Not a NATS JWT that verifies and fits."""
+
+
+class BadBox(CalloutError):
+    """An xkey message that does not open."""
+
+
+class BadKeySet(CalloutError):
+    """An answer that holds no usable key set."""
+
+
+class BadManifest(CalloutError):
+    """A manifest that does not describe ServiceAccounts."""
+
+
+class Unreachable(CalloutError):
+    """A server did not answer as it should; the message says how."""

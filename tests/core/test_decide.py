@@ -1,0 +1,280 @@
+"""The order of all checks: what each finding leads to, and what never happens before what."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats_k8s_oidc_callout.core import decide as rules
+from nats_k8s_oidc_callout.core.decide import Asked, Facts, SessionRules, decide, session_end
+from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.model import (
+    Allow,
+    Deny,
+    Drop,
+    DropReason,
+    NeedKeys,
+    NeedServiceAccount,
+    Reason,
+    Request,
+    Token,
+)
+from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
+from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
+from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, issuer_key
+from tests.fakes.server import ISSUER as OUR_KEY
+from tests.fakes.server import USER_NKEY
+
+KUBERNETES = Issuer()
+
+
+def facts(**changes: Any) -> Facts:
+    """Return a world in which team-a/orders exists and its issuer's key is known."""
+    keys = KeySet()
+    keys.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
+    accounts = Index("nats.io/")
+    accounts.begin().put("team-a", "orders", accounts.entry(UID, None))
+    whole = Facts(ClaimRules((ISSUER,), AUDIENCE), SessionRules(), keys, accounts, Grants(PermissionRules()))
+    return replace(whole, **changes)
+
+
+def request(token: str = "", expires_at: int = NOW + 1) -> Request:
+    return Request(
+        subject=OUR_KEY.public,
+        server_id="N",
+        server_name="S1",
+        server_xkey="",
+        user_nkey=USER_NKEY,
+        token=Token(token) if token else None,
+        client_host="10.0.0.9",
+        client_id=1,
+        client_name="conn",
+        client_kind="Client",
+        issued_at=NOW,
+        expires_at=expires_at,
+    )
+
+
+def decided(token: str, world: Facts | None = None, asked: Asked = rules.NOTHING_ASKED, now: float = NOW) -> object:
+    return decide(request(token), world or facts(), now, 1.0, asked)
+
+
+def test_a_good_token_is_let_in() -> None:
+    """
+    A token that proves a ServiceAccount which exists is let in, as that ServiceAccount.
+    """
+    verdict = decided(KUBERNETES.token())
+
+    assert isinstance(verdict, Allow)
+    assert ("system:serviceaccount:team-a:orders", UID) == (verdict.workload.username, verdict.workload.uid)
+    assert b'"allow":["team-a.>"]' in verdict.grant
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        pytest.param("", Reason.NO_TOKEN, id="none"),
+        pytest.param("x" * 20_000, Reason.TOKEN_TOO_LARGE, id="20 kB"),
+        pytest.param("a.b", Reason.MALFORMED_TOKEN, id="two parts"),
+        pytest.param(KUBERNETES.token(header={"alg": "none"}), Reason.UNSUPPORTED_ALGORITHM, id="alg none"),
+        pytest.param(KUBERNETES.token(header={"alg": "HS256"}), Reason.UNSUPPORTED_ALGORITHM, id="alg HS256"),
+        pytest.param(KUBERNETES.token(header={"alg": "ES256"}), Reason.UNSUPPORTED_ALGORITHM, id="not the key's own"),
+        pytest.param(KUBERNETES.token(header={"crit": ["b64"]}), Reason.UNSUPPORTED_ALGORITHM, id="crit"),
+        pytest.param(
+            KUBERNETES.token(key=issuer_key("RS256", 7), header={"kid": issuer_key().kid}),
+            Reason.BAD_SIGNATURE,
+            id="forged",
+        ),
+        pytest.param(KUBERNETES.token(claims={"iss": "https://other"}), Reason.WRONG_ISSUER, id="issuer"),
+        pytest.param(KUBERNETES.token(audience="vault"), Reason.WRONG_AUDIENCE, id="audience"),
+        pytest.param(KUBERNETES.token(claims={"exp": NOW}), Reason.EXPIRED, id="expires now"),
+        pytest.param(KUBERNETES.token(claims={"nbf": NOW + 60}), Reason.NOT_YET_VALID, id="not yet valid"),
+        pytest.param(KUBERNETES.token(lifetime=90_000), Reason.LIFETIME_TOO_LONG, id="lifetime"),
+        pytest.param(KUBERNETES.token(without=["exp"]), Reason.BAD_CLAIMS, id="no exp"),
+        pytest.param(KUBERNETES.token(claims={"sub": "system:serviceaccount:a:b"}), Reason.BAD_CLAIMS, id="sub"),
+    ],
+)
+def test_refusals(token: str, expected: Reason) -> None:
+    """
+    Each flaw of a token is refused at once, for its own reason.
+    """
+    verdict = decided(token)
+
+    assert isinstance(verdict, Deny)
+    assert expected == verdict.reason
+
+
+def test_an_unknown_key_is_asked_for_once() -> None:
+    """
+    A token by a key we do not have asks for the keys; still unknown after that, it is refused.
+    """
+    token = KUBERNETES.token(key=issuer_key("RS256", 8))
+    need = decided(token)
+    verdict = decided(token, asked=Asked(keys=True))
+
+    assert NeedKeys(issuer_key("RS256", 8).kid) == need
+    assert isinstance(verdict, Deny)
+    assert Reason.UNKNOWN_KEY == verdict.reason
+
+
+def test_no_key_is_good_when_all_are_stale() -> None:
+    """
+    Keys that nobody vouched for within the bound let nobody in.
+    """
+    world = facts()
+
+    assert isinstance(decide(request(KUBERNETES.token()), world, NOW, 90_000.0), NeedKeys)
+
+
+@pytest.mark.parametrize(
+    ("account", "expected"),
+    [
+        pytest.param(None, Reason.UNKNOWN_SERVICE_ACCOUNT, id="it does not exist"),
+        pytest.param(ServiceAccount("another-uid", None), Reason.UID_MISMATCH, id="made again"),
+    ],
+)
+def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected: Reason) -> None:
+    """
+    What the index contradicts is looked up in the cluster once; what that answers is final.
+    """
+    world = facts(accounts=Index("nats.io/"))
+    if account is not None:
+        world.accounts.begin().put("team-a", "orders", account)
+    token = KUBERNETES.token()
+    need = decided(token, world)
+    denied = decided(token, world, Asked(looked_up=True, account=account))
+    allowed = decided(token, world, Asked(looked_up=True, account=ServiceAccount(UID, None)))
+
+    assert isinstance(need, NeedServiceAccount)
+    assert isinstance(denied, Deny)
+    assert (expected, need.workload) == (denied.reason, denied.workload)
+    assert isinstance(allowed, Allow)
+
+
+def test_a_live_answer_beats_the_index() -> None:
+    """
+    Once the cluster was asked, the older index no longer counts.
+    """
+    verdict = decided(KUBERNETES.token(), facts(), Asked(looked_up=True, account=None))
+
+    assert isinstance(verdict, Deny)
+
+
+def test_a_manifest_without_a_uid_is_matched_by_name() -> None:
+    """
+    Where the source knows no uid, none is compared.
+    """
+    accounts = Index("nats.io/")
+    accounts.begin().put("team-a", "orders", accounts.entry("", None))
+
+    assert isinstance(decided(KUBERNETES.token(), facts(accounts=accounts)), Allow)
+
+
+def test_nothing_but_the_signature_is_remembered() -> None:
+    """
+    A token seen before is let in without its signature, but never past its expiry, uid or permissions.
+    """
+    world = facts()
+    token = KUBERNETES.token()
+    assert isinstance(decided(token, world), Allow)
+    world.accounts.begin().put("team-a", "orders", ServiceAccount("another-uid", None))
+
+    assert 1 == len(world.verified)
+    assert isinstance(decided(token, world), NeedServiceAccount)
+    expired = decided(token, world, now=NOW + 4000)
+    # The server's own request time moves too: what counts here is that the client is not let in.
+    assert isinstance(expired, Deny | Drop)
+
+
+def test_a_removed_key_ends_what_was_remembered() -> None:
+    """
+    When the issuer takes a key back, tokens by it are refused, remembered or not.
+    """
+    world = facts()
+    token = KUBERNETES.token()
+    assert isinstance(decided(token, world), Allow)
+    world.keys.replace(parse_jwks(Issuer(keys=[issuer_key("RS256", 9)]).jwks()).keys, 2.0)
+
+    assert isinstance(decided(token, world), NeedKeys)
+
+
+def test_a_request_the_server_gave_up_on_is_dropped() -> None:
+    """
+    A request is dropped when its server's clock is past it by more than the skew, not before.
+    """
+    late = decide(request(KUBERNETES.token()), facts(), NOW + 32, 1.0)
+    skewed = decide(request(KUBERNETES.token()), facts(), NOW + 31, 1.0)
+
+    assert isinstance(late, Drop)
+    assert DropReason.LATE == late.reason
+    assert isinstance(skewed, Allow)
+
+
+SCOPED = SessionRules(namespaces=("team-b",))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(KUBERNETES.token(), id="another's workload"),
+        pytest.param(KUBERNETES.token(claims={"exp": NOW}), id="another's workload, expired"),
+        pytest.param(KUBERNETES.token(namespace="team-b", audience="vault"), id="ours, for another audience"),
+        pytest.param("", id="no token"),
+        pytest.param("a.b", id="rubbish"),
+    ],
+)
+def test_a_scoped_release_is_silent_about_others(token: str) -> None:
+    """
+    A scoped release says nothing about whoever is not a verified workload of its namespaces.
+    """
+    verdict = decided(token, facts(session=SCOPED))
+
+    assert isinstance(verdict, Drop)
+    assert DropReason.OUT_OF_SCOPE == verdict.reason
+
+
+def test_a_scoped_release_answers_for_its_own() -> None:
+    """
+    A scoped release lets its own workloads in, and refuses them by name once the signature proved whose they are.
+    """
+    accounts = Index("nats.io/")
+    accounts.begin().put("team-b", "orders", accounts.entry(UID, None))
+    world = facts(session=SCOPED, accounts=accounts)
+    expired = decided(KUBERNETES.token(namespace="team-b", claims={"exp": NOW}), world)
+
+    assert isinstance(decided(KUBERNETES.token(namespace="team-b"), world), Allow)
+    assert isinstance(expired, Deny)
+    assert Reason.EXPIRED == expired.reason
+
+
+def test_a_scoped_release_looks_nowhere_else() -> None:
+    """
+    A scoped release never asks the cluster about a namespace that it has no right to.
+    """
+    assert not isinstance(
+        decided(KUBERNETES.token(), facts(session=SCOPED, accounts=Index("nats.io/"))), NeedServiceAccount
+    )
+
+
+@given(lifetime=st.integers(1, 100_000), longest=st.integers(1, 100_000), dice=st.text(min_size=1, max_size=56))
+def test_a_session_never_outlives_its_token(lifetime: int, longest: int, dice: str) -> None:
+    """
+    A session ends before its token, within the maximum, and at most a tenth sooner than it could.
+    """
+    end = session_end(NOW + lifetime, dice, SessionRules(max_seconds=longest), NOW + 0.9)
+    could = min(NOW + lifetime - 1, NOW + longest)
+
+    assert NOW <= end <= could
+    assert end - NOW >= 0.9 * (could - NOW) - 1
+
+
+def test_sessions_that_start_together_end_apart() -> None:
+    """
+    A hundred pods with one token expiry do not come back in one second.
+    """
+    ends = {session_end(NOW + 3600, f"U{number}", SessionRules(), NOW) for number in range(100)}
+
+    assert len(ends) > 50

@@ -1,0 +1,381 @@
+"""Claims: which are ours, which workload they name, and when they hold."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from nats_k8s_oidc_callout.core import issuers
+from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
+from nats_k8s_oidc_callout.core.tokens import VerifiedClaims
+from tests.fakes.issuer import AUDIENCE, ISSUER, JTI, NOW, POD, UID, Issuer
+
+RULES = ClaimRules((ISSUER,), AUDIENCE)
+WORKLOAD = Workload("team-a", "orders", UID, POD, JTI)
+
+
+def claims(*, without: str = "", over: dict[str, object] | None = None, **token: Any) -> VerifiedClaims:
+    whole = {**Issuer().claims(**token), **(over or {})}
+    whole.pop(without, None)
+    return msgspec.convert(whole, VerifiedClaims)
+
+
+def kubernetes(**members: object) -> VerifiedClaims:
+    """Claims with these members put over those of `kubernetes.io` (None: left out)."""
+    whole = {**Issuer().claims()["kubernetes.io"], **members}
+    return claims(over={"kubernetes.io": {name: value for name, value in whole.items() if value is not None}})
+
+
+def named(namespace: str, name: str) -> VerifiedClaims:
+    return claims(namespace=namespace, name=name)
+
+
+def reason(found: VerifiedClaims, rules: ClaimRules = RULES, now: float = NOW) -> Reason | None:
+    outcome = issuers.identify(found, rules, now)
+    return outcome.reason if isinstance(outcome, Deny) else None
+
+
+def test_valid_claims_name_their_workload() -> None:
+    """
+    The claims of a projected token name namespace, ServiceAccount, uid, pod and token.
+    """
+    assert WORKLOAD == issuers.identify(claims(), RULES, NOW)
+
+
+def test_token_without_pod_and_jti() -> None:
+    """
+    A token of `kubectl create token` before 1.30 has neither pod nor jti, and is accepted.
+    """
+    assert Workload("team-a", "orders", UID) == issuers.identify(claims(pod="", without="jti"), RULES, NOW)
+
+
+# --- issuer and audience ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "iss",
+    [
+        ISSUER + "/",
+        ISSUER[:-1],
+        ISSUER.upper(),
+        ISSUER + " ",
+        "https://evil.example/" + ISSUER,
+        "kubernetes/serviceaccount",
+        "",
+    ],
+)
+def test_other_issuer(iss: str) -> None:
+    """
+    The issuer is compared as it is: no slash, case, prefix or suffix is forgiven.
+    """
+    assert Reason.WRONG_ISSUER == reason(claims(over={"iss": iss}))
+
+
+def test_issuer_is_missing() -> None:
+    """
+    Claims without an issuer are nobody's.
+    """
+    assert Reason.WRONG_ISSUER == reason(claims(without="iss"))
+
+
+def test_second_name_of_one_issuer() -> None:
+    """
+    During an issuer migration each of the configured names is accepted.
+    """
+    rules = ClaimRules((ISSUER, "https://new.example/"), AUDIENCE)
+
+    assert WORKLOAD == issuers.identify(claims(over={"iss": "https://new.example/"}), rules, NOW)
+
+
+def test_legacy_secret_token() -> None:
+    """
+    A token of a ServiceAccount Secret ends at its issuer, though its signature is good.
+    """
+    legacy = {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:team-a:orders",
+        "kubernetes.io/serviceaccount/namespace": "team-a",
+        "kubernetes.io/serviceaccount/service-account.uid": UID,
+    }
+
+    assert Reason.WRONG_ISSUER == reason(msgspec.convert(legacy, VerifiedClaims))
+
+
+@pytest.mark.parametrize(
+    "aud", [[], ["NATS"], ["nats "], ["nat", "s"], "natsx", ["https://kubernetes.default.svc"], ""]
+)
+def test_other_audience(aud: object) -> None:
+    """
+    A token that was not made for us is refused, an empty audience too.
+    """
+    assert Reason.WRONG_AUDIENCE == reason(claims(over={"aud": aud}))
+
+
+def test_audience_is_missing() -> None:
+    """
+    A missing audience means the API server's own to Kubernetes, never ours.
+    """
+    assert Reason.WRONG_AUDIENCE == reason(claims(without="aud"))
+
+
+@pytest.mark.parametrize("aud", ["nats", ["nats"], ["vault", "nats"]], ids=str)
+def test_our_audience(aud: object) -> None:
+    """
+    A token with our audience is accepted, bare, alone, or among others.
+    """
+    assert reason(claims(over={"aud": aud})) is None
+
+
+def test_extra_audiences_are_told() -> None:
+    """
+    The audiences beside ours are known to the caller, who logs them.
+    """
+    assert ("vault", "api") == issuers.extra_audiences(claims(over={"aud": ["vault", "nats", "api"]}), RULES)
+    assert () == issuers.extra_audiences(claims(over={"aud": "nats"}), RULES)
+
+
+# --- the workload -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [
+        pytest.param("a", "b", id="short"),
+        pytest.param("0", "1", id="digits"),
+        pytest.param("n" * 63, "s" * 253, id="longest"),
+        pytest.param("a-b", "a.b-c.d", id="dots in the name"),
+    ],
+)
+def test_legal_names(namespace: str, name: str) -> None:
+    """
+    Every name that Kubernetes allows is accepted.
+    """
+    assert reason(named(namespace, name)) is None
+
+
+BAD_LABELS = {
+    "empty": "",
+    "slash": "a/b",
+    "star": "*",
+    "arrow": ">",
+    "dollar": "$SYS",
+    "underscore": "a_b",
+    "space": "a b",
+    "line break after": "a\n",
+    "zero byte": "a\0",
+    "upper case": "A",
+    "hyphen first": "-a",
+    "hyphen last": "a-",
+    "colon": "a:b",
+    "look-alike": "\u0430",
+    "Kelvin sign": "\u212a",
+    "other digits": "\u0661",
+    "percent": "a%2eb",
+}
+
+
+@pytest.mark.parametrize(
+    "namespace", [*BAD_LABELS.values(), "a.b", "n" * 64], ids=[*BAD_LABELS, "dot", "64 characters"]
+)
+def test_illegal_namespace(namespace: str) -> None:
+    """
+    A namespace that is not an RFC 1123 label is refused, even where `sub` agrees.
+    """
+    assert Reason.BAD_CLAIMS == reason(named(namespace, "orders"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*BAD_LABELS.values(), ".a", "a.", "a..b", "a.-b", "s" * 254],
+    ids=[*BAD_LABELS, "dot first", "dot last", "two dots", "hyphen after a dot", "254 characters"],
+)
+def test_illegal_name(name: str) -> None:
+    """
+    A ServiceAccount name that is not an RFC 1123 subdomain is refused, even where `sub` agrees.
+    """
+    assert Reason.BAD_CLAIMS == reason(named("team-a", name))
+
+
+def test_hostile_name_takes_no_time() -> None:
+    """
+    The longest near miss of a name is refused as fast as any other: no pattern of ours backtracks.
+    """
+    assert Reason.BAD_CLAIMS == reason(named("team-a", "a-" * 126))
+
+
+@pytest.mark.parametrize(
+    "sub",
+    [
+        "system:serviceaccount:team-b:orders",
+        "system:serviceaccount:team-a:orders2",
+        "system:serviceaccount:team-a",
+        "system:serviceaccount:team-a:orders:x",
+        "system:node:node-1",
+        "system:anonymous",
+        "team-a:orders",
+        " system:serviceaccount:team-a:orders",
+        "",
+    ],
+)
+def test_subject_that_disagrees(sub: str) -> None:
+    """
+    `sub` and `kubernetes.io` must name one ServiceAccount.
+    """
+    assert Reason.BAD_CLAIMS == reason(claims(over={"sub": sub}))
+
+
+@pytest.mark.parametrize("claim", ["sub", "kubernetes.io", "exp", "nbf", "iat"])
+def test_claim_is_missing(claim: str) -> None:
+    """
+    Every claim that Kubernetes always writes is required.
+    """
+    assert Reason.BAD_CLAIMS == reason(claims(without=claim))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"namespace": None},
+        {"serviceaccount": None},
+        {"serviceaccount": {"name": "orders"}},
+        {"serviceaccount": {"uid": UID}},
+        {"serviceaccount": {"name": "orders", "uid": ""}},
+        {"serviceaccount": {"name": "orders", "uid": "u" * 129}},
+        {"serviceaccount": {"name": "orders", "uid": "a\nb"}},
+    ],
+    ids=str,
+)
+def test_workload_is_not_whole(members: dict[str, object]) -> None:
+    """
+    Namespace, name and a uid of 1 to 128 printable characters are all required.
+    """
+    assert Reason.BAD_CLAIMS == reason(kubernetes(**members))
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(NOW - 0.001, None), (NOW, Reason.EXPIRED), (NOW + 3600, Reason.EXPIRED)]
+)
+def test_expiry_has_no_leeway(now: float, expected: Reason | None) -> None:
+    """
+    A token is refused from the very second it expires.
+    """
+    assert expected == reason(claims(over={"exp": NOW, "iat": NOW - 600, "nbf": NOW - 600}), now=now)
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+@pytest.mark.parametrize(("ahead", "expected"), [(5, None), (30, None), (31, Reason.NOT_YET_VALID)])
+def test_drifting_clock_is_allowed_for(claim: str, ahead: int, expected: Reason | None) -> None:
+    """
+    A token of a clock that is ahead by no more than the skew is accepted.
+    """
+    assert expected == reason(claims(over={claim: NOW + ahead}))
+
+
+def test_skew_is_configured() -> None:
+    """
+    With a skew of 0 a token is refused until its first second.
+    """
+    strict = ClaimRules((ISSUER,), AUDIENCE, clock_skew_seconds=0)
+
+    assert Reason.NOT_YET_VALID == reason(claims(over={"nbf": NOW + 1}), strict)
+    assert reason(claims(over={"nbf": NOW}), strict) is None
+
+
+@pytest.mark.parametrize(("lifetime", "expected"), [(86_400, None), (86_401, Reason.LIFETIME_TOO_LONG)])
+def test_lifetime_is_bounded(lifetime: int, expected: Reason | None) -> None:
+    """
+    A token that was issued for longer than the maximum is refused, however young it is.
+    """
+    assert expected == reason(claims(lifetime=lifetime))
+
+
+def test_year_2286() -> None:
+    """
+    The largest expiry that a claim can hold is too long a life, not an error.
+    """
+    assert Reason.LIFETIME_TOO_LONG == reason(claims(over={"exp": 2**53}))
+
+
+@pytest.mark.parametrize("exp", [NOW + 5, NOW + 6])
+def test_token_that_ends_before_it_begins(exp: int) -> None:
+    """
+    An expiry that is not after the issue makes no sense, also within the skew.
+    """
+    assert Reason.BAD_CLAIMS == reason(claims(over={"iat": NOW + 6, "exp": exp}))
+
+
+@pytest.mark.parametrize(("after", "expected"), [(NOW + 1, None), (NOW, Reason.EXPIRED), (NOW - 1, Reason.EXPIRED)])
+def test_extended_token_ends_at_warnafter(after: int, expected: Reason | None) -> None:
+    """
+    A token that the API server extended counts as expired from when it was meant to end.
+    """
+    assert expected == reason(kubernetes(warnafter=after))
+
+
+# --- policy, and who is named in a refusal ----------------------------------------------------------------------------
+
+
+def test_pod_may_be_required() -> None:
+    """
+    With `require_pod_bound` a token that no pod holds is refused, and one that a pod holds is not.
+    """
+    rules = ClaimRules((ISSUER,), AUDIENCE, require_pod_bound=True)
+
+    assert Reason.NOT_POD_BOUND == reason(claims(pod=""), rules)
+    assert reason(claims(), rules) is None
+
+
+@pytest.mark.parametrize("pod", [{}, {"name": ""}, {"uid": "x"}], ids=str)
+def test_pod_without_name_is_no_pod(pod: dict[str, object]) -> None:
+    """
+    A pod claim that names no pod binds nothing.
+    """
+    rules = ClaimRules((ISSUER,), AUDIENCE, require_pod_bound=True)
+
+    assert Reason.NOT_POD_BOUND == reason(kubernetes(pod=pod), rules)
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (claims(over={"exp": NOW}), Reason.EXPIRED),
+        (claims(over={"nbf": NOW + 60}), Reason.NOT_YET_VALID),
+        (claims(lifetime=90_000), Reason.LIFETIME_TOO_LONG),
+        (claims(without="exp"), Reason.BAD_CLAIMS),
+    ],
+    ids=["expired", "not yet valid", "too long", "no exp"],
+)
+def test_refusal_names_the_proved_workload(found: VerifiedClaims, why: Reason) -> None:
+    """
+    Once the workload is proved, a refusal carries it for the log.
+    """
+    outcome = issuers.identify(found, RULES, NOW)
+
+    assert isinstance(outcome, Deny)
+    assert (why, WORKLOAD) == (outcome.reason, outcome.workload)
+
+
+@pytest.mark.parametrize("found", [claims(over={"iss": "x"}), claims(over={"aud": "x"}), claims(over={"sub": "x"})])
+def test_refusal_before_that_names_nobody(found: VerifiedClaims) -> None:
+    """
+    Claims of another issuer or audience, or at odds with themselves, prove no workload.
+    """
+    outcome = issuers.identify(found, RULES, NOW)
+
+    assert isinstance(outcome, Deny)
+    assert outcome.workload is None
+
+
+def test_details_are_escaped_and_cut() -> None:
+    """
+    What a refusal quotes of a token cannot break a log line.
+    """
+    for found in (claims(over={"iss": "x\n" * 500}), claims(over={"aud": ["\x1b" * 500] * 50})):
+        outcome = issuers.identify(found, RULES, NOW)
+        assert isinstance(outcome, Deny)
+        assert outcome.detail.isprintable()
+        assert len(outcome.detail) < 2_200

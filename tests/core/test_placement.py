@@ -1,0 +1,43 @@
+"""Which key signs what, and which account an answer names, in both modes."""
+
+from nats_k8s_oidc_callout.core import placement
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+
+AUTH = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
+AUTH_SIGNING = SigningKey(Kind.ACCOUNT, bytes([2] * 32))
+APP = SigningKey(Kind.ACCOUNT, bytes([3] * 32))
+APP_SIGNING = SigningKey(Kind.ACCOUNT, bytes([4] * 32))
+
+
+def test_config_mode_signs_by_the_key_the_server_names() -> None:
+    """
+    In config mode both JWTs are by the key in the request's `sub`, so that two keys can serve during a rotation.
+    """
+    placed = placement.config_mode("APP", [AUTH, AUTH_SIGNING])
+
+    assert {AUTH.public, AUTH_SIGNING.public} == set(placed)
+    signers = placed[AUTH_SIGNING.public]
+    assert (AUTH_SIGNING, AUTH_SIGNING) == (signers.user_key, signers.response_key)
+    assert ("APP", "", "") == (signers.user_audience, signers.user_issuer_account, signers.response_issuer_account)
+
+
+def test_operator_mode_with_identity_keys() -> None:
+    """
+    An account's own key signs without an `issuer_account`.
+    """
+    (subject, signers), *more = placement.operator_mode(APP.public, APP, AUTH.public, AUTH).items()
+
+    assert not more
+    assert AUTH.public == subject
+    assert (APP, AUTH) == (signers.user_key, signers.response_key)
+    assert ("", "", "") == (signers.user_audience, signers.user_issuer_account, signers.response_issuer_account)
+
+
+def test_operator_mode_with_signing_keys() -> None:
+    """
+    A signing key names the target account in the user JWT and the callout account in the response.
+    """
+    signers = placement.operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING)[AUTH.public]
+
+    assert (APP_SIGNING, AUTH_SIGNING) == (signers.user_key, signers.response_key)
+    assert (APP.public, AUTH.public) == (signers.user_issuer_account, signers.response_issuer_account)

@@ -1,0 +1,100 @@
+"""The index of ServiceAccounts, fed with the lines of a watch."""
+
+import json
+
+import pytest
+
+from nats_k8s_oidc_callout.core.serviceaccounts import Event, EventKind, ServiceAccount
+from nats_k8s_oidc_callout.errors import Unreachable
+from tests.fakes.serviceaccounts import index, item, line, listed
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
+def test_an_event_adds_or_replaces(kind: str) -> None:
+    """
+    ADDED and MODIFIED both put what they carry; the event carries the version to go on from.
+    """
+    held = listed(item("team", "app", "u1"))
+    event = held.apply(line(kind, item("team", "app", "u2", resourceVersion="12", annotations={"nats.io/a": "b"})))
+
+    assert Event(EventKind(kind), "12") == event
+    assert ServiceAccount("u2", {"nats.io/a": "b"}) == held.find("team", "app")
+
+
+def test_a_delete_removes_the_entry() -> None:
+    """
+    DELETED removes the ServiceAccount with that uid.
+    """
+    held = listed(item("team", "app", "u1"))
+    held.apply(line("DELETED", item("team", "app", "u1")))
+
+    assert held.find("team", "app") is None
+
+
+def test_a_delete_of_another_uid_removes_nothing() -> None:
+    """
+    A late DELETED of a predecessor leaves the re-created ServiceAccount.
+    """
+    held = listed(item("team", "app", "u2"))
+    held.apply(line("DELETED", item("team", "app", "u1")))
+
+    assert ServiceAccount("u2", None) == held.find("team", "app")
+
+
+def test_a_serviceaccount_that_is_being_deleted_counts_as_gone() -> None:
+    """
+    One that only a finalizer still holds is gone, for lists, events and single reads alike: so the API server judges.
+    """
+    dying = item("team", "app", deletionTimestamp="2026-11-24T00:00:00Z")
+    held = listed(item("team", "app"))
+    held.apply(line("MODIFIED", dying))
+
+    assert held.find("team", "app") is None
+    assert listed(dying).find("team", "app") is None
+    assert held.read(json.dumps({"kind": "ServiceAccount", **dying}).encode()) is None
+
+
+def test_a_bookmark_only_moves_the_version() -> None:
+    """
+    A bookmark changes nothing but the version.
+    """
+    held = listed(item("team", "app"))
+
+    assert Event(EventKind.BOOKMARK, "50") == held.apply(line("BOOKMARK", {"metadata": {"resourceVersion": "50"}}))
+    assert len(held) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "is_gone"),
+    [(410, "", True), (410, "Expired", True), (0, "Gone", True), (500, "InternalError", False), (429, "", False)],
+    ids=["410", "expired", "gone", "500", "429"],
+)
+def test_an_error_line_says_whether_the_history_is_gone(code: int, reason: str, is_gone: bool) -> None:
+    """
+    An ERROR line carries the status; 410, Expired and Gone mean that only a list can tell.
+    """
+    event = index().apply(line("ERROR", {"kind": "Status", "metadata": {}, "code": code, "reason": reason}))
+
+    assert (EventKind.ERROR, code, reason, is_gone) == (event.kind, event.code, event.reason, event.is_gone)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{",
+        b"null",
+        b'{"type":"DELETED"}',
+        line("RENAMED", item("team", "app")),
+        line("DELETED", {"metadata": {"name": "app", "resourceVersion": "9"}}),
+        line("DELETED", item("team", "app", resourceVersion="")),
+        line("BOOKMARK", {"metadata": {}}),
+        line("ADDED", item("team", "app", annotations={"a": 1})),
+    ],
+    ids=["half", "null", "no object", "new type", "nobody", "no version", "empty bookmark", "annotation number"],
+)
+def test_a_line_that_cannot_be_read_is_an_error_that_quotes_nothing(bad: bytes) -> None:
+    """
+    A watch line is never skipped, since it may have been a delete; the error does not quote it.
+    """
+    with pytest.raises(Unreachable, match=r"^a watch line [a-zA-Z ]*$"):
+        index().apply(bad)
