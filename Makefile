@@ -1,0 +1,92 @@
+# `make` says what there is. Everything works on a bare checkout with python3 (3.11 or later) and make;
+# the tests build their servers themselves and want Go 1.26 for that, once.
+
+PYTHON ?= python3
+VENV   ?= .venv
+CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nats-k8s-oidc-callout
+ARGS   ?=
+TOOLS  ?=
+BENCH  ?= $(wildcard bench/[a-z]*.py)
+
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SRC     := src tests tools $(wildcard bench)
+# A virtual environment belongs to one Python: the other versions of `make test-core` have theirs outside the checkout.
+VERSION  = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo dev tools test test-all test-core check fmt bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@printf '\nPYTHON=%s   VENV=%s   ARGS=… goes to what runs: pytest, the demo, the benchmarks\n' '$(PYTHON)' '$(VENV)'
+
+demo: $(VENV)/.demo ## the whole story on this machine, in seconds
+	@$(BIN)/nats-k8s-oidc-callout demo $(ARGS)
+
+dev: $(VENV)/.dev ## .venv with all that developing needs
+
+tools: $(VENV)/bin/python ## build the pinned servers that tests run against (minutes, once; TOOLS=helm: that one)
+	@$(BIN)/python tools/build.py $(TOOLS)
+
+test: $(VENV)/.dev tools ## all tests but the slow ones
+	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
+	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
+
+test-core: ## the core's tests on another Python: make test-core PYTHON=python3.13
+	@[ -n '$(VERSION)' ] || { echo 'There is no $(PYTHON) here.' >&2; exit 2; }
+	@$(MAKE) --no-print-directory VENV='$(CACHE)/venv-core-$(VERSION)-$(shell cksum < requirements/test.txt | cut -d" " -f1)' PYTHON='$(PYTHON)' .test-core
+
+.PHONY: .test-core
+.test-core: $(VENV)/.test
+	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' tests/core $(ARGS)
+
+check: $(VENV)/.dev ## lint, format, types, the import contract, and nothing in the checkout that does not belong there
+	@$(BIN)/ruff check $(SRC)
+	@$(BIN)/ruff format --check $(SRC)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/hygiene.py
+
+fmt: $(VENV)/.dev ## sort imports and format
+	@$(BIN)/ruff check --fix-only --quiet $(SRC)
+	@$(BIN)/ruff format $(SRC)
+
+bench: $(VENV)/.dev ## the benchmarks, one after the other (BENCH=bench/x.py: that one)
+	@for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+
+lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
+	@PATH='$(CURDIR)/$(BIN)':"$$PATH" $(BIN)/python tools/lock.py $(ARGS)
+
+clean: ## remove .venv and what tools left in the checkout; the built servers stay in their cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed, no older than the pins that it came from. `dev` holds all that the others do.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=…")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	@if [ -e $(VENV)/.dev ] && [ $(VENV)/.dev -nt $< ] && [ $(VENV)/.dev -nt pyproject.toml ]; then :; else \
+		echo 'Installing what the demo needs into $(VENV) …'; $(call install,$<); fi
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo 'Installing what developing needs into $(VENV) …'; $(call install,$<)
+	@touch $@
+
+# Shared by all checkouts of one user, so our own package is not installed there: pytest finds src/ by itself.
+$(VENV)/.test: | $(VENV)/bin/python
+	@echo 'Installing what tests of the core need into $(VENV) …'; $(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.lock: requirements/lock.txt | $(VENV)/bin/python
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+install = $(PIP) install --require-hashes -r $(1) && $(PIP) install --no-deps --no-build-isolation --editable .

@@ -1,0 +1,52 @@
+"""What every test lives under: no socket in tests/core, Hypothesis' profiles, one real API server for all that ask."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    # Only here: tests/core runs where neither the servers nor what starts them is installed.
+    from tests.e2e.cluster import Cluster
+
+_CORE = Path(__file__).parent / "core"
+
+# No deadline: the machine is shared, and a slow example is not a wrong one. CI draws the same examples each time, so
+# that what somebody else wrote never fails a change by luck; `thorough` is for a developer with time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the real API server, so that `-m 'not cluster'` leaves all of it out."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.e2e)
+
+
+def _refuse(*_arguments: object, **_named: object) -> NoReturn:
+    raise AssertionError("a test of the core asked for a socket")
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_in_core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.path.is_relative_to(_CORE):
+        return
+    for name in ("socket", "socketpair", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, _refuse)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Cluster"]:
+    """A running kube-apiserver, shared: a test makes namespaces of its own, and undoes what it does to the server."""
+    from tests.e2e.cluster import Cluster
+
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running

@@ -1,0 +1,64 @@
+"""Writes the reference tables of docs/CONFIGURATION.md from the settings class, between two marks.
+
+python tools/configuration_table.py   brings the document up to date; tests/settings/test_document.py compares them
+"""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import cast
+
+from nats_k8s_oidc_callout.settings import Settings, names_of
+from nats_k8s_oidc_callout.settings.fields import Group
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "CONFIGURATION.md"
+BEGIN = "<!-- begin: made by tools/configuration_table.py from the settings class -->"
+END = "<!-- end -->"
+
+
+def tables() -> str:
+    """Return one table for each group, in the order of the class."""
+    parts = []
+    for group in Group:
+        rows = [_row(field) for field in Settings.model_fields if names_of(field) and _extra(field)["group"] == group]
+        head = "| variable | default | meaning | a changed file counts |\n|---|---|---|---|"
+        parts.append("\n".join((f"### {group.value}", "", head, *rows)))
+    return "\n\n".join(parts)
+
+
+def updated(document: str) -> str:
+    """Return the document with the tables of today."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+
+
+def _extra(field: str) -> dict[str, str | None]:
+    return cast("dict[str, str | None]", Settings.model_fields[field].json_schema_extra)
+
+
+def _row(field: str) -> str:
+    first, *others = (f"`{name}`" for name in names_of(field))
+    names = first + (f" (also {', '.join(others)})" if others else "")
+    extra = _extra(field)
+    meaning = Settings.model_fields[field].description or ""
+    return f"| {names} | {extra['shown'] or _shown(Settings.model_fields[field].default)} | {meaning} | {extra['changes']} |"
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, float):
+        return f"`{default:g}`"
+    return f"`{default.value if isinstance(default, Enum) else default}`"
+
+
+def main() -> int:
+    DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
