@@ -1,0 +1,103 @@
+"""The configuration: environment in, Settings out, or every problem at once. Nothing else reads the environment.
+
+fields says how a variable is written down, nats, kubernetes and variables list them all, text reads one value,
+keyfiles one file, and rules knows what they must be to each other. `load` puts them in order: parse, check, build.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import AliasChoices, ValidationError
+from pydantic_core import ErrorDetails
+
+from nats_k8s_oidc_callout.errors import ConfigurationError
+from nats_k8s_oidc_callout.settings import rules
+from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
+from nats_k8s_oidc_callout.settings.findings import Findings, Read
+from nats_k8s_oidc_callout.settings.keyfiles import read_creds, read_signing_keys, read_xkeys
+from nats_k8s_oidc_callout.settings.rules import queue_group
+from nats_k8s_oidc_callout.settings.text import NatsServers
+from nats_k8s_oidc_callout.settings.variables import Settings
+
+__all__ = [
+    "Cluster",
+    "LogFormat",
+    "LogLevel",
+    "Mode",
+    "NatsServers",
+    "Settings",
+    "XkeyMode",
+    "load",
+    "names_of",
+    "queue_group",
+    "read_creds",
+    "read_signing_keys",
+    "read_xkeys",
+]
+
+_OURS = ("NATS_", "JWT_", "JWKS_", "K8S_")
+# For a Service `nats` the kubelet sets NATS_SERVICE_HOST, NATS_PORT_4222_TCP_ADDR and the like in every pod.
+_FROM_KUBELET = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
+# The Go service read these and used neither.
+_WITHOUT_EFFECT = {"K8S_NAMESPACE": "K8S_NAMESPACES", "CACHE_CLEANUP_INTERVAL": ""}
+
+
+def names_of(field: str) -> tuple[str, ...]:
+    """Return the variables of one field of Settings, the recommended one first; none if it is no variable."""
+    alias = Settings.model_fields[field].validation_alias
+    return tuple(str(name) for name in alias.choices) if isinstance(alias, AliasChoices) else ()
+
+
+_NAMES = {names[0]: names for names in map(names_of, Settings.model_fields) if names}
+
+
+def load(env: Mapping[str, str], read: Read = Path.read_bytes) -> Settings:
+    """Return the settings in `env`, files checked through `read`; else raise ConfigurationError with every problem.
+
+    An empty variable counts as not set.
+    """
+    given = {first: [name for name in names if env.get(name)] for first, names in _NAMES.items()}
+    found = Findings(read, {first: names[0] for first, names in given.items() if names})
+    for first, names in given.items():
+        if len({env[name] for name in names}) > 1:
+            found.problem(first, f"has another value in {', '.join(names[1:])}, and both are names of one setting")
+    draft = _parse({first: env[name] for first, name in found.names.items()}, found)
+    settled = rules.nats(draft, found) | rules.kubernetes(draft, found)
+    rules.permissions(draft, found)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    _warn_of_strangers(env, found)
+    return draft.model_copy(update=settled | {"warnings": tuple(found.warnings)})
+
+
+def _parse(values: Mapping[str, str], found: Findings) -> Settings:
+    """Return what parses, with the rest at its defaults and noted as problems."""
+    values = {name: value for name, value in values.items() if name not in found.bad}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    for detail in details:
+        found.problem(str(detail["loc"][0]), _words(detail))
+    return Settings.model_validate({name: value for name, value in values.items() if name not in found.bad})
+
+
+def _words(detail: ErrorDetails) -> str:
+    cause = detail.get("ctx", {}).get("error")
+    return str(cause) if cause else detail["msg"].replace("Input should be", "must be")
+
+
+def _warn_of_strangers(env: Mapping[str, str], found: Findings) -> None:
+    """Tell of variables that nobody reads. They may be another program's, so they cannot be errors."""
+    known = [name for names in _NAMES.values() for name in names]
+    for name in sorted(env):
+        if name in known or not env[name]:
+            continue
+        if name in _WITHOUT_EFFECT:
+            instead = _WITHOUT_EFFECT[name]
+            found.warn(name, "never had an effect and has none here" + (f"; see {instead}" if instead else ""))
+        elif name.startswith(_OURS) and not _FROM_KUBELET.fullmatch(name):
+            close = difflib.get_close_matches(name, known, n=1)
+            found.warn(name, "is no setting of ours" + (f"; is {close[0]} meant?" if close else ""))

@@ -1,0 +1,99 @@
+"""How a variable is written down: its type, its names, its default and its words for the reference table."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from nats_k8s_oidc_callout.settings import text
+
+KUBERNETES_ISSUER = "https://kubernetes.default.svc"
+KUBERNETES_JWKS_URL = "https://kubernetes.default.svc/openid/v1/jwks"
+QUEUE_GROUP = "nats-k8s-oidc-callout"
+
+
+class Mode(StrEnum):
+    """How the NATS servers are set up; NATS_ACCOUNT tells."""
+
+    CONFIG = "config"
+    OPERATOR = "operator"
+
+
+class Cluster(StrEnum):
+    """How the Kubernetes API is reached, if at all."""
+
+    IN_CLUSTER = "in-cluster"
+    KUBECONFIG = "kubeconfig"
+    NONE = "none"
+
+
+class XkeyMode(StrEnum):
+    """Whether requests that are not encrypted are refused, once there is an xkey."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class LogLevel(StrEnum):
+    """The least severe lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One JSON object a line, or colours for people."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class Group(StrEnum):
+    """The headings of the reference table."""
+
+    NATS = "NATS"
+    TOKENS = "Tokens and keys"
+    KUBERNETES = "Kubernetes"
+    PERMISSIONS = "Permissions and sessions"
+    PROCESS = "Process"
+
+
+# How soon a changed file counts; the pollers' periods, in the words of the reference table.
+KEY_FILE, MANIFESTS = "within 10 s", "within 2 s"
+
+OptionalPath = Annotated[Path | None, BeforeValidator(text.path)]
+Folder = Annotated[Path, BeforeValidator(text.path)]
+Word = Annotated[str, BeforeValidator(text.word)]
+Account = Annotated[str, BeforeValidator(text.account)]
+Whole = Annotated[int, BeforeValidator(text.whole)]
+Seconds = Annotated[float, BeforeValidator(text.seconds)]
+
+
+def variable(
+    *names: str,
+    group: Group,
+    meaning: str,
+    default: object = None,
+    shown: str | None = None,
+    changes: str = "",
+    gt: float | None = None,
+    ge: float | None = None,
+    le: float | None = None,
+) -> Any:  # noqa: ANN401  # what pydantic.Field says of itself
+    """Return a field that stands in the variables `names`, the first being the one we recommend.
+
+    `shown` is the default in words, where the value alone would not tell; `changes` says how soon a changed file is
+    picked up, empty meaning that it takes a restart.
+    """
+    return Field(
+        default=default,
+        validation_alias=AliasChoices(*names),
+        description=meaning,
+        json_schema_extra={"group": group.value, "shown": shown, "changes": changes},
+        gt=gt,
+        ge=ge,
+        le=le,
+    )

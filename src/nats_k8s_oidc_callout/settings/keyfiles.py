@@ -1,0 +1,117 @@
+"""What the files hold that settings name: bytes in, keys out. For the start, and for each change of a file after it.
+
+The functions raise BadKey, whose text follows the file's path and never quotes what it read.
+"""
+
+import re
+
+import msgspec
+
+from nats_k8s_oidc_callout.core import keyset, natsjwt, nkeys, xkey
+from nats_k8s_oidc_callout.core.natsjwt import Creds
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.errors import BadKey, BadToken
+
+# The new key while the servers still use the old one; a third has no use, and each costs a try on every request.
+_MOST_XKEYS = 2
+_SPACE = re.compile(r"[\s\x00-\x1f\x7f]")
+_CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
+_ENCRYPTED_KEY = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadKey("is not text") from None
+
+
+def _seeds(data: bytes) -> list[tuple[int, str]]:
+    """Return the lines that are neither empty nor comments (#), each with its number from 1."""
+    lines = [(number, line.strip()) for number, line in enumerate(_text(data).splitlines(), 1)]
+    seeds = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if not seeds:
+        raise BadKey("holds no seed")
+    return seeds
+
+
+def read_signing_keys(data: bytes) -> tuple[SigningKey, ...]:
+    """Return the account signing keys of `SA…` seeds, one a line, in their order, each once."""
+    keys: dict[SigningKey, None] = {}
+    for number, seed in _seeds(data):
+        try:
+            keys[nkeys.parse_signing_key(seed, Kind.ACCOUNT)] = None
+        except BadKey as error:
+            raise BadKey(f"line {number} {error}") from None
+    return tuple(keys)
+
+
+def read_xkeys(data: bytes) -> tuple[CurveKey, ...]:
+    """Return the one or two curve keys of `SX…` seeds, one a line, in the order in which to try them."""
+    keys: dict[str, CurveKey] = {}
+    for number, seed in _seeds(data):
+        try:
+            key = xkey.parse_curve_key(seed)
+        except BadKey as error:
+            raise BadKey(f"line {number} {error}") from None
+        keys[key.public] = key
+    if len(keys) > _MOST_XKEYS:
+        raise BadKey(f"holds {len(keys)} seeds, at most {_MOST_XKEYS} are tried")
+    return tuple(keys.values())
+
+
+def read_creds(data: bytes) -> Creds:
+    """Return the login of a creds file, or of a bare `SU…` seed, whose `jwt` and `account` are then empty.
+
+    Config mode logs in by the nkey alone, so there nobody should have to forge a JWT around a seed.
+    """
+    text = _text(data)
+    if "-----" in text:
+        return natsjwt.parse_creds(text)
+    seeds = _seeds(data)
+    if len(seeds) > 1:
+        raise BadKey("is neither a creds file nor one seed (SU…)")
+    return Creds("", nkeys.parse_signing_key(seeds[0][1], Kind.USER), "", "", None)
+
+
+def check_certificates(data: bytes) -> None:
+    """Say nothing when there is a PEM certificate; chains and dates are for the TLS library."""
+    if not _CERTIFICATE.search(data):
+        raise BadKey("holds no PEM certificate")
+
+
+def check_private_key(data: bytes) -> None:
+    """Say nothing when there is a PEM key that needs no passphrase: nobody is there to type one."""
+    if _ENCRYPTED_KEY.search(data):
+        raise BadKey("is encrypted, and there is nobody to ask for the passphrase")
+    if not _PRIVATE_KEY.search(data):
+        raise BadKey("holds no PEM private key")
+
+
+def check_jwks(data: bytes) -> None:
+    """Say nothing when there is a key to use; else raise BadKeySet."""
+    keyset.parse_jwks(data)
+
+
+def check_token(data: bytes) -> None:
+    """Say nothing when there is something; what it is worth is for the API server to say."""
+    if not data.strip():
+        raise BadKey("is empty")
+
+
+class _Claims(msgspec.Struct):
+    iss: str
+
+
+_claims = msgspec.json.Decoder(_Claims)
+
+
+def own_issuer(data: bytes) -> str:
+    """Return `iss` of our own mounted token, or nothing. Not verified, so good for a default only."""
+    try:
+        issuer = _claims.decode(natsjwt.b64decode(data.strip().split(b".")[1])).iss
+    except (IndexError, BadToken, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return "" if _SPACE.search(issuer) else issuer

@@ -1,0 +1,120 @@
+"""Settings whole: every variable we read. docs/CONFIGURATION.md is made from this class."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from nats_k8s_oidc_callout.core.permissions import InboxMode, JetStreamGrants
+from nats_k8s_oidc_callout.settings import text
+from nats_k8s_oidc_callout.settings.fields import (
+    Cluster,
+    Group,
+    LogFormat,
+    LogLevel,
+    Mode,
+    Seconds,
+    Whole,
+    variable,
+)
+from nats_k8s_oidc_callout.settings.kubernetes import KubernetesVariables
+from nats_k8s_oidc_callout.settings.nats import NatsVariables
+
+
+class Settings(KubernetesVariables, NatsVariables):
+    """The configuration, checked whole. Only `load` makes one; secrets have no repr."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False)
+
+    sa_annotation_prefix: Annotated[str, BeforeValidator(text.annotation_prefix)] = variable(
+        "SA_ANNOTATION_PREFIX",
+        group=Group.PERMISSIONS,
+        default="nats.io/",
+        meaning="What stands before `allowed-pub-subjects` and `allowed-sub-subjects`.",
+    )
+    inbox_mode: Annotated[InboxMode, BeforeValidator(text.choice(InboxMode))] = variable(
+        "INBOX_MODE",
+        group=Group.PERMISSIONS,
+        default=InboxMode.SHARED,
+        meaning="`shared`: `_INBOX.>` and the private inbox, so every workload of an account can read every reply. "
+        "`private`: the private inbox only.",
+    )
+    jetstream_grants: Annotated[JetStreamGrants, BeforeValidator(text.choice(JetStreamGrants))] = variable(
+        "JETSTREAM_GRANTS",
+        group=Group.PERMISSIONS,
+        default=JetStreamGrants.DATA,
+        meaning="What an annotation may ask for below `$JS`, `$KV` and `$O`: `data` of one named stream or bucket, or "
+        "with `admin` everything.",
+    )
+    allow_responses_max: Whole = variable(
+        "ALLOW_RESPONSES_MAX",
+        group=Group.PERMISSIONS,
+        default=1,
+        ge=0,
+        le=1_000_000,
+        meaning="How many answers a received request allows; 0 turns the reply permission off.",
+    )
+    allow_responses_ttl_seconds: Seconds = variable(
+        "ALLOW_RESPONSES_TTL_SECONDS",
+        group=Group.PERMISSIONS,
+        default=120.0,
+        gt=0,
+        le=86400,
+        meaning="For how many seconds.",
+    )
+    session_max_seconds: Whole = variable(
+        "SESSION_MAX_SECONDS",
+        group=Group.PERMISSIONS,
+        default=3600,
+        gt=0,
+        meaning="A session ends after these seconds at the latest, and never outlives its token.",
+    )
+
+    host: Annotated[str, BeforeValidator(text.host)] = variable(
+        "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
+    )
+    port: Whole = variable(
+        "PORT",
+        group=Group.PROCESS,
+        default=8080,
+        ge=0,
+        le=65535,
+        meaning="Port for health and metrics; 0 takes a free one.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(text.choice(LogLevel, warning=LogLevel.WARN))] = variable(
+        "LOG_LEVEL", group=Group.PROCESS, default=LogLevel.INFO, meaning="`debug`, `info`, `warn` or `error`."
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(text.choice(LogFormat))] = variable(
+        "LOG_FORMAT", group=Group.PROCESS, default=LogFormat.JSON, meaning="`json` or `console`."
+    )
+
+    warnings: tuple[str, ...] = ()
+    """What works but should be said at the start; no variable, `load` fills it."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what `load` hands over and nothing else: a setting from a stray .env file would be nobody's choice."""
+        return (init_settings,)
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.OPERATOR if text.looks_like_account_key(self.nats_account) else Mode.CONFIG
+
+    @property
+    def cluster(self) -> Cluster:
+        if self.k8s_in_cluster:
+            return Cluster.IN_CLUSTER
+        return Cluster.KUBECONFIG if self.kubeconfig else Cluster.NONE
+
+    @property
+    def api_server(self) -> str:
+        """URL of the API server for a pod, without a path."""
+        host = self.kubernetes_service_host or "kubernetes.default.svc"
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.kubernetes_service_port}"

@@ -1,0 +1,80 @@
+"""What files hold, read at the start and at each change."""
+
+import pytest
+
+from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout.core import nkeys
+from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.errors import BadKey
+from tests.settings.whole import ACCOUNT, ACCOUNT_SEED, CALLOUT, CURVE_SEED, OTHER_ACCOUNT_SEED, USER, USER_SEED, creds
+
+
+def test_signing_keys_in_their_order() -> None:
+    """
+    One seed a line, in the order written, each once; comments and empty lines do not count.
+    """
+    data = f"# new\n{OTHER_ACCOUNT_SEED}\n\n  {ACCOUNT_SEED}\r\n{ACCOUNT_SEED}\n".encode()
+
+    assert (CALLOUT, ACCOUNT) == settings.read_signing_keys(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        pytest.param(b"", "holds no seed", id="empty"),
+        pytest.param(b"# nothing\n", "holds no seed", id="comment"),
+        pytest.param(b"\xff", "is not text", id="bytes"),
+        pytest.param(f"{ACCOUNT_SEED}\n{USER_SEED}".encode(), "line 2 is the user seed SU…, wanted is SA…", id="user"),
+        pytest.param(CURVE_SEED.encode(), "line 1 is the curve seed SX…, wanted is SA…", id="curve"),
+        pytest.param(ACCOUNT.public.encode(), "line 1 is not the 58 characters of a seed (S…)", id="public"),
+        pytest.param(ACCOUNT_SEED[:-2].encode() + b"AA", "line 1 has a wrong checksum", id="checksum"),
+    ],
+)
+def test_signing_keys_refused(data: bytes, text: str) -> None:
+    """
+    A seed of another kind is told by both kinds, never by itself.
+    """
+    with pytest.raises(BadKey) as caught:
+        settings.read_signing_keys(data)
+
+    assert text == str(caught.value)
+
+
+def test_xkeys() -> None:
+    """
+    One or two curve keys, in the order in which to try them; a third is refused.
+    """
+    seeds = [nkeys.encode_seed(Kind.CURVE, bytes([n]) * 32) for n in range(3)]
+    two = settings.read_xkeys("\n".join(seeds[:2]).encode())
+
+    assert [CurveKey(bytes(32)).public, CurveKey(b"\x01" * 32).public] == [key.public for key in two]
+    with pytest.raises(BadKey, match="holds 3 seeds, at most 2"):
+        settings.read_xkeys("\n".join(seeds).encode())
+
+
+def test_creds() -> None:
+    """
+    A login is a creds file, or a seed alone, which has no JWT and no account.
+    """
+    whole, bare = settings.read_creds(creds()), settings.read_creds(USER_SEED.encode())
+
+    assert (USER, CALLOUT.public) == (whole.key, whole.account)
+    assert (USER, "", "") == (bare.key, bare.jwt, bare.account)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(f"{USER_SEED}\n{USER_SEED}".encode(), id="two-seeds"),
+        pytest.param(creds(sub=ACCOUNT.public), id="another's-jwt"),
+        pytest.param(creds().replace(b"USER NKEY", b"NKEY"), id="half"),
+    ],
+)
+def test_creds_refused(data: bytes) -> None:
+    """
+    Anything else is no login.
+    """
+    with pytest.raises(BadKey):
+        settings.read_creds(data)
