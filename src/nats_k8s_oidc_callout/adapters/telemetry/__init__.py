@@ -1,0 +1,12 @@
+"""What the outside sees of us: metrics, one log line a decision, and the log itself.
+
+Read in this order: `decisions` (what one verdict counts and writes), `metrics`, `logs` (set-up and
+rendering), `sampling`, `redaction` (the second net under every line), `output` (bytes to the device).
+"""
+
+from nats_k8s_oidc_callout.adapters.telemetry.decisions import Telemetry
+from nats_k8s_oidc_callout.adapters.telemetry.logs import Logs, configure
+from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledGauge, Metrics
+from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
+
+__all__ = ["Count", "Gauge", "LabelledGauge", "Logs", "Metrics", "Telemetry", "clean", "configure", "redact"]

@@ -1,0 +1,211 @@
+"""One verdict: what it counts, and the one line it writes. Called for every message, so it must be cheap."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from nats_k8s_oidc_callout.adapters.telemetry.logs import DEBUG, INFO, WARN, Logs
+from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledGauge, Metrics, Read, ReadEach
+from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean
+from nats_k8s_oidc_callout.adapters.telemetry.sampling import Sampler
+from nats_k8s_oidc_callout.core.model import Allow, Deny, DropReason, Request, Verdict, Workload
+
+UNVERIFIED_LINES_PER_SECOND = 10
+# A crash loop must stay readable line by line; a hostile pod with a real token must not fill the disk.
+VERIFIED_LINES_PER_SECOND = 100
+DETAIL_MAX = 256
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """A decision as it is logged; empty fields are left out."""
+
+    ts: str
+    level: str
+    event: str
+    reason: str = ""
+    detail: str = ""
+    namespace: str = ""
+    serviceaccount: str = ""
+    pod: str = ""
+    jti: str = ""
+    client_host: str = ""
+    client_id: int = 0
+    connection: str = ""
+    """The name the client gave its connection."""
+    server: str = ""
+    expires_at: int = 0
+    ms: float = 0.0
+
+
+class Telemetry:
+    """Counts and logs every outcome. `clock` gives Unix seconds, `monotonic` seconds that never go back."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        logs: Logs,
+        version: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.metrics = Metrics(registry, version)
+        ProcessCollector(registry=registry)
+        self._logs = logs
+        self._clock = clock
+        self._monotonic = monotonic
+        self._unverified = Sampler(UNVERIFIED_LINES_PER_SECOND)
+        self._verified = Sampler(VERIFIED_LINES_PER_SECOND)
+        self._allowed_logged = logs.threshold <= INFO
+        self._denied_logged = logs.threshold <= WARN
+        self.debug = logs.threshold <= DEBUG
+        """Whether debug lines are written: ask before building one for each check."""
+        self.metrics.mirror(Count.LOG_LINES_LOST, lambda: logs.output.lost)
+
+    def record(self, outcome: Verdict, request: Request | None, seconds: float) -> None:
+        """Count one message's outcome and write its line; `seconds` is from bytes read to answer given.
+
+        `request` is None for a message that did not open. Drops do not enter the histogram: a flood of
+        rubbish would hide slow answers.
+        """
+        metrics = self.metrics
+        if isinstance(outcome, Allow):
+            metrics.success += 1
+            metrics.observe(seconds)
+            if self._allowed_logged:
+                self._write("info", "allowed", request, seconds, outcome.workload, "", "", outcome.expires_at)
+        elif isinstance(outcome, Deny):
+            metrics.denied[outcome.reason] += 1
+            metrics.observe(seconds)
+            if self._denied_logged and self._admit(outcome.reason.value, verified=outcome.workload is not None):
+                workload, reason = outcome.workload, outcome.reason.value
+                self._write("warn", "denied", request, seconds, workload, reason, outcome.detail)
+        else:
+            metrics.dropped[outcome.reason] += 1
+            # Not ours to answer is the daily business of scoped siblings, not a fault.
+            quiet = outcome.reason is DropReason.OUT_OF_SCOPE
+            wanted = self.debug if quiet else self._denied_logged
+            if wanted and self._admit(outcome.reason.value, verified=False):
+                level = "debug" if quiet else "warn"
+                self._write(level, "dropped", request, seconds, None, outcome.reason.value, outcome.detail)
+
+    def tick(self, monotonic: float) -> None:
+        """Tell what sampling held back in the seconds before `monotonic`: call it every second."""
+        for verified, sampler in ((False, self._unverified), (True, self._verified)):
+            for reason, count in sampler.due(monotonic):
+                self._suppressed(reason, count, verified)
+
+    def close(self) -> None:
+        """Tell the last of what was held back, and flush the log. The log itself stays open."""
+        for verified, sampler in ((False, self._unverified), (True, self._verified)):
+            for reason, count in sampler.rest():
+                self._suppressed(reason, count, verified)
+        self._logs.output.flush()
+
+    def cache_hit(self) -> None:
+        """A verified token's ServiceAccount was in the cache."""
+        self.metrics.cache_hits += 1
+
+    def cache_miss(self) -> None:
+        """A verified token took a live look at the cluster."""
+        self.metrics.cache_misses += 1
+
+    def subjects_filtered(self, number: int) -> None:
+        """`number` annotation entries were refused while a workload's permissions were compiled."""
+        self.metrics.add(Count.FILTERED_SUBJECTS, number)
+
+    def answer_rejected(self) -> None:
+        """A NATS server said that it did not accept an answer of ours."""
+        self.metrics.add(Count.ANSWERS_REJECTED)
+
+    def nats_reconnected(self) -> None:
+        """The connection to NATS was made anew."""
+        self.metrics.add(Count.NATS_RECONNECTS)
+
+    def watch_restarted(self) -> None:
+        """The watch of ServiceAccounts was begun anew."""
+        self.metrics.add(Count.WATCH_RESTARTS)
+
+    def jwks_refresh_failed(self) -> None:
+        """A fetch of the key set failed."""
+        self.metrics.add(Count.JWKS_REFRESH_FAILURES)
+
+    def mirror(self, metric: Gauge | Count, read: Read) -> None:
+        """Show at each scrape what `read` returns; None leaves the series out."""
+        self.metrics.mirror(metric, read)
+
+    def mirror_each(self, metric: LabelledGauge, read: ReadEach) -> None:
+        """Show at each scrape the values `read` returns by label, e.g. {"user": 1789000000.0}."""
+        self.metrics.mirror_each(metric, read)
+
+    def render(self) -> bytes:
+        """Return the metrics as text format 0.0.4."""
+        return self.metrics.render()
+
+    def _admit(self, reason: str, verified: bool) -> bool:
+        now = self._monotonic()
+        sampler = self._verified if verified else self._unverified
+        if not sampler.admit(reason, now):
+            self.metrics.suppressed[reason] += 1
+            return False
+        # Usually nothing: tells about the last second even when tick is late.
+        for ended, count in sampler.due(now):
+            self._suppressed(ended, count, verified)
+        return True
+
+    def _suppressed(self, reason: str, count: int, verified: bool) -> None:
+        level = "debug" if reason == DropReason.OUT_OF_SCOPE else "warn"
+        self._logs.emit(
+            {
+                "ts": self._logs.stamp(self._clock()),
+                "level": level,
+                "event": "suppressed",
+                "reason": reason,
+                "count": count,
+                "verified": verified,
+            },
+            urgent=True,
+        )
+
+    def _write(
+        self,
+        level: str,
+        event: str,
+        request: Request | None,
+        seconds: float,
+        workload: Workload | None,
+        reason: str = "",
+        detail: str = "",
+        expires_at: int = 0,
+    ) -> None:
+        namespace = name = pod = jti = host = connection = server = ""
+        client_id = 0
+        if workload is not None:
+            # Signed by the cluster, and legal Kubernetes names by section 5; pod and jti are only signed.
+            namespace, name = workload.namespace, workload.name
+            pod, jti = clean(workload.pod), clean(workload.jti)
+        if request is not None:
+            client_id = request.client_id
+            host, connection = clean(request.client_host), clean(request.client_name)
+            server = clean(request.server_name)
+        # By position: keywords would cost a tenth of the whole line.
+        line = Line(
+            self._logs.stamp(self._clock()),
+            level,
+            event,
+            reason,
+            detail and clean(detail, DETAIL_MAX),
+            namespace,
+            name,
+            pod,
+            jti,
+            host,
+            client_id,
+            connection,
+            server,
+            expires_at,
+            int(seconds * 1e6) / 1000,
+        )
+        self._logs.emit(line, urgent=level == "warn")
