@@ -156,11 +156,21 @@ def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected:
 
 def test_a_live_answer_beats_the_index() -> None:
     """
-    Once the cluster was asked, the older index no longer counts.
+    What the cluster itself answered counts before what the watch last said.
     """
-    verdict = decided(KUBERNETES.token(), facts(), Asked(looked_up=True, account=None))
+    world = facts()
+    live = ServiceAccount(UID, {"nats.io/allowed-pub-subjects": "fresh.>"})
+    verdict = decided(KUBERNETES.token(), world, Asked(looked_up=True, account=live))
 
-    assert isinstance(verdict, Deny)
+    assert isinstance(verdict, Allow)
+    assert b"fresh.>" in verdict.grant
+
+
+def test_a_watch_that_caught_up_meanwhile_counts() -> None:
+    """
+    Who the watch brought while the cluster was asked is let in, whatever became of the question.
+    """
+    assert isinstance(decided(KUBERNETES.token(), facts(), Asked(looked_up=True, account=None)), Allow)
 
 
 def test_a_manifest_without_a_uid_is_matched_by_name() -> None:

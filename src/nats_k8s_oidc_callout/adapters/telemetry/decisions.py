@@ -1,7 +1,7 @@
 """One verdict: what it counts, and the one line it writes. Called for every message, so it must be cheap."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -16,6 +16,7 @@ UNVERIFIED_LINES_PER_SECOND = 10
 # A crash loop must stay readable line by line; a hostile pod with a real token must not fill the disk.
 VERIFIED_LINES_PER_SECOND = 100
 DETAIL_MAX = 256
+_AUDIENCES_MAX = 8
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -37,6 +38,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     server: str = ""
     expires_at: int = 0
     ms: float = 0.0
+    other_audiences: list[str] = []
+    """Who else the token is good for."""
 
 
 class Telemetry:
@@ -75,7 +78,15 @@ class Telemetry:
             metrics.success += 1
             metrics.observe(seconds)
             if self._allowed_logged:
-                self._write("info", "allowed", request, seconds, outcome.workload, "", "", outcome.expires_at)
+                self._write(
+                    "info",
+                    "allowed",
+                    request,
+                    seconds,
+                    outcome.workload,
+                    expires_at=outcome.expires_at,
+                    audiences=outcome.other_audiences,
+                )
         elif isinstance(outcome, Deny):
             metrics.denied[outcome.reason] += 1
             metrics.observe(seconds)
@@ -179,6 +190,7 @@ class Telemetry:
         reason: str = "",
         detail: str = "",
         expires_at: int = 0,
+        audiences: Sequence[str] = (),
     ) -> None:
         namespace = name = pod = jti = host = connection = server = ""
         client_id = 0
@@ -207,5 +219,6 @@ class Telemetry:
             server,
             expires_at,
             int(seconds * 1e6) / 1000,
+            [clean(audience) for audience in audiences[:_AUDIENCES_MAX]],
         )
         self._logs.emit(line, urgent=level == "warn")

@@ -89,7 +89,7 @@ _LABELLED = {
 }
 _COUNT_HELP = {
     Count.NATS_RECONNECTS: "Connections to NATS that were made anew.",
-    Count.WATCH_RESTARTS: "Watches of ServiceAccounts that ended and were begun anew.",
+    Count.WATCH_RESTARTS: "Watches and lists of ServiceAccounts that failed and were begun anew.",
     Count.JWKS_REFRESH_FAILURES: "Fetches of the key set that failed.",
     Count.FILTERED_SUBJECTS: "Annotation entries that were refused when permissions were compiled.",
     Count.ANSWERS_REJECTED: "Answers of ours that a NATS server said it rejected.",

@@ -1,0 +1,29 @@
+"""The Kubernetes API server over aiohttp: who we are to it, list and watch, and the one live look.
+
+No Python client can be used for the watch: each one loops hot, loses deletes or waits for ever somewhere.
+"""
+
+from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.adapters.kubernetes.credentials import (
+    Credentials,
+    CredentialSource,
+    MountedCredentials,
+    in_cluster_url,
+)
+from nats_k8s_oidc_callout.adapters.kubernetes.informer import Informer
+from nats_k8s_oidc_callout.adapters.kubernetes.kubeconfig import KubeconfigCredentials
+from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Pace, Reflector
+
+__all__ = [
+    "ApiServer",
+    "CredentialSource",
+    "Credentials",
+    "Informer",
+    "KubeconfigCredentials",
+    "LiveLookup",
+    "MountedCredentials",
+    "Pace",
+    "Reflector",
+    "in_cluster_url",
+]

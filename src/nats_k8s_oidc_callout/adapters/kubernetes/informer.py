@@ -1,0 +1,89 @@
+"""The reflectors of one release: one for the cluster, or one for each namespace of a scoped release."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Pace, Reflector, ignore, ignore_synced
+from nats_k8s_oidc_callout.core.serviceaccounts import Index
+
+log = structlog.get_logger("informer")
+
+SUMMARY_SECONDS = 300.0
+
+
+class Informer:
+    """Fills the index from the cluster and keeps it so. Without namespaces it watches all of them."""
+
+    def __init__(
+        self,
+        api: ApiServer,
+        index: Index,
+        namespaces: Sequence[str] = (),
+        *,
+        pace: Pace | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_event: Callable[[str], None] = ignore,
+        on_restart: Callable[[str], None] = ignore,
+        on_relist: Callable[[str], None] = ignore,
+        on_synced: Callable[[], None] = ignore_synced,
+    ) -> None:
+        """Callbacks as for a Reflector; `on_synced` comes once, when every namespace is synced."""
+        self._index = index
+        self._monotonic = monotonic
+        self._on_synced = on_synced
+        self._reflectors = {
+            namespace: Reflector(
+                api,
+                index,
+                namespace,
+                pace=pace,
+                monotonic=monotonic,
+                on_event=on_event,
+                on_restart=on_restart,
+                on_relist=on_relist,
+                on_synced=self._one_synced,
+            )
+            for namespace in (namespaces or (None,))
+        }
+
+    @property
+    def synced(self) -> bool:
+        """True once a first whole list of everything is in, and from then on."""
+        return all(reflector.synced for reflector in self._reflectors.values())
+
+    @property
+    def last_contact(self) -> float | None:
+        """Monotonic time of the server's last word, the oldest of all namespaces; None before the first."""
+        heard = [reflector.last_contact for reflector in self._reflectors.values()]
+        return min((at for at in heard if at is not None), default=None) if None not in heard else None
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for namespace, reflector in self._reflectors.items():
+                tasks.create_task(reflector.run(), name=f"informer {namespace or 'all namespaces'}")
+            tasks.create_task(self._summarise(), name="informer summary")
+
+    async def _summarise(self) -> None:
+        while True:
+            await asyncio.sleep(SUMMARY_SECONDS)
+            self._summary()
+
+    def _one_synced(self) -> None:
+        if self.synced:
+            self._summary()
+            self._on_synced()
+
+    def _summary(self) -> None:
+        heard = self.last_contact
+        log.info(
+            "informer summary",
+            synced=self.synced,
+            objects=len(self._index),
+            age_seconds=None if heard is None else round(self._monotonic() - heard, 1),
+            skipped=self._index.skipped,
+        )

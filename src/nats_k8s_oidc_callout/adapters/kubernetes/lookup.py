@@ -1,0 +1,128 @@
+"""One live look at the cluster for a ServiceAccount that the index lacks, since a watch may lag."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+
+from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, read_bounded
+from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.errors import Unreachable
+
+AT_ONCE = 16
+WAITING_MAX = 1024
+"""Flights under way or queued: a storm of unknown names must not pile up behind a dead API server."""
+KEPT_SECONDS = 2.0
+KEPT_MAX = 4096
+FLIGHT_SECONDS = 5.0
+"""An answer later than this helps nobody; it only holds one of the slots."""
+BODY_BYTES_MAX = 4 * 1024 * 1024
+
+
+_Key = tuple[str, str, str]
+"""Namespace, name, and the uid that the asking token names."""
+
+
+class _Kept(NamedTuple):
+    until: float
+    answer: ServiceAccount | None
+
+
+class LiveLookup:
+    """GETs of single ServiceAccounts: one a name at a time, few at once, answers kept for a moment.
+
+    The permission it needs is `get` on serviceaccounts.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        read: Callable[[bytes], ServiceAccount | None],
+        monotonic: Callable[[], float],
+        *,
+        flight_seconds: float = FLIGHT_SECONDS,
+    ) -> None:
+        """`read` turns a GET's body into an entry, None while it is being deleted, or raises Unreachable."""
+        self._api = api
+        self._read = read
+        self._monotonic = monotonic
+        self._flight_seconds = flight_seconds
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._flights: dict[_Key, asyncio.Task[ServiceAccount | Unreachable | None]] = {}
+        self._kept: dict[_Key, _Kept] = {}
+
+    async def look_up(
+        self, namespace: str, name: str, budget_seconds: float, *, uid: str = ""
+    ) -> ServiceAccount | None:
+        """Return the ServiceAccount as the server has it (or had it 2 s ago), None when there is none.
+
+        `uid` is the one that the asking token names: an answer is kept for askers of that uid only. Else a pod that
+        goes on trying with the token of a deleted ServiceAccount would hide, for 2 s at a time, its successor.
+        Raises Unreachable when the server cannot tell, or not within `budget_seconds`.
+        """
+        key = (namespace, name, uid)
+        kept = self._kept.get(key)
+        if kept is not None and kept.until > self._monotonic():
+            return kept.answer
+        flight = self._flights.get(key) or self._start(key)
+        # `wait` and not `await flight`: whoever gives up waiting must not take the answer from the others.
+        await asyncio.wait({flight}, timeout=budget_seconds)
+        if not flight.done() or flight.cancelled():
+            raise Unreachable("the API server did not answer within the budget")
+        answer = flight.result()
+        if isinstance(answer, Unreachable):
+            raise Unreachable(str(answer)) from answer
+        return answer
+
+    async def close(self) -> None:
+        """End every flight; those who wait for one get Unreachable."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    def _start(self, key: _Key) -> asyncio.Task[ServiceAccount | Unreachable | None]:
+        if len(self._flights) >= WAITING_MAX:
+            raise Unreachable("too many live looks are under way")
+        flight = asyncio.create_task(self._fly(key), name="live serviceaccount lookup")
+        self._flights[key] = flight
+        flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        return flight
+
+    async def _fly(self, key: _Key) -> ServiceAccount | Unreachable | None:
+        """Give the failure as a value: nobody may be left to hear it raised."""
+        try:
+            async with asyncio.timeout(self._flight_seconds), self._slots:
+                answer = await self._ask(*key[:2])
+        except Unreachable as error:
+            return error
+        except (aiohttp.ClientError, OSError) as error:
+            # TimeoutError is an OSError.
+            return Unreachable(f"the API server did not answer ({type(error).__name__})")
+        self._keep(key, answer)
+        return answer
+
+    async def _ask(self, namespace: str, name: str) -> ServiceAccount | None:
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
+        limit = self._flight_seconds
+        async with self._api.get(path, {}, total_seconds=limit, silence_seconds=limit) as response:
+            if response.status == 404:
+                return None
+            if response.status == 403:
+                raise Unreachable("this identity may not get serviceaccounts (403): check its Role and binding")
+            if response.status != 200:
+                raise Unreachable(f"the API server answered {response.status}")
+            return self._read(await read_bounded(response, BODY_BYTES_MAX))
+
+    def _keep(self, key: _Key, answer: ServiceAccount | None) -> None:
+        now = self._monotonic()
+        # Insertion order is the order of expiry, since every answer is kept equally long.
+        self._kept.pop(key, None)
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if len(self._kept) < KEPT_MAX and self._kept[oldest].until > now:
+                break
+            del self._kept[oldest]
+        self._kept[key] = _Kept(now + KEPT_SECONDS, answer)

@@ -1,0 +1,254 @@
+"""List and watch of one namespace, or of all, into an index: the loop that must never lose a delete nor run hot."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import structlog
+
+from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, TooLarge, read_bounded
+from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
+from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
+from nats_k8s_oidc_callout.core.serviceaccounts import EventKind, Index
+
+log = structlog.get_logger("informer")
+
+PAGE_ITEMS = 500
+"""Blocks the loop for some milliseconds a page; 5,000 would block it for 90, 100 would cost twice the CPU."""
+PAGE_BYTES_MAX = 16 * 1024 * 1024
+"""A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
+YIELD_EVENTS = 100
+REPEAT_LOG_SECONDS = 60.0
+RBAC_FIX = "grant get, list and watch on serviceaccounts: check the (Cluster)Role and its binding"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long things may take, in seconds. Tests shorten it."""
+
+    silence: float = 90.0
+    """Longest time without a byte. Bookmarks come about every minute, so more than that may be a dead connection.
+
+    Or a quiet cluster: kube-apiserver sends no bookmark that is older than the list it gave us, and its own version
+    stands still while no ServiceAccount changes (cache_watcher.go of 1.37, and measured: none in 90 s). Going on from
+    the same version costs one request, so nobody needs to know which of the two it was.
+    """
+    watch_least: float = 300.0
+    watch_most: float = 600.0
+    """The server ends each watch at a random time between these, so that replicas do not come back together."""
+    page: float = 30.0
+    short: float = 1.0
+    """A watch that ends sooner without news is a server that closes at once, however politely."""
+    backoff_first: float = 0.2
+    backoff_most: float = 5.0
+    healthy: float = 10.0
+    """A watch that lasted so long makes the next failure the first one again."""
+
+
+def ignore(_: str) -> None:
+    """Do nothing: nobody counts."""
+
+
+def ignore_synced() -> None:
+    """Do nothing: nobody waits."""
+
+
+class Reflector:
+    """Keeps the index's part for one namespace (None: all) equal to the cluster's, for ever, through any outage.
+
+    Callbacks: `on_event(kind)` for each watch line, `on_restart(reason)` for each watch or list that failed
+    (failure.py has the words; `ended` for a watch that ended as it should), `on_relist(reason)` as a list begins
+    (`start` or the failure behind it), `on_synced()` after the first whole list.
+    """
+
+    def __init__(
+        self,
+        api: ApiServer,
+        index: Index,
+        namespace: str | None = None,
+        *,
+        pace: Pace | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+        on_event: Callable[[str], None] = ignore,
+        on_restart: Callable[[str], None] = ignore,
+        on_relist: Callable[[str], None] = ignore,
+        on_synced: Callable[[], None] = ignore_synced,
+    ) -> None:
+        """`chance` gives a number from 0 to 1 for jitter."""
+        self._api = api
+        self._index = index
+        self._namespace = namespace
+        self._pace = pace or Pace()
+        self._monotonic = monotonic
+        self._chance = chance
+        self._on_event = on_event
+        self._on_restart = on_restart
+        self._on_relist = on_relist
+        self._on_synced = on_synced
+        scope = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
+        self._path = f"/api/v1{scope}/serviceaccounts"
+        self._version = ""
+        """Where the next watch goes on, opaque; empty when only a list can tell."""
+        self._why_list = "start"
+        self._failures = 0
+        self._failing = ""
+        self._logged_at = 0.0
+        self.synced = False
+        """True once a first whole list is in, and from then on."""
+        self.last_contact: float | None = None
+        """Monotonic time of the server's last word."""
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        while True:
+            seconds = await self.step()
+            await asyncio.sleep(seconds)
+
+    async def step(self) -> float:
+        """List when needed, watch once, and return how many seconds to wait before the next step."""
+        began = self._monotonic()
+        try:
+            await self.list_and_watch_once()
+        except Exception as error:
+            # Supervision boundary: whatever it was, the next list repairs it. Cancellation is no Exception.
+            failed = from_error(error, "watch" if self._version else "list")
+            if failed.is_bug:
+                log.exception("informer met a bug of ours")
+            if self._monotonic() - began >= self._pace.healthy:
+                self._failures = 0
+            return self._back_off(failed)
+        self._failures = 0
+        self._on_restart("ended")
+        return 0.0
+
+    async def list_and_watch_once(self) -> None:
+        """List unless the last version still stands, then follow one watch to its regular end.
+
+        Raises Failed, Unreachable, or what the connection raises.
+        """
+        if not self._version:
+            await self._list()
+        await self._watch()
+
+    async def _list(self) -> None:
+        self._on_relist(self._why_list)
+        began = self._monotonic()
+        # No resourceVersion: the newest state. With "0" the server ignores the limit and sends everything at once.
+        relist = self._index.begin(self._namespace)
+        token, items = "", PAGE_ITEMS
+        while True:
+            try:
+                body = await self._page(items, token)
+            except TooLarge:
+                if items == 1:
+                    raise
+                items = max(1, items // 8)
+                continue
+            page = relist.page(body)
+            self.last_contact = self._monotonic()
+            token = page.continue_token
+            if not token:
+                break
+        gone = relist.commit()
+        self._version = page.resource_version
+        seconds = round(self._monotonic() - began, 3)
+        log.info(
+            "informer listed", reason=self._why_list, objects=len(self._index), gone=gone, seconds=seconds,
+            namespace=self._namespace or "",
+        )  # fmt: skip
+        if not self.synced:
+            self.synced = True
+            self._on_synced()
+
+    async def _page(self, items: int, token: str) -> bytes:
+        params = {"limit": str(items)}
+        if token:
+            params["continue"] = token
+        seconds = self._pace.page
+        async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
+            if response.status != 200:
+                raise from_status(response, "list")
+            return await read_bounded(response, PAGE_BYTES_MAX)
+
+    async def _watch(self) -> None:
+        pace = self._pace
+        lasts = pace.watch_least + (pace.watch_most - pace.watch_least) * self._chance()
+        params = {
+            "watch": "1",
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(max(1, round(lasts))),
+        }
+        began, version, news = self._monotonic(), self._version, 0
+        # The server ends the watch itself; only one that forgot to is cut off.
+        async with self._api.get(
+            self._path, params, total_seconds=lasts + 30.0, silence_seconds=pace.silence
+        ) as response:
+            if response.status != 200:
+                raise from_status(response, "watch")
+            self.last_contact = self._monotonic()
+            # A last line without its end is dropped: the next watch begins before it.
+            try:
+                async with aclosing(split_lines(response.content.iter_any())) as lines:
+                    async for line in lines:
+                        news += self._hear(line)
+                        if news % YIELD_EVENTS == 0:
+                            await asyncio.sleep(0)
+            except TimeoutError:
+                raise Failed("silence", "no byte of the watch in time") from None
+        seconds = self._monotonic() - began
+        # client-go calls it VeryShortWatchError. A bookmark is no news: it moves on whatever happens.
+        if seconds < pace.short and (not news or version == self._version):
+            raise Failed("short", "the server ended the watch at once")
+        log.debug("informer watch ended", seconds=round(seconds, 3), events=news)
+
+    def _hear(self, line: bytes) -> int:
+        """Take in one line and return how many changes it told."""
+        event = self._index.apply(line)
+        self.last_contact = self._monotonic()
+        self._on_event(event.kind)
+        if event.kind is EventKind.ERROR:
+            if event.is_gone:
+                raise Failed("gone", "the server forgot the version that we know", must_list=True)
+            raise Failed("server_error", f"the watch told of an error {event.code}")
+        self._version = event.resource_version
+        if self._failing:
+            log.info("informer recovered", after=self._failing)
+            self._failing = ""
+        return int(event.kind is not EventKind.BOOKMARK)
+
+    def _back_off(self, failed: Failed) -> float:
+        verb = "watch" if self._version else "list"
+        if verb == "watch" and failed.must_list:
+            self._version, self._why_list = "", failed.reason
+        self._on_restart(failed.reason)
+        most = self._pace.backoff_most
+        longest = min(most, self._pace.backoff_first * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        delay = max(longest * (0.5 + self._chance() / 2), min(failed.after_seconds, most))
+        self._tell(failed, verb, delay)
+        return delay
+
+    def _tell(self, failed: Failed, verb: str, delay: float) -> None:
+        """Log a failure: at warning when it is a new one or a minute has gone by, else at debug."""
+        now = self._monotonic()
+        if failed.reason == "silence":
+            # Nothing is wrong while the server takes the next watch; when it does not, that says so.
+            log.debug("informer watch silent, reconnecting", retry_seconds=round(delay, 3))
+            return
+        is_news = failed.reason != self._failing or now - self._logged_at >= REPEAT_LOG_SECONDS
+        if is_news:
+            self._failing, self._logged_at = failed.reason, now
+        say = log.warning if is_news else log.debug
+        if failed.reason == "forbidden":
+            say(
+                "informer forbidden", verb=verb, resource="serviceaccounts", namespace=self._namespace or "all",
+                fix=RBAC_FIX, retry_seconds=round(delay, 3),
+            )  # fmt: skip
+            return
+        say("informer failed", verb=verb, reason=failed.reason, detail=str(failed), retry_seconds=round(delay, 3))

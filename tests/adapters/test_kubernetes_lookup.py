@@ -1,0 +1,192 @@
+"""The live look for one ServiceAccount, against a scripted API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup
+from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.errors import Unreachable
+from tests.fakes import api_server as fake
+from tests.fakes.kubernetes_world import World, started
+from tests.fakes.waiting import until
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with started() as made:
+        yield made
+
+
+class Looker:
+    """A live look with a clock that the test moves."""
+
+    def __init__(self, world: World) -> None:
+        self.now = 1000.0
+        self.lookup = LiveLookup(world.api, world.index.read, lambda: self.now, flight_seconds=1.0)
+
+
+@pytest.fixture
+async def looker(world: World) -> AsyncIterator[Looker]:
+    made = Looker(world)
+    yield made
+    await made.lookup.close()
+
+
+async def test_a_live_look_finds_what_the_server_has(world: World, looker: Looker) -> None:
+    """
+    A ServiceAccount that the watch has not brought yet is found by one GET; the index stays as it is.
+    """
+    world.server.put("team", "app", "uid-1", allowed_sub_subjects="a")
+
+    assert ServiceAccount("uid-1", {"nats.io/allowed-sub-subjects": "a"}) == await looker.lookup.look_up(
+        "team", "app", 1
+    )
+    assert len(world.index) == 0
+
+
+async def test_answers_are_kept_for_two_seconds(world: World, looker: Looker) -> None:
+    """
+    Yes and no are both kept for 2 s: a storm of one bad name costs one GET.
+    """
+    assert await looker.lookup.look_up("team", "app", 1) is None
+    world.server.put("team", "app")
+    looker.now += 1.9
+    assert await looker.lookup.look_up("team", "app", 1) is None
+    assert world.server.count("get") == 1
+    looker.now += 0.2
+    assert await looker.lookup.look_up("team", "app", 1) is not None
+    assert world.server.count("get") == 2
+
+
+async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) -> None:
+    """
+    What was answered about a deleted ServiceAccount does not hide the one that was made again under its name.
+    """
+    assert await looker.lookup.look_up("team", "app", 1, uid="old") is None
+    world.server.put("team", "app")
+
+    assert await looker.lookup.look_up("team", "app", 1, uid="new") is not None
+
+
+async def test_kept_answers_are_bounded(world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The store of answers has a bound, and the oldest go first.
+    """
+    monkeypatch.setattr("nats_k8s_oidc_callout.adapters.kubernetes.lookup.KEPT_MAX", 3)
+    for number in range(5):
+        await looker.lookup.look_up("team", f"app-{number}", 1)
+
+    assert [("team", f"app-{number}", "") for number in (2, 3, 4)] == list(looker.lookup._kept)
+
+
+async def test_one_name_is_asked_once_at_a_time(world: World, looker: Looker) -> None:
+    """
+    A hundred waiters for one name share a single GET.
+    """
+    world.server.put("team", "app")
+    world.server.answer_after = 0.1
+    found = await asyncio.gather(*(looker.lookup.look_up("team", "app", 1) for _ in range(100)))
+
+    assert {ServiceAccount("uid-team-app", None)} == set(found)
+    assert world.server.count("get") == 1
+
+
+async def test_at_most_sixteen_are_asked_at_once(world: World, looker: Looker) -> None:
+    """
+    However many names are unknown, the API server sees sixteen GETs at a time.
+    """
+    world.server.answer_after = 0.05
+    await asyncio.gather(*(looker.lookup.look_up("team", f"app-{number}", 2) for number in range(60)))
+
+    assert world.server.getting_most == 16
+    assert world.server.count("get") == 60
+
+
+async def test_a_storm_beyond_the_bound_is_refused_at_once(
+    world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Names beyond the bound of what may wait are unreachable at once, instead of piling up.
+    """
+    monkeypatch.setattr("nats_k8s_oidc_callout.adapters.kubernetes.lookup.WAITING_MAX", 5)
+    world.server.faults["get"] = fake.hangs()
+    asked = (looker.lookup.look_up("team", f"app-{number}", 0.1) for number in range(8))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert 3 == sum("too many" in str(answer) for answer in answers)
+
+
+async def test_a_look_never_takes_longer_than_its_budget(world: World, looker: Looker) -> None:
+    """
+    A server that hangs costs a waiter its budget and no more; queueing for a slot counts.
+    """
+    world.server.faults["get"] = fake.hangs()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    asked = (looker.lookup.look_up("team", f"app-{number}", 0.1) for number in range(40))
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert all(isinstance(answer, Unreachable) for answer in answers)
+    assert loop.time() - began < 0.5
+
+
+async def test_a_waiter_that_gives_up_leaves_the_answer_to_the_others(world: World, looker: Looker) -> None:
+    """
+    Cancelling one waiter does not cancel the GET that others wait for.
+    """
+    world.server.put("team", "app")
+    world.server.answer_after = 0.1
+    first = asyncio.create_task(looker.lookup.look_up("team", "app", 1))
+    second = asyncio.create_task(looker.lookup.look_up("team", "app", 1))
+    await until(lambda: world.server.getting == 1)
+    first.cancel()
+
+    assert ServiceAccount("uid-team-app", None) == await second
+    assert world.server.count("get") == 1
+    assert first.cancelled()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fake.answers(403), fake.answers(500), fake.answers(429), fake.answers(401), fake.body(b"<html>"), fake.body(b"{}"),
+     fake.resets()],
+    ids=["403", "500", "429", "401", "html", "{}", "reset"],
+)  # fmt: skip
+async def test_a_server_that_cannot_tell_says_neither_yes_nor_no(
+    world: World, looker: Looker, fault: fake.Handler
+) -> None:
+    """
+    Anything but a ServiceAccount or a 404 is Unreachable, and is not kept as an answer.
+    """
+    world.server.put("team", "app")
+    world.server.faults["get"] = fault
+    with pytest.raises(Unreachable):
+        await looker.lookup.look_up("team", "app", 1)
+    world.server.faults.clear()
+
+    assert ServiceAccount("uid-team-app", None) == await looker.lookup.look_up("team", "app", 1)
+
+
+async def test_names_are_quoted(world: World, looker: Looker) -> None:
+    """
+    A name cannot leave its path, even if somebody forgot to check it.
+    """
+    world.server.put("team", "app")
+
+    assert await looker.lookup.look_up("team", "../../namespaces/team/serviceaccounts/app", 1) is None
+    assert await looker.lookup.look_up("team", "app?x=1#y", 1) is None
+
+
+async def test_closing_ends_the_flights(world: World, looker: Looker) -> None:
+    """
+    At shutdown nobody keeps waiting: the flights end, and their waiters get Unreachable.
+    """
+    world.server.faults["get"] = fake.hangs()
+    waiter = asyncio.create_task(looker.lookup.look_up("team", "app", 1))
+    await until(lambda: world.server.count("get") == 1)
+    await looker.lookup.close()
+
+    with pytest.raises(Unreachable):
+        await waiter

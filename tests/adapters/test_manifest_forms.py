@@ -1,0 +1,90 @@
+"""What a manifest file may look like, and what happens to one that is none."""
+
+from pathlib import Path
+
+import pytest
+
+from nats_k8s_oidc_callout.adapters.manifests import load_documents
+from nats_k8s_oidc_callout.errors import BadManifest
+from tests.fakes.manifest_folder import APP, Heard, account
+
+
+@pytest.fixture
+def heard(tmp_path: Path) -> Heard:
+    return Heard(tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (account("a") + "---\n" + account("b"), {"team/a", "team/b"}),
+        ("---\n---\n" + account("a") + "---\nkind: Secret\ndata: {a: b}\n", {"team/a"}),
+        (
+            "kind: List\nitems:\n- kind: ServiceAccount\n  metadata: {name: a}\n- kind: Pod\n  metadata: {}\n",
+            {"default/a"},
+        ),
+        ("kind: ServiceAccountList\nitems:\n- metadata: {name: a, namespace: x}\n", {"x/a"}),
+        ('{"kind":"ServiceAccount","metadata":{"name":"a","namespace":null,"uid":null}}', {"default/a"}),
+        ("kind: List\nitems:\n", set()),
+        ("# nothing\n", set()),
+    ],
+    ids=["documents", "other kinds", "list", "typed list", "json", "empty list", "comment"],
+)
+async def test_the_forms_of_a_manifest(heard: Heard, text: str, names: set[str]) -> None:
+    """
+    Several documents, lists and JSON are read; other kinds are ignored; the namespace is `default` when missing.
+    """
+    await heard.write("app.yaml", text)
+
+    assert names == heard.names()
+    assert [] == heard.errors
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: [", "not YAML at line "),
+        ("\x00", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        ("when: 2026-13-45", "not YAML"),
+        ("!!python/object/apply:os.getcwd []", "not YAML at line 1"),
+        ("a: &x 1\nb: *x", "aliases are not supported"),
+        ("[" * 200, "nested too deeply"),
+        ("- a", "a document is not a mapping"),
+        ("kind: List\nitems: 5", "the items of a List are not a list"),
+        ("kind: List\nitems: [5]", "an item of a List is not a mapping"),
+        ("kind: ServiceAccount", "must be text"),
+        ("kind: ServiceAccount\nmetadata: {namespace: a}", "must be text"),
+        ("kind: ServiceAccount\nmetadata: {name: 5}", "must be text"),
+        ("kind: ServiceAccount\nmetadata: {name: a, annotations: {a: true}}", "must be text"),
+        ("kind: ServiceAccount\nmetadata: {name: a/b}", "no legal name"),
+        ("kind: ServiceAccount\nmetadata: {name: ''}", "no legal name"),
+        ("x" * (1024 * 1024 + 1), "over 1048576 bytes"),
+    ],
+    ids=["open", "zero", "utf-16", "date", "python", "alias", "deep", "list", "items", "item", "no metadata",
+         "no name", "number", "bool", "slash", "empty", "large"],
+)  # fmt: skip
+async def test_a_file_that_is_no_manifest_keeps_what_it_had(heard: Heard, text: str | bytes, why: str) -> None:
+    """
+    A broken file keeps its last good entries and raises one error; the files beside it go on.
+    """
+    await heard.write("app.yaml", APP)
+    await heard.write("app.yaml", text)
+    await heard.write("other.yaml", account("other"))
+    await heard.folder.poll()
+
+    assert {"team/app", "team/other"} == heard.names()
+    assert 1 == len(heard.errors)
+    assert heard.errors[0].startswith("app.yaml: ")
+    assert why in heard.errors[0]
+
+
+def test_a_merge_bomb_is_refused_quickly() -> None:
+    """
+    Merge keys over aliases double at each line: they are refused before anything is built.
+    """
+    bomb = b"a0: &a0 {x: 1}\n" + b"".join(
+        b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (n, n, n - 1, n - 1) for n in range(1, 60)
+    )
+    with pytest.raises(BadManifest, match="aliases"):
+        load_documents(bomb)

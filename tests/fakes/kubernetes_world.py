@@ -1,0 +1,101 @@
+"""A scripted API server with a client of it, and what a reflector told about it."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Informer, Pace, Reflector
+from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from tests.fakes.api_server import FakeApiServer
+from tests.fakes.waiting import WAIT_SECONDS, until
+
+QUICK = Pace(silence=0.2, watch_least=5.0, watch_most=10.0, page=0.5)
+
+
+class FixedSource:
+    """A credential source whose token the test changes; `refused` counts the 401s it was told of."""
+
+    def __init__(self, base_url: str, token: str = "token-1") -> None:
+        self.base_url = base_url
+        self.token = token
+        self.renewed = ""
+        self.refused = 0
+
+    def current(self, refused: bool = False) -> Credentials:
+        if refused:
+            self.refused += 1
+            self.token = self.renewed or self.token
+        return Credentials({"Authorization": f"Bearer {self.token}"}, None)
+
+
+class World:
+    """A fake server, a client of it, and what the reflector told by its callbacks."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        self.server = server
+        self.source = FixedSource(server.base_url)
+        self.api = ApiServer(self.source)
+        self.index = Index("nats.io/")
+        self.events: Counter[str] = Counter()
+        self.restarts: list[str] = []
+        self.relists: list[str] = []
+        self.synced = 0
+
+    def reflector(self, namespace: str | None = None, pace: Pace = QUICK, **more: Any) -> Reflector:
+        return Reflector(
+            self.api,
+            self.index,
+            namespace,
+            pace=pace,
+            on_event=lambda kind: self.events.update([kind]),
+            on_restart=self.restarts.append,
+            on_relist=self.relists.append,
+            on_synced=self._count_synced,
+            **{"chance": lambda: 1.0, **more},
+        )
+
+    def _count_synced(self) -> None:
+        self.synced += 1
+
+    def holds(self, namespace: str, name: str) -> bool:
+        return self.index.find(namespace, name) is not None
+
+
+@contextlib.asynccontextmanager
+async def started() -> AsyncIterator[World]:
+    server = await FakeApiServer().start()
+    made = World(server)
+    try:
+        yield made
+    finally:
+        await made.api.close()
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def running(follower: Reflector | Informer) -> AsyncIterator[None]:
+    task = asyncio.create_task(follower.run(), name="under test")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def in_the_middle(world: World, reflector: Reflector, act: Callable[[], object]) -> float:
+    """Take one step of the reflector, doing `act` once its watch is open; return the delay it asks for."""
+    task = asyncio.create_task(reflector.step(), name="one step")
+    try:
+        await until(lambda: world.server.streams > 0)
+        act()
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await task
+    finally:
+        task.cancel()
+
+
+def fill(server: FakeApiServer, count: int) -> None:
+    for number in range(count):
+        server.put("team", f"app-{number}")
