@@ -1,0 +1,174 @@
+"""nats-py's client for exactly one connection: it never reconnects, says when it ended, and signs nothing but nonces.
+
+It reaches into nats-py 2.16 at five places, each pinned by a test in tests/adapters/test_nats*.py:
+
+- `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
+- `_connect_command`, with `_server_info`: the last moment before a login leaves
+- `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
+- `_close`, with `_subs` and `_stop_processing`: every ending goes through it, and the public callbacks miss some
+- `_transport._io_writer`: a peer that is gone cannot be closed politely
+"""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nats.aio.client import PING_PROTO, Client
+from nats.aio.transport import TcpTransport
+
+from nats_k8s_oidc_callout.adapters.nats.addresses import Address
+from nats_k8s_oidc_callout.adapters.nats.logins import (
+    CredsLogin,
+    Login,
+    NkeyLogin,
+    NoLogin,
+    PasswordLogin,
+    TokenLogin,
+    guarded,
+)
+from nats_k8s_oidc_callout.errors import Unreachable
+
+# nats-py's own heartbeat is switched off by being this rare: ours (Client.rtt) also notices a dead reader.
+NEVER = 365 * 24 * 3600
+
+
+class Connection(Client):
+    """One connection to one server. `ended` is set at the first sign that it is over."""
+
+    def __init__(self, address: Address, login: Login, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self.address = address
+        self.ended = asyncio.Event()
+        self._login = login
+        self._context = context
+
+    async def open(self, timeout: float, on_error: Callable[[Exception], Awaitable[None]]) -> None:
+        """Connect and log in, each step within `timeout` seconds.
+
+        Raises what nats-py raises; `Unreachable` when the server is not to be trusted with the login, or when it
+        did not decide on it in time. The caller closes in every case.
+        """
+        if isinstance(self._login, NkeyLogin):
+            self._public_nkey = self._login.public
+        async with asyncio.timeout(5 * timeout):
+            await self.connect(
+                servers=str(self.address),
+                name="nats-k8s-oidc-callout",
+                error_cb=on_error,
+                allow_reconnect=False,
+                # Two tries at the socket, at once: nats-py reads 0 as "for ever".
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=timeout,  # type: ignore[arg-type]  # given to asyncio.wait_for, where fractions are fine
+                ping_interval=NEVER,
+                # 0 = publish never waits for the socket, so `post` can be synchronous. What piles up is bounded: a
+                # server that does not read sends no requests either, and the heartbeat ends it.
+                pending_size=0,
+                **self._credentials(),
+            )
+        if not self.is_connected:
+            # nats-py takes the server's first PING (2 s after CONNECT) for success while the login is undecided.
+            raise Unreachable("the server did not decide on our login in time")
+
+    def _credentials(self) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if self._context is not None:
+            options["tls"] = self._context
+        if self.address.tls_name:
+            options["tls_hostname"] = self.address.tls_name
+        match self._login:
+            case CredsLogin(jwt=jwt, sign=sign):
+                options |= {"user_jwt_cb": jwt.encode, "signature_cb": guarded(sign)}
+            case NkeyLogin(sign=sign):
+                options |= {"signature_cb": guarded(sign)}
+            case PasswordLogin(user=user, password=password):
+                options |= {"user": user, "password": password}
+            case TokenLogin(token=token):
+                options |= {"token": token}
+            case NoLogin():
+                pass
+        return options
+
+    def _connect_command(self) -> bytes:
+        # nats-py upgrades only if the server's INFO, which comes in clear, says so: whoever sits between could
+        # leave that out and read the login.
+        if (self.address.must_tls or self._context is not None) and not self._server_info.get("tls_required"):
+            raise Unreachable("TLS is configured but the server does not ask for it")
+        return super()._connect_command()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        self.ended.set()
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            # nats-py flushes before it ends its subscriptions: to a peer that has reset the socket that raises, and
+            # their tasks would wait for ever.
+            for subscription in self._subs.values():
+                subscription._stop_processing()
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        # nats-py writes a PING past all that is still pending. Its `flush` then returns before the server has seen the
+        # SUB, or the UNSUB of a drain, that was sent before: it would confirm a subscription that is refused a moment
+        # later. In its place in the line the answer means what `flush` and `drain` promise.
+        self._pongs.append(future if future is not None else asyncio.get_running_loop().create_future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
+
+    def post(self, subject: str, payload: bytes) -> None:
+        """Hand a message to the connection; it leaves with the next turn of the event loop.
+
+        Raises nats.errors.Error when it cannot be (closed, over the server's max_payload).
+        """
+        publishing = self.publish(subject, payload)
+        try:
+            # publish is a coroutine that has nothing to wait for here (pending_size=0): one step finishes it.
+            publishing.send(None)
+        except StopIteration:
+            return
+        publishing.close()
+        raise RuntimeError("nats-py's publish waited")
+
+    @property
+    def version(self) -> str:
+        """What the server says it is: its word, for the log only."""
+        return str(self._server_info.get("version", ""))[:32]
+
+    def cluster(self) -> list[Address]:
+        """The other servers that this one has told us of."""
+        told = []
+        for uri in self.discovered_servers:
+            host = uri.hostname
+            if not host:
+                continue
+            # A cluster advertises addresses, its certificates carry names.
+            name = (self.address.tls_name or self.address.host) if _is_ip(host) else None
+            told.append(Address(host, uri.port or 4222, self.address.must_tls, name))
+        return told
+
+    async def shut(self, timeout: float, *, politely: bool) -> None:
+        """Close within `timeout` seconds. Politely: what was posted is written first, if the peer still reads."""
+        self.ended.set()
+        if not (politely and self.is_connected):
+            # A gone peer, or one stuck in a TLS handshake, would keep a polite close waiting for the whole time.
+            self._abort()
+        try:
+            async with asyncio.timeout(timeout):
+                await self.close()
+        except TimeoutError:
+            pass
+        finally:
+            self._abort()
+
+    def _abort(self) -> None:
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
+            self._transport._io_writer.transport.abort()
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,225 @@
+"""The connection to NATS that never gives up.
+
+nats-py reconnects too, but closes for good on authorization errors and on expiry, so there is one reconnect logic and
+it is this one: a fresh client for every attempt.
+"""
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Sequence
+
+import nats.errors
+import structlog
+
+from nats_k8s_oidc_callout.adapters.nats.addresses import Address, AddressBook
+from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.logins import Login
+from nats_k8s_oidc_callout.adapters.nats.session import USUAL, Ears, Reply, Session, Timing, Wish, until_set, words
+from nats_k8s_oidc_callout.errors import Unreachable
+
+# Before the first INFO nobody knows better: nats-server's default.
+DEFAULT_MAX_PAYLOAD = 1 << 20
+
+log = structlog.get_logger("nats")
+
+
+class Link:
+    """One login to NATS, kept alive by `run`.
+
+    `login` and `tls` are asked again at each connect, so that rotated files count. `on_request` gets the message, its
+    reply subject (give that very object to `send`) and the server's xkey, or "" where there is none; it must not wait.
+    `on_auth_error` hears the server's complaints about our answers, if our permissions let us: one of the queue group
+    hears each.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        login: Callable[[], Login],
+        tls: Callable[[], ssl.SSLContext | None],
+        queue_group: str,
+        on_request: Callable[[bytes, str, str], None],
+        on_auth_error: Callable[[bytes], None] | None = None,
+        timing: Timing = USUAL,
+    ) -> None:
+        """Raise ConfigurationError when a URL is none; user info in it is ignored (it is a `login`)."""
+        self._book = AddressBook(urls)
+        self._login = login
+        self._tls = tls
+        self._ears = Ears(queue_group, on_request, on_auth_error, self._on_refusal)
+        self._timing = timing
+        self._session: Session | None = None
+        self._wish = Wish()
+        self._running = False
+        self._stopped = asyncio.Event()
+        self._trouble = ""
+        self._told: dict[tuple[str, str], str] = {}
+        self.connects = 0
+        """How many times a server has let us in."""
+
+    @property
+    def connected(self) -> bool:
+        """We are logged in, as far as we know."""
+        return self._session is not None and self._session.connection.is_connected
+
+    @property
+    def subscribed(self) -> bool:
+        """The server has confirmed the subscription, and has not refused it since."""
+        return self._session is not None and self._session.subscribed and self.connected
+
+    @property
+    def max_payload(self) -> int:
+        """The longest message in bytes that the server takes."""
+        return self._session.connection.max_payload if self._session is not None else DEFAULT_MAX_PAYLOAD
+
+    @property
+    def last_error(self) -> str:
+        """What was wrong last, in one line; empty while we are subscribed, or connected and not meant to be."""
+        return "" if self.subscribed or (self.connected and not self._wish.serving) else self._trouble
+
+    def set_serving(self, wanted: bool) -> None:
+        """Ask for the subscription, or for its end: what is in flight is still delivered, the connection stays."""
+        self._wish.serving = wanted
+        self._wish.changed.set()
+
+    def send(self, reply: str, payload: bytes) -> bool:
+        """Send an answer where its request came from; say False when that connection is gone or does not take it."""
+        session = self._session
+        if session is None or session.connection.ended.is_set():
+            return False
+        if isinstance(reply, Reply) and reply.origin is not session.connection:
+            return False
+        try:
+            session.connection.post(reply, payload)
+        except nats.errors.Error as error:
+            self._tell("nats did not take an answer", session.connection.address, words(error))
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Connect and serve for ever, whatever happens, until `close`; then what was sent is flushed."""
+        self._running = True
+        failures = 0
+        try:
+            while not self._wish.stopping:
+                address = self._book.next()
+                began = time.monotonic()
+                try:
+                    await self._live(address)
+                except Exception as error:  # noqa: BLE001  # the supervision boundary: the next one may be better
+                    self._trouble = words(error)
+                    self._tell(self._event(error), address, self._trouble)
+                self._session = None
+                # A server that lets us in and throws us out at once is no success.
+                failures = 1 if time.monotonic() - began > self._timing.longest_retry else failures + 1
+                await self._pause(failures)
+        finally:
+            self._running = False
+            self._stopped.set()
+
+    async def drain(self) -> None:
+        """End the subscription; return once `on_request` was called for all that the server has sent."""
+        self.set_serving(False)
+        if self._session is not None:
+            await self._session.idle.wait()
+
+    async def close(self) -> None:
+        """Flush, close, and let `run` return."""
+        self._wish.stopping = True
+        self._wish.changed.set()
+        if self._running:
+            await self._stopped.wait()
+
+    async def _live(self, address: Address) -> None:
+        """Connect to one server and stay; return when we are to stop, raise when the connection has ended."""
+        connection = Connection(address, self._login(), self._tls())
+        session = Session(connection, self._wish, self._ears, self._timing)
+        last: list[Exception] = []
+
+        async def on_error(error: Exception) -> None:
+            last[:] = [error]
+            session.error(error)
+
+        try:
+            try:
+                await connection.open(self._timing.connect, on_error)
+            except nats.errors.NoServersError:
+                # What really happened went to on_error only.
+                raise Unreachable(words(last[0]) if last else "no connection") from None
+            self._welcome(session)
+            finished = await _until_ended(connection, session.run())
+            if not finished and not self._wish.stopping:
+                reason = connection.last_error or (last[0] if last else None)
+                raise Unreachable(words(reason) if reason is not None else "connection closed")
+        finally:
+            # First, since nothing more will be delivered and nothing can be sent.
+            session.subscribed = False
+            session.idle.set()
+            await connection.shut(self._timing.connect, politely=self._wish.stopping)
+
+    def _welcome(self, session: Session) -> None:
+        connection = session.connection
+        self._session = session
+        self.connects += 1
+        self._told.clear()
+        self._book.discovered(connection.cluster())
+        log.info(
+            "nats connected",
+            server=str(connection.address),
+            version=str(connection.connected_server_version).removeprefix("<nats server v").rstrip(">"),
+            client_id=connection.client_id,
+        )
+
+    async def _pause(self, failures: int) -> None:
+        """Wait when each server had its turn, longer each time."""
+        rounds, rest = divmod(failures, len(self._book))
+        if rest:
+            return
+        longest = min(self._timing.longest_retry, self._timing.first_retry * 2.0 ** min(rounds - 1, 16))
+        ends = time.monotonic() + longest * random.uniform(0.5, 1.0)  # spreads replicas, hides nothing
+        while not self._wish.stopping and (left := ends - time.monotonic()) > 0:
+            self._wish.changed.clear()
+            await until_set(self._wish.changed, left)
+
+    def _event(self, error: Exception) -> str:
+        if self._session is not None:
+            return "nats connection lost"
+        # nats-server's words: 'Authorization Violation', 'User Authentication Expired', 'Authentication Timeout'…
+        text = str(error).lower()
+        if isinstance(error, nats.errors.Error) and ("authorization" in text or "authentication" in text):
+            return "nats refused our login"
+        return "nats unreachable"
+
+    def _on_refusal(self, event: str, reason: str) -> None:
+        if self._session is not None:
+            self._trouble = reason
+            self._tell(event, self._session.connection.address, reason)
+
+    def _tell(self, event: str, address: Address, reason: str) -> None:
+        """Log a trouble when it begins, not at each attempt."""
+        key = (event, str(address))
+        if self._told.get(key) == reason:
+            log.debug(event, server=str(address), reason=reason)
+            return
+        self._told[key] = reason
+        log.warning(event, server=str(address), reason=reason)
+
+
+async def _until_ended(connection: Connection, work: Coroutine[None, None, None]) -> bool:
+    """Do `work`; say False when the connection ended before it was done. Raises what it raises on a live one."""
+    working = asyncio.create_task(work, name="nats session")
+    ended = asyncio.create_task(connection.ended.wait(), name="nats connection end")
+    try:
+        await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.cancel()
+        working.cancel()
+        outcome = (await asyncio.gather(working, ended, return_exceptions=True))[0]
+    if connection.ended.is_set():
+        return False
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return True

@@ -1,0 +1,68 @@
+"""The ways to log in to NATS, and the guard that keeps a server from using us as a signing oracle."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nats_k8s_oidc_callout.core.natsjwt import b64encode
+from nats_k8s_oidc_callout.errors import Unreachable
+
+Sign = Callable[[bytes], bytes]
+"""An Ed25519 signature (64 raw bytes) of a message."""
+
+# nats-server sends 11 to 43 characters of base64url. The dots that every JWT has are not among the letters: the same
+# 32 bytes in account form sign user JWTs, so a server that could choose freely what we sign could mint its own users.
+NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class CredsLogin:
+    """A user JWT and its key: operator mode."""
+
+    jwt: str = field(repr=False)
+    sign: Sign = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NkeyLogin:
+    """A user nkey (`U…`) that the server's file names: config mode."""
+
+    public: str
+    sign: Sign = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordLogin:
+    """A user and password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogin:
+    """The one token of a server's `authorization { token }`."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoLogin:
+    """Nothing: a server that asks for nothing, or that knows us by our client certificate."""
+
+
+Login = CredsLogin | NkeyLogin | PasswordLogin | TokenLogin | NoLogin
+
+
+def guarded(sign: Sign) -> Callable[[object], bytes]:
+    """Return nats-py's signature callback: base64url of the signature of a nonce, and of nothing but a nonce.
+
+    The callback takes what the server sent (of any JSON type) and raises `Unreachable` when that is no nonce.
+    """
+
+    def signature(nonce: object) -> bytes:
+        if not isinstance(nonce, str) or NONCE.fullmatch(nonce) is None:
+            raise Unreachable("the server asked us to sign something that is not a nonce")
+        return b64encode(sign(nonce.encode("ascii")))
+
+    return signature
