@@ -229,8 +229,6 @@ class KeyRefresher:
         except Exception as error:  # noqa: BLE001 - supervision boundary: without keys nobody logs in, so go on trying
             return self._failed(f"unexpected {type(error).__name__}")
         changed = self._keys.replace(parsed.keys, self._monotonic())
-        if changed or self._failures:
-            log.info("keys loaded", keys=len(parsed.keys), skipped=list(parsed.skipped), changed=changed)
         self._failures = 0
         self._on_success(parsed, changed)
         period = REFRESH_SECONDS if fetched.max_age is None else min(fetched.max_age, REFRESH_SECONDS)

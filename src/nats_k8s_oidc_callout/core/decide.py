@@ -58,7 +58,9 @@ class Asked:
     keys: bool = False
     looked_up: bool = False
     account: ServiceAccount | None = None
-    """What the cluster itself answered; None with `looked_up` is "no such ServiceAccount", or no answer in time."""
+    """What the cluster itself answered; None with `looked_up` is "no such ServiceAccount", or no answer."""
+    trouble: str = ""
+    """Why the cluster gave no answer, for the log."""
 
 
 NOTHING_ASKED = Asked()
@@ -70,33 +72,38 @@ def decide(
     """Return what to answer at `now` (Unix seconds), or what must be fetched before that can be said."""
     if now > request.expires_at + facts.session.clock_skew_seconds:
         return Drop(DropReason.LATE, "the server has given up on this request")
-    verdict = _judge(request.token, request.user_nkey, facts, now, monotonic, asked)
+    verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked)
     if facts.session.namespaces:
         return _within_scope(verdict, facts.session.namespaces)
     return verdict
 
 
-def _judge(
-    token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked
+def judge(
+    token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
 ) -> Verdict | Need:
+    """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end."""
     identified = identify(token, facts, now, monotonic, asked)
     if not isinstance(identified, tuple):
         return identified
     workload, claims = identified
 
-    account = asked.account if asked.looked_up else facts.accounts.find(workload.namespace, workload.name)
-    # The watch may lag behind a ServiceAccount that was just made or made again: one look at the cluster decides.
+    # The cluster's own answer is the newer one, but the watch may have caught up while we asked.
+    known = asked.account, facts.accounts.find(workload.namespace, workload.name)
+    account = next((found for found in known if found is not None and _is_same(found, workload)), None)
     if account is None:
-        return _ask_or(Reason.UNKNOWN_SERVICE_ACCOUNT, "it does not exist", workload, facts, asked)
-    # Names come again, uids never do. A manifest without a uid has none to compare (the settings warn about it).
-    if account.uid and account.uid != workload.uid:
-        return _ask_or(Reason.UID_MISMATCH, f"its uid is now {account.uid}", workload, facts, asked)
+        return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.session, asked)
 
     grant, refused = facts.grants.of(workload.namespace, workload.name, account.annotations)
     if not grant:
         return Deny(Reason.NO_PERMISSIONS, workload=workload)
     token_ends = claims.exp if isinstance(claims.exp, int) else 0
-    return Allow(workload, grant, session_end(token_ends, user_nkey, facts.session, now), refused)
+    return Allow(
+        workload,
+        grant,
+        session_end(token_ends, user_nkey, facts.session, now),
+        refused,
+        issuers.extra_audiences(claims, facts.claims),
+    )
 
 
 def identify(
@@ -123,15 +130,25 @@ def identify(
     return workload if isinstance(workload, Deny) else (workload, claims)
 
 
-def _ask_or(
-    reason: Reason, detail: str, workload: Workload, facts: Facts, asked: Asked
-) -> Deny | NeedServiceAccount | Drop:
-    if asked.looked_up:
-        return Deny(reason, detail, workload)
-    if facts.session.namespaces and workload.namespace not in facts.session.namespaces:
-        # A scoped release has no right to look there.
-        return Deny(reason, detail, workload)
-    return NeedServiceAccount(workload)
+def _is_same(account: ServiceAccount, workload: Workload) -> bool:
+    """Say whether this is the very ServiceAccount that the token is of: names come again, uids never do.
+
+    A manifest without a uid has none to compare (the settings warn about it).
+    """
+    return not account.uid or account.uid == workload.uid
+
+
+def _ask_or_deny(
+    workload: Workload, other_uids: list[str], session: SessionRules, asked: Asked
+) -> Deny | NeedServiceAccount:
+    # A scoped release has no right to look into others' namespaces.
+    ours = not session.namespaces or workload.namespace in session.namespaces
+    # The watch may lag behind a ServiceAccount that was just made, or made again: one look at the cluster decides.
+    if ours and not asked.looked_up:
+        return NeedServiceAccount(workload)
+    if other_uids:
+        return Deny(Reason.UID_MISMATCH, asked.trouble or f"its uid is now {other_uids[0]}", workload)
+    return Deny(Reason.UNKNOWN_SERVICE_ACCOUNT, asked.trouble or "it does not exist", workload)
 
 
 def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float) -> int:

@@ -46,7 +46,9 @@ def identify(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Workload 
 
 def extra_audiences(claims: VerifiedClaims, rules: ClaimRules) -> tuple[str, ...]:
     """Return the other audiences of a token: whoever receives it for one of those can replay it here."""
-    return tuple(audience for audience in claims.audiences if audience != rules.audience)
+    audiences = claims.audiences
+    # Nearly every token has one audience, and this is asked at each login.
+    return () if len(audiences) == 1 else tuple(audience for audience in audiences if audience != rules.audience)
 
 
 def _named(claims: VerifiedClaims) -> Workload | Deny:

@@ -122,6 +122,8 @@ class Allow:
     expires_at: int
     refused: tuple[Refusal, ...] = ()
     """What the workload's annotations asked for in vain; told once, when the grant was made."""
+    other_audiences: tuple[str, ...] = ()
+    """Who else the token is good for, and could therefore replay it here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,14 @@ def kubernetes(draft: Settings, found: Findings) -> Settled:
     """Which cluster, whose ServiceAccounts, whose keys."""
     settled = _cluster(draft, found)
     own_token = found.peek(draft.k8s_credentials_dir / "token")
-    settled["jwt_issuer"] = draft.jwt_issuer or (keyfiles.own_issuer(own_token or b"") or KUBERNETES_ISSUER,)
+    own_issuer = keyfiles.own_issuer(own_token or b"")
+    settled["jwt_issuer"] = draft.jwt_issuer or (own_issuer or KUBERNETES_ISSUER,)
+    if settled["kubeconfig"] and not draft.jwt_issuer and not own_issuer:
+        found.warn(
+            "JWT_ISSUER",
+            f"is not set, and {KUBERNETES_ISSUER} is a guess outside a cluster; what it really is says "
+            "kubectl get --raw /.well-known/openid-configuration",
+        )
     settled["jwks_url"] = _keys(draft, settled, found)
     if settled["k8s_in_cluster"] and (not draft.service_accounts_dir or _asks_api_server(draft, settled["jwks_url"])):
         _credentials(draft, found)

@@ -1,0 +1,5 @@
+"""The composition root: where parts meet. Start reading at `composition`; `inquiry` answers single questions."""
+
+from nats_k8s_oidc_callout.app.composition import App
+
+__all__ = ["App"]

@@ -1,0 +1,239 @@
+"""The composition root: builds every part, starts it, watches over it, and leaves in order."""
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine
+from importlib.metadata import version
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from nats_k8s_oidc_callout.adapters.http import Check, HttpServer
+from nats_k8s_oidc_callout.adapters.nats import Link
+from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
+from nats_k8s_oidc_callout.app import policy, sources
+from nats_k8s_oidc_callout.app.files import FileWatch
+from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.trace import tracer
+from nats_k8s_oidc_callout.core import callout
+from nats_k8s_oidc_callout.core.model import Allow, Request, Verdict
+from nats_k8s_oidc_callout.responder import Ports, Responder
+from nats_k8s_oidc_callout.settings import Settings
+
+log = structlog.get_logger("app")
+
+PACKAGE = "nats-k8s-oidc-callout"
+# How quickly a lost or regained condition reaches the subscription and /readyz.
+_LOOK_SECONDS = 0.05
+# Kubernetes gives 30 s between SIGTERM and SIGKILL; a callout is over in less than 2 s, late or not.
+_LEAVE_SECONDS = 10.0
+
+
+class App:
+    """One running responder."""
+
+    def __init__(self, settings: Settings, logs: Logs) -> None:
+        """Raise ConfigurationError when a file that the settings name is no longer what it was."""
+        self._settings = settings
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE))
+        self._stop = asyncio.Event()
+        self._leaving = False
+        self._was_failing: list[str] | None = None
+        files = FileWatch()
+        self._keyring = Keyring(settings, files.watch)
+        api = sources.api_server(settings)
+        self._file_errors: dict[str, float] = {}
+        self._workloads = sources.workload_source(settings, api, self._telemetry.metrics, self._file_errors)
+        self._keys = sources.key_source(settings, api, files.watch, self._telemetry.metrics)
+        facts = policy.facts(settings, self._keys.keys, self._workloads.index)
+        ports = Ports(
+            send=self._send,
+            max_payload=lambda: self._link.max_payload,
+            refresh_keys=self._keys.refresh,
+            look_up=self._workloads.look_up,
+            record=self._record,
+            cache_hit=self._telemetry.cache_hit,
+            cache_miss=self._telemetry.cache_miss,
+            clock=time.time,
+            monotonic=time.monotonic,
+            nonce=os.urandom,
+            trace=tracer(facts) if self._telemetry.debug else None,
+        )
+        self._responder = Responder(facts, lambda: self._keyring.keys, ports, settings.nats_auth_timeout_seconds)
+        self._link = Link(
+            settings.nats_url.urls,
+            login=self._keyring.login,
+            tls=self._keyring.tls,
+            queue_group=settings.nats_queue_group,
+            on_request=self._responder.receive,
+            on_auth_error=self._hear,
+        )
+        self._http = HttpServer(settings.host, settings.port, self.checks, self._telemetry.render)
+        self._files = files
+        self._mirror_metrics()
+
+    @property
+    def port(self) -> int:
+        """The port that health and metrics are really on."""
+        return self._http.port
+
+    def stop(self) -> None:
+        """Leave in order: un-ready, everything in flight answered, then gone."""
+        self._stop.set()
+
+    def checks(self) -> list[Check]:
+        """Return every condition of being ready, as /readyz?verbose lists them."""
+        link = self._link
+        return [
+            Check("running", not self._leaving, "shutting down" if self._leaving else ""),
+            Check("nats", link.connected, "" if link.connected else link.last_error or "not connected yet"),
+            Check("subscription", link.subscribed, "" if link.subscribed else link.last_error or "not subscribed"),
+            *self._conditions(),
+        ]
+
+    def _conditions(self) -> list[Check]:
+        """Return what must hold before NATS may send us a request: it asks any member of the queue group."""
+        keys, synced = self._keys, self._workloads.synced()
+        fresh = keys.keys.fresh(time.monotonic())
+        return [
+            Check("cache", synced, "" if synced else "no whole list of ServiceAccounts yet"),
+            Check("keys", fresh, "" if fresh else keys.last_error or f"no keys from {keys.where} yet"),
+            Check("signer", self._keyring.loaded, "" if self._keyring.loaded else "no signing key"),
+        ]
+
+    async def run(self) -> None:
+        """Serve until `stop`; raise when a part that must never end has ended."""
+        self._announce()
+        await self._http.start()
+        log.info("http listening", host=self._settings.host or "all addresses", port=self._http.port)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self._for_ever(name, work()), name=name)
+                    for name, work in (
+                        *self._workloads.loops,
+                        *self._keys.loops,
+                        ("files", self._files.run),
+                        ("responder", self._responder.run),
+                        ("nats", self._link.run),
+                        ("readiness", self._watch_conditions),
+                        ("log suppression", self._tick),
+                    )
+                ]
+                await self._stop.wait()
+                await self._leave()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._http.close()
+            await self._workloads.close()
+            self._telemetry.close()
+        log.info("stopped")
+
+    async def _for_ever(self, name: str, work: Coroutine[None, None, None]) -> None:
+        await work
+        if not self._leaving:
+            raise RuntimeError(f"{name} ended, which it never should")
+
+    async def _leave(self) -> None:
+        self._leaving = True
+        log.info("stopping", in_flight=self._responder.in_flight)
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._link.drain()
+                await self._responder.drain()
+                await self._link.close()
+        except TimeoutError:
+            log.error("stopping took too long, some answers may be lost", in_flight=self._responder.in_flight)
+
+    async def _watch_conditions(self) -> None:
+        """Keep the subscription, the real readiness, in step with what we are able to answer."""
+        while True:
+            able = not self._leaving and all(check.ok for check in self._conditions())
+            self._link.set_serving(able)
+            self._tell_readiness()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _tell_readiness(self) -> None:
+        failing = [check.name for check in self.checks() if not check.ok]
+        if failing == self._was_failing:
+            return
+        if not failing:
+            log.info("ready")
+        elif self._was_failing == []:
+            log.warning("not ready", failing=failing)
+        else:
+            log.info("not ready yet", failing=failing)
+        self._was_failing = failing
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._telemetry.tick(time.monotonic())
+
+    def _send(self, reply: str, payload: bytes) -> None:
+        # False is a connection that went while we decided: the server it belonged to no longer waits.
+        self._link.send(reply, payload)
+
+    def _record(self, verdict: Verdict, request: Request | None, seconds: float) -> None:
+        self._telemetry.record(verdict, request, seconds)
+        if isinstance(verdict, Allow) and verdict.refused:
+            self._telemetry.subjects_filtered(len(verdict.refused))
+            for refusal in verdict.refused:
+                log.warning(
+                    "annotation entry left out",
+                    workload=str(verdict.workload),
+                    annotation=refusal.annotation,
+                    subject=refusal.subject,
+                    why=refusal.why,
+                )
+
+    def _hear(self, event: bytes) -> None:
+        """Take a server's complaint about one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR)."""
+        try:
+            reason = _complaints.decode(event).reason
+        except (msgspec.DecodeError, RecursionError):
+            return
+        # Our own refusals come back here, and an empty text is a time-out: both are counted elsewhere.
+        if reason and callout.REFUSAL not in reason:
+            self._telemetry.answer_rejected()
+            log.error("nats rejected an answer of ours", reason=reason[:256])
+
+    def _mirror_metrics(self) -> None:
+        metrics = self._telemetry.metrics
+        metrics.mirror(Gauge.READY, lambda: float(all(check.ok for check in self.checks())))
+        metrics.mirror(Gauge.INFLIGHT, lambda: self._responder.in_flight)
+        metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
+        metrics.mirror(Count.NATS_RECONNECTS, lambda: max(0, self._link.connects - 1))
+        metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced()))
+        metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, self._keyring.expiries)
+        metrics.mirror_each(LabelledGauge.FILE_ERRORS, self._bad_files)
+
+    def _bad_files(self) -> dict[str, float]:
+        return {**self._files.errors(), **self._keyring.file_errors(), **self._file_errors}
+
+    def _announce(self) -> None:
+        settings = self._settings
+        log.info(
+            "started",
+            version=version(PACKAGE),
+            mode=settings.mode.value,
+            account=settings.nats_account,
+            issuers=list(settings.jwt_issuer),
+            audience=settings.jwt_audience,
+            namespaces=list(settings.k8s_namespaces) or "all",
+            inbox_mode=settings.inbox_mode.value,
+            queue_group=settings.nats_queue_group,
+            **self._keyring.public_keys(),
+        )
+        for warning in settings.warnings:
+            log.warning("configuration", detail=warning)
+
+
+class _Complaint(msgspec.Struct):
+    reason: str = ""
+
+
+_complaints = msgspec.json.Decoder(_Complaint)

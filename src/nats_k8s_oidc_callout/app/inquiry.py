@@ -1,0 +1,72 @@
+"""One question about one workload or token, answered with the responder's own rules and sources, without NATS."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics
+from nats_k8s_oidc_callout.app import policy, sources
+from nats_k8s_oidc_callout.app.files import FileWatch
+from nats_k8s_oidc_callout.core import decide, permissions
+from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Facts
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.permissions import Grant
+from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.settings import Settings
+
+# Nobody waits for the answer but a person.
+_PATIENCE_SECONDS = 10.0
+
+
+class Inquiry:
+    """Answers questions; `opened` makes one."""
+
+    def __init__(self, settings: Settings, keys: sources.KeySource, workloads: sources.WorkloadSource) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._workloads = workloads
+        self._facts: Facts = policy.facts(settings, keys.keys, workloads.index)
+
+    @property
+    def keys_trouble(self) -> str:
+        """Why the issuer's keys could not be had, or nothing."""
+        return self._keys.last_error
+
+    async def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
+        """Return the ServiceAccount as the cluster has it now; raise Unreachable when that cannot be told."""
+        return await self._workloads.look_up(Workload(namespace, name, ""), _PATIENCE_SECONDS)
+
+    def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
+        """Return what a ServiceAccount may do, and what its annotations asked for in vain."""
+        return permissions.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
+
+    async def judge(self, token: Token) -> Verdict:
+        """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""
+        asked = NOTHING_ASKED
+        while True:
+            found = decide.judge(token, "", self._facts, time.time(), time.monotonic(), asked)
+            if isinstance(found, Allow | Deny | Drop):
+                return found
+            if isinstance(found, NeedKeys):
+                await self._keys.refresh(_PATIENCE_SECONDS)
+                asked = replace(asked, keys=True)
+            else:
+                account = await self.service_account(found.workload.namespace, found.workload.name)
+                asked = replace(asked, looked_up=True, account=account)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Inquiry]:
+    """Give an inquiry into what the settings name; close its connections afterwards."""
+    metrics = Metrics(CollectorRegistry(), "")
+    api = sources.api_server(settings)
+    keys = sources.key_source(settings, api, FileWatch().watch, metrics)
+    workloads = sources.workload_source(settings, api, metrics, {})
+    try:
+        await workloads.prime()
+        yield Inquiry(settings, keys, workloads)
+    finally:
+        await workloads.close()

@@ -1,0 +1,125 @@
+"""What we sign, open and log in with: read from files at the start, and again whenever one of them changes."""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, NoLogin, PasswordLogin, TokenLogin
+from nats_k8s_oidc_callout.app.files import Watch
+from nats_k8s_oidc_callout.app.tls import TlsFiles
+from nats_k8s_oidc_callout.core import placement
+from nats_k8s_oidc_callout.core.natsjwt import Creds
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.placement import Placement
+from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.errors import BadKey
+from nats_k8s_oidc_callout.responder import Keys
+from nats_k8s_oidc_callout.settings import Mode, Settings, XkeyMode, read_creds, read_signing_keys, read_xkeys
+
+log = structlog.get_logger("keys")
+
+
+class Keyring:
+    """The current keys. A change replaces `keys` whole: a request in flight keeps those it began with."""
+
+    def __init__(self, settings: Settings, watch: Watch) -> None:
+        """`watch` reads a file now (raising what is wrong with it) and again as it changes."""
+        self._settings = settings
+        self._creds: Creds | None = None
+        self._signing: tuple[SigningKey, ...] = ()
+        self._account_signing: tuple[SigningKey, ...] = ()
+        self._xkeys: tuple[CurveKey, ...] = ()
+        self._derived: tuple[SigningKey, ...] = ()
+        self._tls = TlsFiles(settings, watch)
+        self.keys = Keys({})
+        self._watch_files(watch)
+        self._put_together()
+
+    @property
+    def loaded(self) -> bool:
+        """There is somebody to sign."""
+        return bool(self.keys.placement)
+
+    def login(self) -> Login:
+        """Return how to log in to NATS now."""
+        settings = self._settings
+        if self._creds is not None:
+            # Config mode ignores a JWT: there the nkey alone is the login.
+            if settings.mode is Mode.OPERATOR:
+                return CredsLogin(self._creds.jwt, self._creds.key.sign)
+            return NkeyLogin(self._creds.key.public, self._creds.key.sign)
+        user, password = settings.nats_url.user, settings.nats_url.password
+        if user is not None:
+            return PasswordLogin(user.get_secret_value(), password.get_secret_value() if password else "")
+        if settings.nats_token is not None:
+            return TokenLogin(settings.nats_token.get_secret_value())
+        return NoLogin()
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the TLS context for NATS; None takes the system's."""
+        return self._tls.context
+
+    def file_errors(self) -> dict[str, float]:
+        """Return 1 for what is not used although each file of it can be read."""
+        return {"tls": 1.0} if self._tls.failing else {}
+
+    def expiries(self) -> dict[str, float | None]:
+        """Return when each credential ends (Unix seconds), by the label of its metric; None is never."""
+        return {"user": self._creds.expires_at if self._creds else None, **self._tls.expiries()}
+
+    def public_keys(self) -> dict[str, list[str]]:
+        """Return what an operator compares with the servers' configuration."""
+        return {"signers": list(self.keys.placement), "xkeys": [key.public for key in self._xkeys]}
+
+    def _watch_files(self, watch: Watch) -> None:
+        settings = self._settings
+        for label, path, parse, field in (
+            ("creds", settings.nats_creds_file, self._read_login, "_creds"),
+            ("signing_key", settings.nats_signing_key_file, read_signing_keys, "_signing"),
+            ("signing_key", settings.nats_account_signing_key_file, read_signing_keys, "_account_signing"),
+            ("xkey", settings.nats_xkey_file, read_xkeys, "_xkeys"),
+        ):
+            if path is not None:
+                watch(label, path, parse, self._taker(field, path))
+
+    def _read_login(self, data: bytes) -> Creds:
+        creds = read_creds(data)
+        if self._settings.mode is Mode.OPERATOR and not creds.jwt:
+            raise BadKey("operator mode wants a whole creds file; this one holds a seed only")
+        return creds
+
+    def _taker(self, field: str, path: Path) -> Callable[[object], None]:
+        def take(value: object) -> None:
+            setattr(self, field, value)
+            if self.loaded:
+                self._put_together()
+                log.info("keys read again", file=str(path), **self.public_keys())
+
+        return take
+
+    def _put_together(self) -> None:
+        clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL
+        self.keys = Keys(self._placement(), self._xkeys, clear_allowed)
+
+    def _placement(self) -> Placement:
+        settings = self._settings
+        signing = self._signing or self._derive()
+        if settings.mode is Mode.CONFIG:
+            return placement.config_mode(settings.nats_account, signing)
+        account_signing = self._account_signing or self._derive()
+        return placement.operator_mode(
+            settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0]
+        )
+
+    def _derive(self) -> tuple[SigningKey, ...]:
+        """Return the login's seed as a signing key: creds alone run everything.
+
+        The one before stays too: in config mode servers go on asking for it until they are restarted with the new one.
+        """
+        if self._creds is not None:
+            key = self._creds.key.in_form(Kind.ACCOUNT)
+            if key not in self._derived[:1]:
+                self._derived = (key, *self._derived[:1])
+        return self._derived

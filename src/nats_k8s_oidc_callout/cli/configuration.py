@@ -1,0 +1,30 @@
+"""The settings for a command, or a clear end: every problem at once, exit code 2."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.errors import ConfigurationError
+from nats_k8s_oidc_callout.settings import Settings, load
+
+
+def load_or_exit() -> Settings:
+    """Return the settings in the environment."""
+    try:
+        return load(os.environ)
+    except ConfigurationError as error:
+        give_up(error)
+
+
+def give_up(error: ConfigurationError) -> NoReturn:
+    """Print every problem of the configuration, and exit 2."""
+    many = len(error.problems) > 1
+    click.echo(
+        f"The configuration cannot work: {f'{len(error.problems)} problems' if many else 'one problem'}.", err=True
+    )
+    for problem in error.problems:
+        click.echo(f"  {problem}", err=True)
+    sys.exit(EXIT_BAD_USE)

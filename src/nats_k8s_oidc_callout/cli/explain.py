@@ -1,0 +1,152 @@
+"""What a workload may do and why, or which check refuses its token."""
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.app import inquiry
+from nats_k8s_oidc_callout.app.inquiry import Inquiry
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
+from nats_k8s_oidc_callout.core.model import Allow, Token
+from nats_k8s_oidc_callout.core.permissions import Grant, InboxMode
+from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
+from nats_k8s_oidc_callout.settings import Settings
+
+Report = dict[str, Any]
+
+
+@click.command("explain")
+@click.argument("workload", required=False, metavar="[NAMESPACE/NAME]")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Explain the workload that this token proves, or why it proves none.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(workload: str | None, token_file: Path | None, as_json: bool) -> None:
+    """Say what a ServiceAccount may publish and subscribe, in which account, until when, and why.
+
+    Reads the same environment variables as the responder, and asks the cluster (or the manifests) at this moment.
+    Exits 1 when the workload or the token would be turned away.
+    """
+    namespace, _, name = (workload or "").partition("/")
+    if bool(workload) == bool(token_file) or (workload and not (namespace and name)):
+        raise click.UsageError("name one workload as NAMESPACE/NAME, or a token by --token-file")
+    settings = load_or_exit()
+    logs = telemetry.configure("warn", "console")
+    try:
+        token = Token(token_file.read_text().strip()) if token_file else None
+        report = asyncio.run(_explain(settings, namespace, name, token))
+    except ConfigurationError as error:
+        give_up(error)
+    except (Unreachable, OSError, UnicodeDecodeError) as error:
+        click.echo(f"It cannot be told now: {error}", err=True)
+        sys.exit(EXIT_BAD_USE)
+    finally:
+        logs.close()
+    click.echo(json.dumps(report, indent=2) if as_json else _for_people(report))
+    sys.exit(0 if report["allowed"] else 1)
+
+
+async def _explain(settings: Settings, namespace: str, name: str, token: Token | None) -> Report:
+    async with inquiry.opened(settings) as asked:
+        if token is None:
+            return await _explain_workload(settings, asked, namespace, name)
+        return await _explain_token(settings, asked, token)
+
+
+async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, name: str) -> Report:
+    account = await asked.service_account(namespace, name)
+    report: Report = {"workload": f"{namespace}/{name}", "allowed": account is not None}
+    if settings.k8s_namespaces and namespace not in settings.k8s_namespaces:
+        return {**report, "allowed": False, "reason": "out_of_scope", "detail": "K8S_NAMESPACES does not name it"}
+    if account is None:
+        return {**report, "reason": "unknown_service_account", "detail": "it does not exist"}
+    return {**report, "uid": account.uid, **_permissions(settings, asked.grant(namespace, name, account))}
+
+
+async def _explain_token(settings: Settings, asked: Inquiry, token: Token) -> Report:
+    verdict = await asked.judge(token)
+    if not isinstance(verdict, Allow):
+        workload = getattr(verdict, "workload", None)
+        detail = asked.keys_trouble if verdict.reason == "unknown_key" else ""
+        return {
+            "workload": str(workload) if workload else None,
+            "allowed": False,
+            "reason": verdict.reason.value,
+            "detail": detail or verdict.detail,
+        }
+    report = await _explain_workload(settings, asked, verdict.workload.namespace, verdict.workload.name)
+    ends = datetime.fromtimestamp(verdict.expires_at, UTC).isoformat()
+    return {
+        **report,
+        "pod": verdict.workload.pod,
+        "session_ends": ends,
+        "session_seconds": verdict.expires_at - int(time.time()),
+    }
+
+
+def _permissions(settings: Settings, grant: Grant) -> Report:
+    def side(subjects: tuple[str, ...], defaults: tuple[str, ...], annotation: str) -> list[Report]:
+        return [
+            {
+                "subject": subject,
+                "from": "default" if subject in defaults else settings.sa_annotation_prefix + annotation,
+            }
+            for subject in subjects
+        ]
+
+    granted = grant.permissions
+    return {
+        "account": settings.nats_account,
+        "mode": settings.mode.value,
+        "session_max_seconds": settings.session_max_seconds,
+        "publish": side(granted.publish, grant.default_publish, "allowed-pub-subjects"),
+        "subscribe": side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects"),
+        "replies": {"max": granted.replies_max, "ttl_seconds": granted.replies_ttl_seconds},
+        "refused": [
+            {"subject": refusal.subject, "from": refusal.annotation, "why": refusal.why} for refusal in grant.refused
+        ],
+        "notes": _notes(settings),
+    }
+
+
+def _notes(settings: Settings) -> list[str]:
+    if settings.inbox_mode is InboxMode.PRIVATE:
+        return []
+    return ["INBOX_MODE is shared: every workload of this account can read every reply on _INBOX.>"]
+
+
+def _for_people(report: Report) -> str:
+    lines = [report["workload"] or "unknown workload"]
+
+    def row(label: str, text: str) -> None:
+        lines.append(f"  {label:<10} {text}")
+
+    if not report["allowed"]:
+        row("refused", f"{report['reason']}" + (f" ({report['detail']})" if report["detail"] else ""))
+        return "\n".join(lines)
+    row("uid", report["uid"] or "unchecked (the manifest has none)")
+    row("account", f"{report['account']} ({report['mode']} mode)")
+    if "session_ends" in report:
+        row("session", f"would end at {report['session_ends']}, in {report['session_seconds']} s")
+    else:
+        row("session", f"ends before its token does, and within {report['session_max_seconds']} s")
+    replies = report["replies"]
+    row("replies", f"{replies['max']} within {replies['ttl_seconds']:g} s" if replies["max"] else "not allowed")
+    for label in ("publish", "subscribe"):
+        for entry in report[label]:
+            row(label, f"{entry['subject']:<40} {entry['from']}")
+    for entry in report["refused"]:
+        row("left out", f"{entry['subject']:<40} {entry['from']}: {entry['why']}")
+    for note in report["notes"]:
+        row("note", note)
+    return "\n".join(lines)

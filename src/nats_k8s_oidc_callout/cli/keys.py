@@ -1,0 +1,116 @@
+"""The public keys of a creds file, and the NATS configuration that they go into."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.errors import BadKey
+from nats_k8s_oidc_callout.settings import read_creds, read_signing_keys, read_xkeys
+
+T = TypeVar("T")
+
+# In both: under 2 s, or clients take the server's first PING for the answer to their login.
+_CONFIG_MODE = """\
+# Config mode: into nats-server's configuration, then restart it (a reload cannot turn the callout on).
+accounts {{
+  # Nobody but the responder lives here.
+  {callout} {{
+    users: [ {{ nkey: {user},
+               permissions: {{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],
+                              allow_responses: {{ max: 1, expires: "5s" }} }} }} ]
+  }}
+  # Clients land here: NATS_ACCOUNT={target}
+  {target} {{}}
+  SYS {{}}
+}}
+system_account: SYS
+authorization {{
+  timeout: 1.5
+  auth_callout {{
+    issuer: {issuer}
+    account: {callout}
+    # Add every other user of this file: who is not listed is delegated to the responder.
+    auth_users: [ {user} ]
+{xkey}  }}
+}}
+"""
+
+_OPERATOR_MODE = """\
+# Operator mode: with nsc, in an operator whose accounts {callout} and {target} exist.
+nsc edit user    --account {callout} --name auth-service --allow-sub '$SYS.REQ.USER.AUTH,$SYS.ACCOUNT.CLIENT.AUTH.ERR' --allow-pub-response
+nsc edit account --name {callout} --sk {issuer}
+nsc edit account --name {target} --sk {issuer}
+nsc add user     --account {callout} --name sentinel --deny-pubsub '>'
+nsc edit user    --account {callout} --name sentinel --bearer
+nsc edit authcallout --account {callout} --auth-user {user} --allowed-account <the public key of {target}>{curve}
+nsc push -A
+# The sentinel's JWT goes to nats-server (default_sentinel, 2.11.2 or later), so that clients need only their token:
+#   default_sentinel: <nsc describe user --account {callout} --name sentinel --raw>
+#   authorization {{ timeout: 1.5 }}
+"""
+
+
+@click.command("keys")
+@click.option(
+    "--creds-file",
+    "creds_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The responder's login: a creds file, or a file with its seed (SU…).",
+)
+@click.option("--signing-key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SA… seeds.")
+@click.option("--xkey-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SX… seeds.")
+@click.option("--callout-account", default="AUTH_SERVICE", show_default=True, help="Name of the callout account.")
+@click.option(
+    "--mode",
+    type=click.Choice(["config", "operator", "both"]),
+    default="both",
+    show_default=True,
+    help="Print one mode's configuration only, ready to be redirected into a file.",
+)
+@click.option("--account", default="AUTH_ACCOUNT", show_default=True, help="Name of the account clients land in.")
+def command(
+    creds_file: Path,
+    signing_key_file: Path | None,
+    xkey_file: Path | None,
+    callout_account: str,
+    mode: str,
+    account: str,
+) -> None:
+    """Print the public keys that go into the NATS configuration, and that configuration.
+
+    No secret is printed. Without --signing-key-file the seed of the login signs too, in account form (A…).
+    """
+    creds = _read(creds_file, read_creds)
+    signing = _read(signing_key_file, read_signing_keys) if signing_key_file else (creds.key.in_form(Kind.ACCOUNT),)
+    xkeys = _read(xkey_file, read_xkeys) if xkey_file else ()
+    # All of it can go into a file: what is not configuration is a comment, in both languages.
+    click.echo(f"# user    {creds.key.public}  (auth_users)")
+    for signer in signing:
+        click.echo(f"# issuer  {signer.public}  (issuer, or signing key of {callout_account} and {account})")
+    for key in xkeys:
+        click.echo(f"# xkey    {key.public}  (xkey)")
+    if creds.account:
+        click.echo(f"# account {creds.account}  (the account of the creds)")
+    names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
+    curve = xkeys[0].public if xkeys else ""
+    if mode != "operator":
+        click.echo("\n" + _CONFIG_MODE.format(**names, xkey=f"    xkey: {curve}\n" if curve else ""), nl=False)
+    if mode != "config":
+        click.echo("\n" + _OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else ""), nl=False)
+        if not creds.jwt:
+            click.echo("# Operator mode wants a whole creds file; this one holds a seed only.")
+
+
+def _read(path: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        return parse(path.read_bytes())
+    except (BadKey, OSError) as error:
+        why = error if isinstance(error, BadKey) else error.strerror
+        click.echo(f"{path} {why}", err=True)
+        sys.exit(EXIT_BAD_USE)

@@ -1,0 +1,59 @@
+"""Run the responder."""
+
+import asyncio
+import gc
+import signal
+import sys
+
+import click
+import structlog
+
+from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.app import App
+from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
+from nats_k8s_oidc_callout.errors import ConfigurationError
+from nats_k8s_oidc_callout.settings import Settings
+
+log = structlog.get_logger("app")
+
+
+@click.command("serve")
+def command() -> None:
+    """Answer the auth callout of NATS servers until SIGTERM.
+
+    Everything is configured by environment variables (docs/CONFIGURATION.md). A configuration that cannot work exits 2
+    and names every problem; SIGTERM answers what is in flight and exits 0.
+    """
+    settings = load_or_exit()
+    logs = telemetry.configure(settings.log_level.value, settings.log_format.value)
+    try:
+        _run(settings, logs)
+    except ConfigurationError as error:
+        give_up(error)
+    except OSError as error:
+        log.error("cannot serve", error=error.strerror or type(error).__name__, host=settings.host, port=settings.port)
+        sys.exit(1)
+    except Exception:
+        # The last line before the process goes: an orchestrator starts it again.
+        log.exception("a part that must never end has ended")
+        sys.exit(1)
+    finally:
+        logs.close()
+
+
+def _run(settings: Settings, logs: telemetry.Logs) -> None:
+    async def serve() -> None:
+        app = App(settings, logs)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.stop)
+        # What the imports left behind lives as long as the process: no collection need look at it again.
+        gc.freeze()
+        await app.run()
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve())
+    else:
+        uvloop.run(serve())

@@ -1,0 +1,224 @@
+"""The story itself: what each client tries, what must happen, and what did."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from nats_k8s_oidc_callout.demo.issuer import Issuer
+from nats_k8s_oidc_callout.demo.world import World
+
+_WAIT_SECONDS = 2.0
+_SHORT_SECONDS = 3
+# Minting and noticing take their time too, most of all on a busy machine.
+_SLACK_SECONDS = 0.9
+# A changed manifest is noticed within 2 s.
+_CHANGE_SECONDS = 8.0
+_PUBLISH = "nats.io/allowed-pub-subjects"
+
+DELIVERED = "delivered"
+NO_PERMISSION = "no permission"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row of the table."""
+
+    tried: str
+    expected: str
+    seen: str
+    seconds: float
+
+    @property
+    def as_expected(self) -> bool:
+        return self.expected == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    tried: str
+    expected: str
+    do: Callable[[], Awaitable[str]]
+
+
+class Story:
+    """Real clients with real tokens against the world's server."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._token = world.issuer.token
+        self._problems: dict[str, list[str]] = {}
+        self._forger = Issuer()
+
+    def prepare(self) -> None:
+        """Create the ServiceAccounts of the story."""
+        self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>"})
+        self._world.write_account("shop", "worker", "uid-worker", {"nats.io/allowed-sub-subjects": "audit.>,billing.>"})
+        self._world.write_account("shop", "batch", "uid-batch")
+
+    def steps(self) -> list[_Step]:
+        """Return the story in order. Refusals are told by the reason that the responder counted."""
+        return [
+            _Step("publish in its own namespace", DELIVERED, lambda: self._publish("shop.orders.new")),
+            _Step("request, answered by another pod", "answer", self._request),
+            _Step("publish what an annotation allows", DELIVERED, lambda: self._publish("audit.shop.login")),
+            _Step("publish anywhere else", NO_PERMISSION, lambda: self._publish("billing.invoices")),
+            _Step("read another pod's private inbox", NO_PERMISSION, self._read_other_inbox),
+            _Step("who the server says it is", "system:serviceaccount:shop:web in APP", self._identity),
+            _Step("no token", "refused: no_token", lambda: self._refused("")),
+            _Step("an expired token", "refused: expired", lambda: self._refused(self._web(seconds=-1))),
+            _Step("a token for another audience", "refused: wrong_audience", lambda: self._refused(self._web("vault"))),
+            _Step("a forged token", "refused: bad_signature", lambda: self._refused(self._forged())),
+            _Step(
+                "a ServiceAccount that does not exist",
+                "refused: unknown_service_account",
+                lambda: self._refused(self._token("shop", "ghost", "uid-ghost")),
+            ),
+            _Step("a session outliving its token", "ended with the token", self._outlive),
+            _Step("publish after an annotation was added", DELIVERED, self._after_annotation),
+            _Step("a token of a ServiceAccount made again", "refused: uid_mismatch", self._after_recreation),
+        ]
+
+    async def tell(self, told: Callable[[Outcome], None]) -> list[Outcome]:
+        """Do every step, each after the last, and report each as it is done."""
+        outcomes = []
+        for step in self.steps():
+            began = time.monotonic()
+            try:
+                seen = await step.do()
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                seen = f"{type(error).__name__}: {error}"
+            outcomes.append(Outcome(step.tried, step.expected, seen, time.monotonic() - began))
+            told(outcomes[-1])
+        return outcomes
+
+    def _web(self, audience: str = "nats", seconds: int = 600) -> str:
+        return self._token("shop", "web", "uid-web", audience=audience, seconds=seconds)
+
+    def _forged(self) -> str:
+        """Return a token that names the issuer's key and is signed by another."""
+        claims = {
+            "iss": "https://kubernetes.default.svc",
+            "aud": ["nats"],
+            "sub": "system:serviceaccount:shop:web",
+            "exp": int(time.time()) + 600,
+            "iat": int(time.time()),
+            "nbf": int(time.time()),
+            "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "web", "uid": "uid-web"}},
+        }
+        return self._forger.sign(claims, kid=self._world.issuer.kid)
+
+    async def connect(self, token: str, name: str, inbox: str = "_INBOX") -> Client:
+        """Return a connected stock client with nothing but a token."""
+        problems = self._problems[name] = []
+
+        async def complain(error: Exception) -> None:
+            problems.append(str(error).lower())
+
+        return await nats.connect(
+            self._world.url,
+            token=token or None,
+            name=name,
+            inbox_prefix=inbox,
+            allow_reconnect=False,
+            connect_timeout=3,
+            error_cb=complain,
+        )
+
+    async def _first_of(self, name: str, arrived: Callable[[], bool] = lambda: False) -> str:
+        """Return what came first for this client: the message, or the server's complaint."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            if arrived():
+                return DELIVERED
+            if any("permissions violation" in problem for problem in self._problems[name]):
+                return NO_PERMISSION
+            await asyncio.sleep(0.002)
+        return "nothing"
+
+    async def _publish(self, subject: str) -> str:
+        """Publish as shop/web, and say whether shop/worker got it."""
+        worker = await self.connect(self._token("shop", "worker", "uid-worker"), "worker")
+        web = await self.connect(self._web(), "web")
+        try:
+            heard = await worker.subscribe(subject)
+            await worker.flush()
+            await web.publish(subject, b"hello")
+            await web.flush()
+            return await self._first_of("web", lambda: heard.pending_msgs > 0)
+        finally:
+            await web.close()
+            await worker.close()
+
+    async def _request(self) -> str:
+        async def answer(message: Msg) -> None:
+            await message.respond(b"answer")
+
+        worker = await self.connect(self._token("shop", "worker", "uid-worker"), "worker")
+        web = await self.connect(self._web(), "web", inbox="_INBOX_shop_web")
+        try:
+            await worker.subscribe("shop.echo", cb=answer)
+            await worker.flush()
+            return (await web.request("shop.echo", b"", timeout=_WAIT_SECONDS)).data.decode()
+        finally:
+            await web.close()
+            await worker.close()
+
+    async def _read_other_inbox(self) -> str:
+        web = await self.connect(self._web(), "web")
+        try:
+            await web.subscribe("_INBOX_shop_worker.>")
+            await web.flush()
+            return await self._first_of("web")
+        finally:
+            await web.close()
+
+    async def _identity(self) -> str:
+        web = await self.connect(self._web(), "who-am-i")
+        try:
+            user, account = await self._world.identity_of("who-am-i")
+            return f"{user} in {account}"
+        finally:
+            await web.close()
+
+    async def _refused(self, token: str) -> str:
+        """Try to connect; return the reason that the responder counted for the refusal."""
+        before = await self._world.denials()
+        try:
+            client = await self.connect(token, "stranger")
+        except nats.errors.Error:
+            after = await self._world.denials()
+            reasons = [reason for reason, count in after.items() if count > before.get(reason, 0)]
+            return f"refused: {' '.join(reasons) or 'no reason counted'}"
+        await client.close()
+        return "let in"
+
+    async def _outlive(self) -> str:
+        token_ends = int(time.time()) + _SHORT_SECONDS
+        client = await self.connect(self._web(seconds=_SHORT_SECONDS), "short")
+        while not client.is_closed and time.time() < token_ends + 2:
+            await asyncio.sleep(0.02)
+        late = time.time() - token_ends
+        await client.close()
+        return "ended with the token" if late < _SLACK_SECONDS else "outlived its token"
+
+    async def _after_annotation(self) -> str:
+        self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>,billing.invoices"})
+        return await self._retry(lambda: self._publish("billing.invoices"), DELIVERED)
+
+    async def _after_recreation(self) -> str:
+        old = self._token("shop", "batch", "uid-batch")
+        self._world.write_account("shop", "batch", "uid-batch-again")
+        return await self._retry(lambda: self._refused(old), "refused: uid_mismatch")
+
+    async def _retry(self, attempt: Callable[[], Awaitable[str]], wanted: str) -> str:
+        """Try until it goes as wanted, or a change must have been noticed long ago."""
+        deadline = time.monotonic() + _CHANGE_SECONDS
+        while (seen := await attempt()) != wanted and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        return seen

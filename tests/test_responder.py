@@ -1,0 +1,309 @@
+"""Bytes in, bytes out, with everything that waits replaced by plain callables."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from nats_k8s_oidc_callout.core import placement
+from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
+from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
+from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
+from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
+from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Ports, Responder
+from tests.fakes import server as servers
+from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, issuer_key
+from tests.fakes.server import Server
+
+KUBERNETES = Issuer()
+XKEY = CurveKey(bytes([5] * 32))
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Let the loop turn until something has happened."""
+    async with asyncio.timeout(5):
+        while not reached():
+            await asyncio.sleep(0)
+
+
+@dataclass
+class World:
+    """What surrounds a responder: a clock that only moves when told, a server, and everything it hears."""
+
+    server: Server = field(default_factory=Server)
+    now: float = NOW
+    monotonic: float = 100.0
+    max_payload: int = 1 << 20
+    keys: Keys = field(default_factory=lambda: Keys(placement.config_mode("APP", [servers.ISSUER])))
+    account: ServiceAccount | Exception | None = None
+    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    verdicts: list[tuple[Verdict, Request | None]] = field(default_factory=list)
+    hits: int = 0
+    misses: int = 0
+    refreshes: int = 0
+    gate: asyncio.Event | None = None
+
+    def __post_init__(self) -> None:
+        keyset = KeySet()
+        keyset.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
+        self.accounts = Index("nats.io/")
+        self.accounts.begin().put("team-a", "orders", self.accounts.entry(UID, None))
+        self.facts = Facts(
+            ClaimRules((ISSUER,), AUDIENCE), SessionRules(), keyset, self.accounts, Grants(PermissionRules())
+        )
+        self.responder = Responder(self.facts, lambda: self.keys, self.ports(), timeout_seconds=1.5)
+
+    def ports(self) -> Ports:
+        def hit() -> None:
+            self.hits += 1
+
+        def miss() -> None:
+            self.misses += 1
+
+        async def refresh(budget: float) -> None:
+            assert budget < 1.41
+            self.refreshes += 1
+            if self.gate is not None:
+                await self.gate.wait()
+
+        async def look_up(workload: Workload, budget: float) -> ServiceAccount | None:
+            assert budget < 1.41
+            if isinstance(self.account, Exception):
+                raise self.account
+            return self.account
+
+        return Ports(
+            send=lambda reply, payload: self.sent.append((reply, payload)),
+            max_payload=lambda: self.max_payload,
+            refresh_keys=refresh,
+            look_up=look_up,
+            record=lambda verdict, request, _: self.verdicts.append((verdict, request)),
+            cache_hit=hit,
+            cache_miss=miss,
+            clock=lambda: self.now,
+            monotonic=lambda: self.monotonic,
+            nonce=bytes,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Responder]:
+        task = asyncio.create_task(self.responder.run(), name="responder under test")
+        yield self.responder
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def answer(self, data: bytes, reply: str = "_R", xkey: str = "") -> list[tuple[str, bytes]]:
+        """Let one question through, and return what was sent."""
+        async with self.running() as responder:
+            responder.receive(data, reply, xkey)
+            async with asyncio.timeout(5):
+                await responder.drain()
+        return self.sent
+
+    @property
+    def verdict(self) -> Verdict:
+        ((verdict, _),) = self.verdicts
+        return verdict
+
+
+async def test_a_good_question_gets_its_answer() -> None:
+    """
+    A good token is answered at the question's reply subject with a user JWT, and recorded once.
+    """
+    world = World()
+    ((reply, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))
+
+    answer = world.server.read(payload)
+    assert "_R" == reply
+    assert answer.user is not None
+    assert "system:serviceaccount:team-a:orders" == answer.user["name"]
+    assert isinstance(world.verdict, Allow)
+    assert (1, 0) == (world.hits, world.misses)
+
+
+async def test_a_refusal_is_an_answer() -> None:
+    """
+    A bad token is refused at once with the constant text; the reason stays here.
+    """
+    world = World()
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(audience="vault")))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert Reason.WRONG_AUDIENCE == world.verdict.reason
+
+
+async def test_a_sealed_question_gets_a_sealed_answer() -> None:
+    """
+    Who asked under an xkey is answered under it.
+    """
+    world = World(keys=Keys(placement.config_mode("APP", [servers.ISSUER]), (XKEY,), clear_allowed=False))
+    data = world.server.ask_sealed(XKEY, KUBERNETES.token())
+    ((_, payload),) = await world.answer(data, xkey=world.server.curve.public)
+
+    assert payload.startswith(b"xkv1")
+    assert world.server.read(payload, XKEY).user is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "reply", "expected"),
+    [
+        pytest.param(b"rubbish", "_R", DropReason.ENCRYPTION_MISMATCH, id="not a JWT"),
+        pytest.param(b"eyJrubbish", "_R", DropReason.MALFORMED_REQUEST, id="nearly a JWT"),
+        pytest.param(Server().ask("x"), "", DropReason.MALFORMED_REQUEST, id="no reply subject"),
+    ],
+)
+async def test_what_is_no_question_gets_no_answer(data: bytes, reply: str, expected: DropReason) -> None:
+    """
+    What no server can have asked is counted and left without an answer.
+    """
+    world = World()
+
+    assert [] == await world.answer(data, reply)
+    assert isinstance(world.verdict, Drop)
+    assert expected == world.verdict.reason
+
+
+async def test_an_unknown_service_account_is_looked_up() -> None:
+    """
+    A ServiceAccount that the watch has not brought yet is found by one look at the cluster.
+    """
+    world = World(account=ServiceAccount("uid-new", None))
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(name="new", uid="uid-new")))
+
+    assert world.server.read(payload).user is not None
+    assert (0, 1) == (world.hits, world.misses)
+
+
+async def test_an_api_server_that_cannot_tell_means_no() -> None:
+    """
+    When the cluster does not answer, who is not in the index is refused.
+    """
+    world = World(account=Unreachable("no answer"))
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(name="new", uid="uid-new")))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert Reason.UNKNOWN_SERVICE_ACCOUNT == world.verdict.reason
+
+
+async def test_an_unknown_key_holds_nobody_up() -> None:
+    """
+    While one question waits for the issuer's keys, others are answered.
+    """
+    world = World(gate=asyncio.Event())
+    async with world.running() as responder:
+        responder.receive(world.server.ask(KUBERNETES.token(key=issuer_key("RS256", 8))), "_SLOW", "")
+        responder.receive(world.server.ask(KUBERNETES.token()), "_FAST", "")
+        await until(lambda: bool(world.sent))
+        assert ["_FAST"] == [reply for reply, _ in world.sent]
+        assert 1 == responder.in_flight
+        assert world.gate is not None
+        world.gate.set()
+        await responder.drain()
+
+    assert ["_FAST", "_SLOW"] == [reply for reply, _ in world.sent]
+    assert 1 == world.refreshes
+
+
+async def test_an_answer_that_would_come_too_late_is_not_sent() -> None:
+    """
+    A decision that took longer than the server waits is dropped as late.
+    """
+    world = World(gate=asyncio.Event())
+    async with world.running() as responder:
+        responder.receive(world.server.ask(KUBERNETES.token(key=issuer_key("RS256", 8))), "_R", "")
+        await until(lambda: bool(world.refreshes))
+        world.monotonic += 1.41
+        assert world.gate is not None
+        world.gate.set()
+        await responder.drain()
+
+    assert [] == world.sent
+    assert isinstance(world.verdict, Drop)
+    assert DropReason.LATE == world.verdict.reason
+
+
+async def test_the_freshest_is_answered_first() -> None:
+    """
+    In a queue the last one in is answered first, and what has waited too long not at all.
+    """
+    world = World()
+    for age, name in ((1.5, "_LATE"), (1.0, "_OLD"), (0.0, "_NEW")):
+        world.monotonic = 100.0 - age
+        world.responder.receive(world.server.ask(KUBERNETES.token()), name, "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    assert ["_NEW", "_OLD"] == [reply for reply, _ in world.sent]
+    assert DropReason.LATE in [verdict.reason for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
+
+
+async def test_the_queue_is_bounded_in_bytes() -> None:
+    """
+    Past its bytes the queue lets the oldest go, and counts it.
+    """
+    world = World()
+    for number in range(5):
+        world.responder.receive(bytes(QUEUE_BYTES // 4), f"_{number}", "")
+
+    assert 4 == world.responder.in_flight
+    assert [DropReason.SHED] == [verdict.reason for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
+
+
+async def test_a_bug_in_deciding_denies() -> None:
+    """
+    When deciding fails by a bug of ours the client is refused at once and the process lives.
+    """
+    world = World()
+    world.facts.grants = None  # type: ignore[assignment]  # the bug
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert Reason.INTERNAL == world.verdict.reason
+
+
+async def test_a_bug_in_fetching_denies() -> None:
+    """
+    When fetching fails by a bug of ours the client is refused and the process lives.
+    """
+    world = World(account=ZeroDivisionError())
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(name="new", uid="uid-new")))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert Deny(Reason.INTERNAL) == world.verdict
+
+
+async def test_an_answer_too_large_for_nats_is_a_refusal() -> None:
+    """
+    An answer over the server's max_payload becomes a refusal with its own reason.
+    """
+    world = World(max_payload=1000)
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert Reason.ANSWER_TOO_LARGE == world.verdict.reason
+
+
+async def test_a_request_keeps_the_keys_it_began_with() -> None:
+    """
+    Keys that change while a question waits do not change who answers it.
+    """
+    world = World(gate=asyncio.Event())
+    async with world.running() as responder:
+        responder.receive(world.server.ask(KUBERNETES.token(key=issuer_key("RS256", 8))), "_R", "")
+        await until(lambda: bool(world.refreshes))
+        world.keys = Keys({})
+        assert world.gate is not None
+        world.gate.set()
+        await responder.drain()
+
+    assert servers.ISSUER.public == world.server.read(world.sent[0][1]).response["iss"]
