@@ -1,0 +1,217 @@
+"""What the documents name exists: links, paths, make targets, commands, variables, metrics, reasons, the demo's rows."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from click import Context
+from prometheus_client import CollectorRegistry
+
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics
+from nats_k8s_oidc_callout.cli import main
+from nats_k8s_oidc_callout.core.model import DropReason, Reason
+from nats_k8s_oidc_callout.demo.story import Story
+from nats_k8s_oidc_callout.settings import Settings, names_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "nats_k8s_oidc_callout"
+README, ARCHITECTURE = ROOT / "README.md", ROOT / "ARCHITECTURE.md"
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+EACH = pytest.mark.parametrize("document", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in DOCUMENTS])
+
+# Upper-case words that are no settings: the guide's accounts, what the Go service read, what the kubelet sets.
+OTHER_WORDS = {"AUTH_SERVICE", "AUTH_ACCOUNT", "K8S_NAMESPACE", "CACHE_CLEANUP_INTERVAL"} | {
+    "NATS_SERVICE_HOST",
+    "NATS_PORT_4222_TCP_ADDR",
+}
+# What looks like a path and is none of the checkout's: an annotation's prefix, and names that stand for any name.
+NO_PATHS = {"nats.io/", "core/x.py", "test_x.py", "docs/decisions/NNNN-title.md"}
+ENDINGS = (".py", ".md", ".toml", ".txt", ".svg", ".conf", ".yaml")
+
+_CODE = re.compile(r"^```.*?^```$|`([^`\n]+(?:\n[^`\n]+)?)`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_VARIABLE = re.compile(r"(?<![\w$.<-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w.*>-])")
+
+
+def code(text: str) -> Iterator[str]:
+    """Yield every code span and every fenced block."""
+    for match in _CODE.finditer(text):
+        yield match[1] or match[0]
+
+
+def spans(text: str) -> Iterator[str]:
+    return (" ".join(match[1].split()) for match in _CODE.finditer(text) if match[1])
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what a link may name after `#`, as GitHub makes it of headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+ROOMS = {path.name for path in (*ROOT.iterdir(), *PACKAGE.iterdir()) if path.is_dir()}
+
+
+def named_paths(text: str) -> Iterator[str]:
+    for span in spans(text):
+        if re.fullmatch(r"[\w.][\w./-]*", span) and (span.endswith(("/", *ENDINGS)) or span.split("/")[0] in ROOMS):
+            yield span
+
+
+def exists(path: str) -> bool:
+    """Say whether a path is one of the checkout, or of the package, whose rooms are named without it."""
+    return any((base / path).exists() or (base / f"{path}.py").exists() for base in (ROOT, PACKAGE))
+
+
+@EACH
+def test_links_lead_somewhere(document: Path) -> None:
+    """A link to a file, or to a heading in one, finds it."""
+    broken = []
+    for link in _LINK.findall(document.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert [] == broken
+
+
+@EACH
+def test_named_paths_exist(document: Path) -> None:
+    """A file or folder in backticks is one of the checkout's."""
+    paths = named_paths(document.read_text(encoding="utf-8"))
+
+    assert [] == [path for path in paths if path not in NO_PATHS and not exists(path)]
+
+
+@EACH
+def test_make_targets_exist(document: Path) -> None:
+    """`make x` in a document is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    asked = (
+        found for part in code(document.read_text(encoding="utf-8")) for found in re.findall(r"\bmake ([a-z-]+)", part)
+    )
+
+    assert [] == [target for target in asked if target not in targets]
+
+
+@EACH
+def test_commands_exist(document: Path) -> None:
+    """What stands behind the program's name is one of its commands."""
+    commands = {*main.list_commands(Context(main)), "&"}
+    text = document.read_text(encoding="utf-8")
+    asked = (
+        found
+        for part in code(text)
+        for found in re.findall(r"(?:bin/|^)nats-k8s-oidc-callout (\S+)", part, re.MULTILINE)
+    )
+
+    assert [] == [command for command in asked if command not in commands]
+
+
+@EACH
+def test_variables_exist(document: Path) -> None:
+    """An upper-case name in code is a setting, or a name of somebody else's that stands in the list above."""
+    known = {name for field in Settings.model_fields for name in names_of(field)} | OTHER_WORDS
+    asked = (name for part in code(document.read_text(encoding="utf-8")) for name in _VARIABLE.findall(part))
+
+    assert [] == [name for name in asked if name not in known]
+
+
+def families() -> set[str]:
+    """Return the names of all our metrics, as a scrape shows them."""
+    registry = CollectorRegistry()
+    shown = Metrics(registry, "0").render().decode()
+    return set(re.findall(r"^# TYPE (nats_auth_\w+) ", shown, re.MULTILINE)) | {
+        # Absent until they have happened once.
+        "nats_auth_watch_last_event_timestamp_seconds",
+        "nats_auth_jwks_last_success_timestamp_seconds",
+    }
+
+
+@EACH
+def test_metrics_exist(document: Path) -> None:
+    """A metric in a document is one that we expose."""
+    asked = re.findall(r"\bnats_auth_\w+", document.read_text(encoding="utf-8"))
+
+    assert [] == [name for name in asked if name not in families()]
+
+
+def test_readme_names_every_metric() -> None:
+    """README lists all metrics."""
+    text = README.read_text(encoding="utf-8")
+
+    assert set() == families() - set(re.findall(r"`(nats_auth_\w+)", text))
+
+
+def test_readme_explains_every_reason() -> None:
+    """README's tables of refusals have one row for each reason, and no other, in the code's order."""
+    _, _, section = README.read_text(encoding="utf-8").partition("\n## Refusals\n")
+    rows = re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+
+    assert [reason.value for reason in (*Reason, *DropReason)] == rows
+
+
+def test_readme_shows_the_demo_as_it_is() -> None:
+    """The table in README has the demo's rows, each as expected."""
+    world = SimpleNamespace(issuer=SimpleNamespace(token=None))
+    steps = Story(cast("Any", world)).steps()
+
+    assert [("ok", step.tried, step.expected, step.expected) for step in steps] == list(demo_rows())
+
+
+def demo_rows() -> Iterator[tuple[str, ...]]:
+    """Yield the rows of README's table without their times; a cell may go on in the next line."""
+    rows: list[list[str]] = []
+    for line in re.findall(r"^│(.*)│$", README.read_text(encoding="utf-8"), re.MULTILINE):
+        cells = [cell.strip() for cell in line.split("│")]
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1] = [f"{above} {below}".strip() for above, below in zip(rows[-1], cells, strict=True)]
+    return (tuple(row[:4]) for row in rows)
+
+
+def test_architecture_places_every_module_of_the_core() -> None:
+    """ARCHITECTURE.md names each module of core/ and app/, so that none has no place."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    modules = {path.stem for room in ("core", "app") for path in (PACKAGE / room).glob("[a-z]*.py")}
+
+    assert set() == {module for module in modules if not re.search(rf"\b{module}\b", text)}
+
+
+@EACH
+def test_python_examples_parse(document: Path) -> None:
+    """An example in Python is Python."""
+    for example in re.findall(
+        r"^```python\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        ast.parse(example)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        pytest.param("see `core/decide.py`", ["core/decide.py"], id="a-module"),
+        pytest.param("in `adapters/nats`", ["adapters/nats"], id="a-package-without-slash"),
+        pytest.param("`docs/decisions/`", ["docs/decisions/"], id="a-folder"),
+        pytest.param("`gone.md`", ["gone.md"], id="a-file-that-is-not-there"),
+        pytest.param("`test.hello` and `make test`", [], id="no-paths"),
+    ],
+)
+def test_paths_are_found(text: str, paths: list[str]) -> None:
+    """The checks above see what a reader takes for a path."""
+    assert paths == list(named_paths(text))
+
+
+@pytest.mark.parametrize("name", ["NATS_CREDS_FILE", "JWKS_URL"])
+@pytest.mark.parametrize("around", ["{}", "export {}=x", "(`{}`)", "{}=private"])
+def test_variables_are_found(name: str, around: str) -> None:
+    """The checks above see a variable however it is written down."""
+    assert [name] == _VARIABLE.findall(around.format(name))
