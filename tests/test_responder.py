@@ -47,6 +47,8 @@ class World:
     hits: int = 0
     misses: int = 0
     refreshes: int = 0
+    slowed: int = 0
+    keys_may_come: bool = True
     gate: asyncio.Event | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +68,9 @@ class World:
         def miss() -> None:
             self.misses += 1
 
+        def slowed() -> None:
+            self.slowed += 1
+
         async def refresh(budget: float) -> None:
             assert budget < 1.41
             self.refreshes += 1
@@ -82,10 +87,12 @@ class World:
             send=lambda reply, payload: self.sent.append((reply, payload)),
             max_payload=lambda: self.max_payload,
             refresh_keys=refresh,
+            keys_may_come=lambda: self.keys_may_come,
             look_up=look_up,
             record=lambda verdict, request, _: self.verdicts.append((verdict, request)),
             cache_hit=hit,
             cache_miss=miss,
+            slowed=slowed,
             clock=lambda: self.now,
             monotonic=lambda: self.monotonic,
             nonce=bytes,
@@ -307,3 +314,61 @@ async def test_a_request_keeps_the_keys_it_began_with() -> None:
         await responder.drain()
 
     assert servers.ISSUER.public == world.server.read(world.sent[0][1]).response["iss"]
+
+
+async def test_an_unknown_key_within_the_cool_down_costs_nothing_more() -> None:
+    """
+    When the issuer cannot be asked now a token by an unknown key is refused on the spot.
+    """
+    world = World(keys_may_come=False)
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(key=issuer_key("RS256", 8))))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert (Reason.UNKNOWN_KEY, 0) == (world.verdict.reason, world.refreshes)
+
+
+async def test_a_flooding_host_waits_behind_the_others() -> None:
+    """
+    A host that sent almost only refused logins is answered after the others, and still answered.
+    """
+    world = World()
+    bad = world.server.ask(KUBERNETES.token(audience="vault"))
+    async with world.running() as responder:
+        for _ in range(60):
+            responder.receive(bad, "_BAD", "")
+        await responder.drain()
+    world.sent.clear()
+    elsewhere = world.server.claims(KUBERNETES.token())
+    elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
+    # The freshest would go first: only the lane puts the flood behind.
+    world.responder.receive(world.server.sign(elsewhere), "_GOOD", "")
+    for number in range(5):
+        world.responder.receive(bad, f"_BAD{number}", "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    assert "_GOOD" == world.sent[0][0]
+    assert 6 == len(world.sent)
+    assert world.slowed >= 5
+
+
+async def test_the_slow_lane_is_never_starved() -> None:
+    """
+    A good client behind the same host as a flood is answered, even while others keep coming.
+    """
+    world = World()
+    async with world.running() as responder:
+        for _ in range(60):
+            responder.receive(world.server.ask(KUBERNETES.token(audience="vault")), "_BAD", "")
+        await responder.drain()
+    world.sent.clear()
+    elsewhere = world.server.claims(KUBERNETES.token())
+    elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
+    for _ in range(30):
+        world.responder.receive(world.server.sign(elsewhere), "_OTHER", "")
+    world.responder.receive(world.server.ask(KUBERNETES.token()), "_BEHIND", "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    assert [reply for reply, _ in world.sent].index("_BEHIND") < 12

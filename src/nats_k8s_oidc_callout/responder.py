@@ -1,7 +1,6 @@
 """A request's bytes in, its answer's bytes out. The only place where deciding meets waiting."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -9,8 +8,10 @@ from typing import NamedTuple
 import structlog
 
 from nats_k8s_oidc_callout.core import callout, xkey
+from nats_k8s_oidc_callout.core.backlog import Backlog
 from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide
+from nats_k8s_oidc_callout.core.hosts import Hosts
 from nats_k8s_oidc_callout.core.model import (
     Allow,
     Deny,
@@ -35,6 +36,9 @@ QUEUE_BYTES = 64 << 20
 _RESERVE_SECONDS = 0.1
 # How long the worker holds the event loop before what arrived meanwhile is read; NATS batches more than this anyway.
 _TURN_SECONDS = 0.005
+# The slow lane is served when there is nothing else, and every so many turns all the same: its hosts may be a proxy
+# with good clients behind it, who must get their answer in time as well.
+_SLOW_EVERY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +66,15 @@ class Ports:
     max_payload: Callable[[], int]
     refresh_keys: Callable[[float], Awaitable[None]]
     """Ask the issuer for its keys, for at most so many seconds; returns at once within the cool-down."""
+    keys_may_come: Callable[[], bool]
+    """Whether asking now can bring a key at all: in a flood of unknown keys it mostly cannot."""
     look_up: Callable[[Workload, float], Awaitable[ServiceAccount | None]]
     """Ask the cluster for one ServiceAccount, for at most so many seconds; raises Unreachable."""
     record: Callable[[Verdict, Request | None, float], None]
     cache_hit: Callable[[], None]
     cache_miss: Callable[[], None]
+    slowed: Callable[[], None]
+    """A request was put into the slow lane."""
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     nonce: Callable[[int], bytes]
@@ -75,70 +83,65 @@ class Ports:
 
 
 class Responder:
-    """Queues what NATS delivers and answers it, the freshest first."""
+    """Queues what NATS delivers and answers it: the freshest first, and floods last."""
 
     def __init__(self, facts: Facts, keys: Callable[[], Keys], ports: Ports, timeout_seconds: float) -> None:
         self._facts = facts
         self._keys = keys
         self._ports = ports
         self._patience = timeout_seconds - _RESERVE_SECONDS
-        self._queue: deque[_Message] = deque()
-        self._queued_bytes = 0
+        self._queue: Backlog[_Message] = Backlog(QUEUE_BYTES)
+        self._slow: Backlog[_Login] = Backlog(QUEUE_BYTES)
+        self._hosts = Hosts()
         self._arrived = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
-        self._working = False
 
     @property
     def in_flight(self) -> int:
         """How many requests have come in and are not answered yet."""
-        return len(self._queue) + len(self._waiting)
+        return len(self._queue) + len(self._slow) + len(self._waiting)
 
     def receive(self, data: bytes, reply: str, server_xkey: str) -> None:
         """Take a message from NATS. Only queues it: the connection's read loop must never wait for a decision."""
-        self._queue.append(_Message(data, reply, server_xkey, self._ports.monotonic()))
-        self._queued_bytes += len(data)
-        while self._queued_bytes > QUEUE_BYTES and len(self._queue) > 1:
-            self._record(Drop(DropReason.SHED, "the queue is full"), None, self._pop_oldest())
+        message = _Message(data, reply, server_xkey, self._ports.monotonic())
+        for shed in self._queue.push(message, message.received, len(data)):
+            self._record(Drop(DropReason.SHED, "the queue is full"), None, shed)
         self._arrived.set()
 
     async def run(self) -> None:
         """Answer for ever."""
+        turns = 0
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             turn_ends = self._ports.monotonic() + _TURN_SECONDS
-            while self._queue:
+            while self._queue or self._slow:
                 self._drop_late()
-                if self._queue:
-                    self._handle(self._pop_freshest())
+                turns += 1
+                if self._slow and (not self._queue or turns % _SLOW_EVERY == 0):
+                    self._judge(self._slow.pop())
+                elif self._queue:
+                    self._open(self._queue.pop())
                 if self._ports.monotonic() > turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = self._ports.monotonic() + _TURN_SECONDS
 
     async def drain(self) -> None:
         """Return once everything that has come in is answered or too late to be."""
-        while self._queue:
+        while self._queue or self._slow:
             await asyncio.sleep(0.001)
         while self._waiting:
             await asyncio.wait(self._waiting)
 
-    def _pop_oldest(self) -> _Message:
-        message = self._queue.popleft()
-        self._queued_bytes -= len(message.data)
-        return message
-
-    def _pop_freshest(self) -> _Message:
-        message = self._queue.pop()
-        self._queued_bytes -= len(message.data)
-        return message
-
     def _drop_late(self) -> None:
         oldest_wanted = self._ports.monotonic() - self._patience
-        while self._queue and self._queue[0].received < oldest_wanted:
-            self._record(Drop(DropReason.LATE, "it waited here too long"), None, self._pop_oldest())
+        for message in self._queue.older_than(oldest_wanted):
+            self._record(Drop(DropReason.LATE, "it waited here too long"), None, message)
+        for login in self._slow.older_than(oldest_wanted):
+            self._record(Drop(DropReason.LATE, "it waited here too long"), login.request, login.message)
 
-    def _handle(self, message: _Message) -> None:
-        """Answer a message on the spot, or in a task of its own when something must be fetched first."""
+    def _open(self, message: _Message) -> None:
+        """Read a message; judge it at once, or later when it comes from a host that floods us."""
         if not message.reply:
             self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message)
             return
@@ -156,13 +159,24 @@ class Responder:
             self._record(Drop(DropReason.MALFORMED_REQUEST, "an internal error; see the log"), None, message)
             return
         login = _Login(message, request, keys, opened_by)
+        if not self._hosts.is_suspect(request.client_host, self._ports.monotonic()):
+            self._judge(login)
+            return
+        self._ports.slowed()
+        for shed in self._slow.push(login, message.received, len(message.data)):
+            self._record(Drop(DropReason.SHED, "the slow lane is full"), shed.request, shed.message)
+
+    def _judge(self, login: "_Login") -> None:
+        """Answer on the spot, or in a task of its own when something must be fetched first."""
         verdict = self._decide(login, NOTHING_ASKED)
+        if isinstance(verdict, NeedKeys) and not self._ports.keys_may_come():
+            verdict = self._decide(login, Asked(keys=True))
         if isinstance(verdict, Allow | Deny | Drop):
             if isinstance(verdict, Allow) or verdict.reason is Reason.NO_PERMISSIONS:
                 self._ports.cache_hit()
             self._answer(login, verdict)
             return
-        task = asyncio.create_task(self._fetch_and_answer(login, verdict), name=f"login {request.user_nkey[:8]}")
+        task = asyncio.create_task(self._fetch_and_answer(login, verdict), name=f"login {login.request.user_nkey[:8]}")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
@@ -216,6 +230,8 @@ class Responder:
                 verdict = Drop(DropReason.LATE, "the decision came too late")
             else:
                 verdict = self._send(login, verdict)
+                allowed = isinstance(verdict, Allow)
+                self._hosts.record(login.request.client_host, allowed, self._ports.monotonic())
         self._record(verdict, login.request, login.message)
 
     def _send(self, login: "_Login", verdict: Allow | Deny) -> Allow | Deny:

@@ -193,6 +193,12 @@ class KeyRefresher:
                 self._flight.cancel()
                 await asyncio.gather(self._flight, return_exceptions=True)
 
+    def may_bring_keys(self) -> bool:
+        """Say whether `refresh_for_unknown_kid` would wait for anything now."""
+        if self._closed or self._waiters >= MAX_WAITERS:
+            return False
+        return self._join() is not None or self._keys.refresh_is_due(self._monotonic())
+
     async def refresh_for_unknown_kid(self, budget_seconds: float) -> None:
         """Wait for one fetch of the keys, at most this long; return at once when none is due. Never raises.
 

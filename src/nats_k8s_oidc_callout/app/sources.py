@@ -59,6 +59,8 @@ class KeySource:
     keys: KeySet
     refresh: Callable[[float], Awaitable[None]]
     """What an unknown key makes us do, within so many seconds."""
+    may_come: Callable[[], bool]
+    """Whether that can bring anything at this moment."""
     loops: list[Loop] = field(default_factory=list)
     where: str = ""
     last_error: str = ""
@@ -81,7 +83,7 @@ def key_source(settings: Settings, api: ApiServer | None, watch: Watch, metrics:
         def take(parsed: ParsedKeys) -> None:
             succeeded(parsed, file_keys.replace(parsed.keys, time.monotonic()))
 
-        source = KeySource(file_keys, _nothing_to_refresh, where=str(settings.jwks_file))
+        source = KeySource(file_keys, _nothing_to_refresh, lambda: False, where=str(settings.jwks_file))
         watch("jwks", settings.jwks_file, parse_jwks, take)
         return source
 
@@ -93,7 +95,13 @@ def key_source(settings: Settings, api: ApiServer | None, watch: Watch, metrics:
     endpoint = _endpoint(settings, url, api, watch)
     keys = KeySet()
     refresher = KeyRefresher(endpoint.fetch, keys, time.monotonic, succeeded, failed)
-    source = KeySource(keys, refresher.refresh_for_unknown_kid, [("jwks refresh", refresher.run)], url)
+    source = KeySource(
+        keys,
+        refresher.refresh_for_unknown_kid,
+        refresher.may_bring_keys,
+        [("jwks refresh", refresher.run)],
+        url,
+    )
     return source
 
 

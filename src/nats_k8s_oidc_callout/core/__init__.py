@@ -1,6 +1,8 @@
 """Decides, and never waits: no clock, no socket, no log in here. The files, in the order a request meets them:
 
 callout          request bytes from a NATS server -> Request, and the verdict back into bytes
+backlog          what waits: the freshest first
+hosts            which client hosts flood us, and wait behind the others
 decide           the order of all checks, once
 tokens           the client's token: its shape, its signature -> VerifiedClaims
 keyset           the issuer's last good keys, and when they may be asked for again

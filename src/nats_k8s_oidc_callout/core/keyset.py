@@ -211,9 +211,13 @@ class KeySet:
         age = self.age(monotonic)
         return bool(self._keys) and age is not None and (self.staleness_seconds is None or age < self.staleness_seconds)
 
+    def refresh_is_due(self, monotonic: float) -> bool:
+        """Tell whether the cool-down after the last refresh for an unknown kid is over."""
+        return self._refresh_began_at is None or monotonic - self._refresh_began_at >= self.cooldown_seconds
+
     def may_refresh(self, monotonic: float) -> bool:
         """Tell whether an unknown kid may cause a fetch now. A yes starts the cool-down, however the fetch ends."""
-        if self._refresh_began_at is not None and monotonic - self._refresh_began_at < self.cooldown_seconds:
+        if not self.refresh_is_due(monotonic):
             return False
         self._refresh_began_at = monotonic
         return True

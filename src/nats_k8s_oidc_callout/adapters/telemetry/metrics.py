@@ -61,6 +61,7 @@ class Count(StrEnum):
     JWKS_REFRESH_FAILURES = "nats_auth_jwks_refresh_failures_total"
     FILTERED_SUBJECTS = "nats_auth_filtered_subjects_total"
     ANSWERS_REJECTED = "nats_auth_answers_rejected_total"
+    SLOWED = "nats_auth_slowed_requests_total"
     LOG_LINES_LOST = "nats_auth_log_lines_lost_total"
 
 
@@ -93,6 +94,7 @@ _COUNT_HELP = {
     Count.JWKS_REFRESH_FAILURES: "Fetches of the key set that failed.",
     Count.FILTERED_SUBJECTS: "Annotation entries that were refused when permissions were compiled.",
     Count.ANSWERS_REJECTED: "Answers of ours that a NATS server said it rejected.",
+    Count.SLOWED: "Requests put behind the others, from hosts with almost only refusals.",
     Count.LOG_LINES_LOST: "Log lines that the log device did not take.",
 }
 
