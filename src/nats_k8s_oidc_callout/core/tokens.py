@@ -116,7 +116,7 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
     if not text.isascii():
         return Deny(Reason.MALFORMED_TOKEN, "not ASCII")
     parts = text.encode().split(b".", 3)
-    if len(parts) != 3 or not all(parts):
+    if len(parts) != 3:
         return Deny(Reason.MALFORMED_TOKEN, "not three parts")
     try:
         header = _decode_header(natsjwt.b64decode(parts[0]))
@@ -128,6 +128,9 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
         return Deny(Reason.UNSUPPORTED_ALGORITHM, "crit")
     if header.alg not in ALGORITHMS:
         return Deny(Reason.UNSUPPORTED_ALGORITHM, ascii(header.alg[:32]))
+    # After the algorithm: an unsigned token (RFC 7515, A.5) has an empty part too, and should hear why it is refused.
+    if not all(parts):
+        return Deny(Reason.MALFORMED_TOKEN, "an empty part")
     if not legal_kid(header.kid):
         return Deny(Reason.MALFORMED_TOKEN, "kid is empty, too long or not printable")
     return Unverified(header.kid, header.alg, text)

@@ -1,0 +1,57 @@
+"""Every world once a run, what they were said at the end, and the look for secrets after everything else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.plans import SETTINGS
+from tests.e2e.worlds import BINARIES, World, world_of
+
+_LAST = "test_leak_scan.py"
+_ran: list[str] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the scan of all logs after all that writes them."""
+    items.sort(key=lambda item: item.path.name == _LAST)
+
+
+def _places() -> list[str]:
+    # The demo's server is as good as the newest, so with that one at hand two worlds are enough to see it work.
+    few = ("config-creds", "operator-signing") if BINARIES["2.15"]() else tuple(SETTINGS)
+    return [
+        f"{setting}-on-{binary}" for binary in BINARIES for setting in SETTINGS if binary != "wheel" or setting in few
+    ]
+
+
+@pytest.fixture(scope="session", params=_places())
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """One world after the other; pytest runs all tests of one before it starts the next."""
+    setting, _, binary = request.param.rpartition("-on-")
+    path = BINARIES[binary]()
+    if path is None:
+        pytest.skip(f"world {setting}: nats-server {binary} is not built (make tools)")
+    with world_of(setting, str(path)) as running:
+        running.start_responder()
+        _ran.append(f"{setting} on nats-server {running.version}")
+        yield running
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the responder of a failed test wrote last."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    world = getattr(item, "funcargs", {}).get("world")
+    if report.failed and isinstance(world, World):
+        report.sections += [("responder", one.log()[-3000:]) for one in world.responders]
+        report.sections += [("nats-server", one.log()[-2000:]) for one in world.servers]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _ran:
+        terminalreporter.section("NATS worlds")
+        for line in _ran:
+            terminalreporter.write_line(line)

@@ -1,0 +1,179 @@
+"""Ways to break the product on purpose, so that what claims to notice can be seen to notice."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent / "src"
+PACKAGE = "nats_k8s_oidc_callout"
+TIMEOUT_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One line of one file, made wrong."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: tuple[str, ...] = ()
+    """What of the suite must notice: arguments of pytest, run from the checkout."""
+
+    def apply(self, source: Path) -> None:
+        """Break a copy of the sources; a mutant that no longer fits its line must be mended, not skipped."""
+        path = source / PACKAGE / self.file
+        text = path.read_text()
+        if text.count(self.right) != 1:
+            raise LookupError(f"mutant {self.name!r} fits {text.count(self.right)} places of {self.file}, not one")
+        path.write_text(text.replace(self.right, self.wrong))
+
+
+DEMO_MUTANTS = [
+    Mutant("signature not checked", "core/tokens.py", "if not proved:", "if not proved and False:"),
+    Mutant("exp not checked", "core/issuers.py", "if now >= claims.exp:", "if now >= claims.exp and False:"),
+    Mutant(
+        "aud not checked",
+        "core/issuers.py",
+        "if rules.audience not in claims.audiences:",
+        "if rules.audience not in claims.audiences and False:",
+    ),
+    Mutant(
+        "uid not compared",
+        "core/decide.py",
+        "return not account.uid or account.uid == workload.uid",
+        "return True",
+    ),
+    Mutant(
+        "a side left open",
+        "core/permissions.py",
+        "pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,",
+        "pub=_Side(),",
+    ),
+    Mutant("annotations ignored", "core/permissions.py", '(annotations or {}).get(annotation, "")', '""'),
+]
+
+
+def behaviour(setting: str, test: str) -> tuple[str, ...]:
+    """Return one test of the worlds' suite, in one world."""
+    file = "test_refusals" if "refused" in test else "test_behaviour"
+    return (f"tests/e2e/{file}.py", "-k", f"{setting} and wheel and ({test})")
+
+
+SUITE_MUTANTS = [
+    Mutant(
+        "uid ignored",
+        "core/decide.py",
+        "return not account.uid or account.uid == workload.uid",
+        "return True",
+        behaviour("config-creds", "test_refused_at_once_with_its_reason and uid"),
+    ),
+    Mutant(
+        "wrong issuer_account",
+        "core/placement.py",
+        'account if account_key.public != account else "",',
+        'callout_account if account_key.public != account else "",',
+        behaviour("operator-signing", "test_publish_in_own_namespace_reaches_another_pod"),
+    ),
+    Mutant(
+        "session past the token",
+        "core/decide.py",
+        "longest = max(0, min(token_ends - 1 - start, rules.max_seconds))",
+        "longest = rules.max_seconds",
+        behaviour("config-creds", "test_session_ends_with_its_token"),
+    ),
+    Mutant(
+        "permissions of the previous ServiceAccount",
+        "core/permissions.py",
+        "key = namespace, name",
+        'key = "", ""',
+        behaviour("config-creds", "test_each_workload_has_its_own_subjects"),
+    ),
+    Mutant(
+        "xkey downgrade accepted",
+        "core/callout.py",
+        "if not clear_allowed:",
+        "if not clear_allowed and False:",
+        ("tests/core/test_callout.py",),
+    ),
+    Mutant(
+        "jitter later than exp",
+        "core/decide.py",
+        "return start + longest - int(longest * _JITTER_SHARE * share)",
+        "return start + longest + int(longest * _JITTER_SHARE * share)",
+        ("tests/core/test_decide.py",),
+    ),
+    Mutant(
+        "deny left out on an empty side",
+        "core/permissions.py",
+        '_NOTHING = _Side(deny=(">",))',
+        "_NOTHING = _Side()",
+        ("tests/core/test_permissions.py",),
+    ),
+    Mutant(
+        "watch deletes ignored",
+        "core/serviceaccounts.py",
+        "                del self._entries[key]",
+        "                pass",
+        ("tests/e2e/test_kubernetes.py", "-k", "recreated"),
+    ),
+    Mutant(
+        "old key kept for ever",
+        "core/keyset.py",
+        "self._keys = dict(keys)",
+        "self._keys = {**self._keys, **keys}",
+        ("tests/core/test_decide.py", "tests/core/test_keyset.py"),
+    ),
+    Mutant(
+        "queue group missing",
+        "adapters/nats/session.py",
+        "            queue=self._ears.queue_group,\n",
+        '            queue="",\n',
+        ("tests/e2e/test_replicas.py", "-k", "share_the_load"),
+    ),
+]
+
+
+@contextmanager
+def broken(mutant: Mutant | None) -> Iterator[Path]:
+    """Give the root of a copy of the sources, broken by the mutant (None: the copy as it is)."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder) / "src"
+        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        if mutant is not None:
+            mutant.apply(copy)
+        yield copy
+
+
+def run_demo(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
+    """Run the demo on broken sources."""
+    with broken(mutant) as source:
+        return _run(source, "-m", PACKAGE, "demo")
+
+
+def run_tests(mutant: Mutant | None, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run some of the suite on broken sources, up to the first failure."""
+    with broken(mutant) as source:
+        # pyproject.toml puts the checkout's own sources in front of everything else.
+        options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "-o", f"pythonpath={source} {SOURCE.parent}")
+        return _run(source, "-m", "pytest", *options, *tests)
+
+
+def _run(source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # The editable install of the checkout comes later on the path than PYTHONPATH.
+    path = f"{source}{os.pathsep}{SOURCE.parent}"
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=SOURCE.parent,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
