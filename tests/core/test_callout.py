@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import callout, permissions, placement
+from nats_k8s_oidc_callout.core import callout, natsjwt, permissions, placement
 from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
@@ -29,6 +29,11 @@ def dropped(data: bytes, xkey: str = "", xkeys: tuple[CurveKey, ...] = (), clear
     with pytest.raises(Unanswerable) as raised:
         opened(data, xkey, xkeys, clear)
     return raised.value.reason
+
+
+def signed_bytes(payload: bytes) -> bytes:
+    """Return these bytes as a server's JWT, whatever they are."""
+    return natsjwt.sign(payload, SERVER.key)
 
 
 def test_a_server_is_heard() -> None:
@@ -99,6 +104,11 @@ def changed(path: str, value: Any, key: SigningKey | None = None) -> bytes:
         pytest.param(changed("nats.user_nkey", USER_NKEY[:-1] + "A"), id="user_nkey with a wrong checksum"),
         pytest.param(changed("iss", ISSUER.public, ISSUER), id="signed by an account"),
         pytest.param(changed("exp", "soon"), id="exp is text"),
+        pytest.param(changed("exp", 10**400), id="exp no float can hold"),
+        pytest.param(changed("iat", -1), id="iat before time began"),
+        pytest.param(changed("nats.client_info.id", 1 << 64), id="cid no log line can hold"),
+        pytest.param(changed("nats.client_info.host", "h" * 257), id="host to fill memory with"),
+        pytest.param(signed_bytes(b'{"iss":"\xff"}'), id="iss is no UTF-8"),
         pytest.param(changed("nats", []), id="nats is a list"),
         pytest.param(SERVER.ask("tok") + b"\n", id="trailing newline"),
     ],

@@ -78,6 +78,8 @@ def test_other_spellings_of_the_header(head: str) -> None:
         pytest.param(signed(b64('{"typ":"JWT","alg":"EdDSA"}'), BODY), "ed25519", id="alg EdDSA"),
         pytest.param(signed(b64('{"alg":"ed25519-nkey"}'), BODY), "header", id="no typ"),
         pytest.param(signed(b64("[]"), BODY), "header", id="header is a list"),
+        pytest.param(signed(natsjwt.b64encode(b'{"typ":"\xff","alg":"x"}'), BODY), "header", id="header is no UTF-8"),
+        pytest.param(signed(HEAD, natsjwt.b64encode(b'{"iss":"\xff"}')), "claims", id="iss is no UTF-8"),
         pytest.param(signed(HEAD, BODY) + b"=", "base64url", id="padding"),
         pytest.param(signed(HEAD, BODY + b"\n"), "base64url", id="newline"),
         pytest.param(signed(HEAD, BODY)[:-4] + b"AAAA", "signature", id="flipped signature"),

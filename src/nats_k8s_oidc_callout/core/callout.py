@@ -4,7 +4,7 @@ Facts and their proofs: the request and response claims as nats-server writes an
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,6 +24,13 @@ REFUSAL = "not authorized"
 _CLEAR = b"eyJ"
 
 
+# Whoever may publish in the callout account can sign a question with a key of their own making. A number without a
+# bound does not fit into the float that time is here, and hosts are kept in memory for a while.
+_Seconds = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+_Cid = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Host = Annotated[str, msgspec.Meta(max_length=256)]
+
+
 class _ServerId(msgspec.Struct):
     id: str
     name: str = ""
@@ -31,8 +38,8 @@ class _ServerId(msgspec.Struct):
 
 
 class _ClientInfo(msgspec.Struct):
-    host: str = ""
-    id: int = 0
+    host: _Host = ""
+    id: _Cid = 0
     kind: str = ""
 
 
@@ -57,8 +64,8 @@ class _RequestClaims(msgspec.Struct):
     aud: str
     iss: str
     sub: str
-    iat: int
-    exp: int
+    iat: _Seconds
+    exp: _Seconds
     nats: _Question
 
 

@@ -41,6 +41,8 @@ class _Header(msgspec.Struct):
 
 
 _decode_header = msgspec.json.Decoder(_Header).decode
+# What msgspec raises on bytes of a stranger; UnicodeDecodeError and RecursionError are not its own.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def sign(claims: bytes, key: SigningKey) -> bytes:
@@ -76,7 +78,7 @@ def verify(token: bytes, kind: Kind, claims: msgspec.json.Decoder[T]) -> T:
         return claims.decode(payload)
     except BadKey as error:
         raise BadToken(f"its issuer {error}") from None
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         # msgspec's text may quote what it read, and a request holds the client's token.
         raise BadToken("has claims that do not fit") from None
 
@@ -84,7 +86,7 @@ def verify(token: bytes, kind: Kind, claims: msgspec.json.Decoder[T]) -> T:
 def _check_header(head: bytes) -> None:
     try:
         header = _decode_header(b64decode(head))
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         raise BadToken("has a header that does not fit") from None
     if header.alg != "ed25519-nkey" or header.typ.upper() != "JWT":
         raise BadToken("is not an ed25519-nkey JWT")
