@@ -15,9 +15,13 @@ T = TypeVar("T")
 
 # nats-server's jwt library refuses longer ones (since 2.11.10), and so do we before decoding anything.
 MAX_BYTES = 1 << 20
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FORBIDDEN = re.compile(rb"[^A-Za-z0-9_-]")
+# What is not base64url becomes "!", which binascii's strict mode refuses: a fourth of the time of a regular expression.
+_URL_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_STANDARD_ALPHABET = _URL_ALPHABET[:-2] + b"+/"
+_TO_STANDARD = bytes(
+    _STANDARD_ALPHABET[_URL_ALPHABET.index(c)] if c in _URL_ALPHABET else ord("!") for c in range(256)
+)
 
 
 def b64encode(data: bytes) -> bytes:
@@ -27,9 +31,10 @@ def b64encode(data: bytes) -> bytes:
 
 def b64decode(text: bytes) -> bytes:
     """Return the bytes of unpadded base64url; raise BadToken for any other spelling."""
-    if len(text) % 4 == 1 or _FORBIDDEN.search(text):
-        raise BadToken("is not base64url")
-    return binascii.a2b_base64(text.translate(_TO_STANDARD) + b"=" * (-len(text) % 4))
+    try:
+        return binascii.a2b_base64(text.translate(_TO_STANDARD) + b"=" * (-len(text) % 4), strict_mode=True)
+    except binascii.Error:
+        raise BadToken("is not base64url") from None
 
 
 _HEADER = b64encode(b'{"typ":"JWT","alg":"ed25519-nkey"}')
