@@ -93,7 +93,7 @@ def test_the_issuer_is_read_from_our_own_token(world: World) -> None:
     """
     (started,) = world.responder.events("started")
 
-    assert [world.cluster.issuer] == started["issuers"]
+    assert world.cluster.issuer == started["issuers"]
 
 
 async def test_a_new_service_account_logs_in_at_once(world: World) -> None:

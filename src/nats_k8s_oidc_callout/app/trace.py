@@ -53,5 +53,6 @@ def _token(unverified: Unverified, facts: Facts) -> dict[str, object]:
     if claims is not None:
         seen |= {"iss": str(claims.iss)[:_MAX], "iat": claims.iat, "nbf": claims.nbf, "exp": claims.exp}
         # Neither named nor placed as in a token: the search for secrets in logs would take it for a piece of one.
-        seen |= {"audiences": [audience[:_MAX] for audience in claims.audiences[:8]]}
+        # As one text: a list would stand here as it stands in the token, brackets and all.
+        seen |= {"audiences": " ".join(audience[:_MAX] for audience in claims.audiences[:8])}
     return seen

@@ -38,8 +38,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     server: str = ""
     expires_at: int = 0
     ms: float = 0.0
-    other_audiences: list[str] = []
-    """Who else the token is good for."""
+    other_audiences: str = ""
+    """Who else the token is good for, separated by spaces; a list would stand here as it stands in the token."""
 
 
 class Telemetry:
@@ -219,6 +219,6 @@ class Telemetry:
             server,
             expires_at,
             int(seconds * 1e6) / 1000,
-            [clean(audience) for audience in audiences[:_AUDIENCES_MAX]],
+            " ".join([clean(audience) for audience in audiences[:_AUDIENCES_MAX]]),
         )
         self._logs.emit(line, urgent=level == "warn")
