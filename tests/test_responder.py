@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -372,3 +372,25 @@ async def test_the_slow_lane_is_never_starved() -> None:
         await responder.drain()
 
     assert [reply for reply, _ in world.sent].index("_BEHIND") < 12
+
+
+async def test_a_bug_in_recording_leaves_the_process_alive() -> None:
+    """
+    When telling about a login fails by a bug of ours the next login is answered all the same.
+    """
+    world = World()
+
+    def fail_once(verdict: Verdict, request: Request | None, seconds: float) -> None:
+        world.verdicts.append((verdict, request))
+        if len(world.verdicts) == 1:
+            raise ZeroDivisionError
+
+    world.responder = Responder(
+        world.facts, lambda: world.keys, replace(world.ports(), record=fail_once), timeout_seconds=1.5
+    )
+    async with world.running() as responder:
+        for _ in range(2):
+            responder.receive(world.server.ask(KUBERNETES.token()), "_R", "")
+            await until(lambda: responder.in_flight == 0)
+
+    assert 2 == len(world.sent)

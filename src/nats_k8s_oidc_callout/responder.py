@@ -34,10 +34,12 @@ log = structlog.get_logger("responder")
 QUEUE_BYTES = 64 << 20
 # The answer still has to reach the server: what is older than its time-out less this is not worth working on.
 _RESERVE_SECONDS = 0.1
-# How long the worker holds the event loop before what arrived meanwhile is read; NATS batches more than this anyway.
-_TURN_SECONDS = 0.005
-# The slow lane is served when there is nothing else, and every so many turns all the same: its hosts may be a proxy
-# with good clients behind it, who must get their answer in time as well.
+# How many messages go through each step together, before what arrived meanwhile is read: some 5 ms of work. Code that
+# was just used runs faster than code that the cryptography has driven out of the processor's caches, so all are opened,
+# then all judged, then all answered.
+_TURN = 16
+# The slow lane is served when there is nothing else, and after every so many messages all the same: its hosts may be a
+# proxy with good clients behind it, who must get their answer in time as well.
 _SLOW_EVERY = 8
 
 
@@ -95,6 +97,9 @@ class Responder:
         self._hosts = Hosts()
         self._arrived = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
+        self._since_slow = 0
+        self._answers: list[tuple[str, bytes]] = []
+        self._outcomes: list[tuple[Verdict, Request | None, float]] = []
 
     @property
     def in_flight(self) -> int:
@@ -106,25 +111,50 @@ class Responder:
         message = _Message(data, reply, server_xkey, self._ports.monotonic())
         for shed in self._queue.push(message, message.received, len(data)):
             self._record(Drop(DropReason.SHED, "the queue is full"), None, shed)
+            self._settle()
         self._arrived.set()
 
     async def run(self) -> None:
         """Answer for ever."""
-        turns = 0
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            turn_ends = self._ports.monotonic() + _TURN_SECONDS
             while self._queue or self._slow:
-                self._drop_late()
-                turns += 1
-                if self._slow and (not self._queue or turns % _SLOW_EVERY == 0):
-                    self._judge(self._slow.pop())
-                elif self._queue:
-                    self._open(self._queue.pop())
-                if self._ports.monotonic() > turn_ends:
+                try:
+                    self._drop_late()
+                    self._turn()
+                except Exception:
+                    # A bug where none should be left: some logins go unanswered, the process lives for the others.
+                    log.exception("a turn failed")
+                if self._queue or self._slow:
                     await asyncio.sleep(0)
-                    turn_ends = self._ports.monotonic() + _TURN_SECONDS
+
+    def _turn(self) -> None:
+        """Take some messages through all steps."""
+        messages = [self._queue.pop() for _ in range(min(len(self._queue), _TURN))]
+        opened = [login for message in messages if (login := self._open(message)) is not None]
+        due, self._since_slow = divmod(self._since_slow + len(messages), _SLOW_EVERY)
+        slow = [self._slow.pop() for _ in range(min(len(self._slow), due if messages else _TURN))]
+        logins = [*opened[:_SLOW_EVERY], *slow, *opened[_SLOW_EVERY:]]
+        judged = [(login, self._judge(login)) for login in logins]
+        for login, verdict in judged:
+            if isinstance(verdict, Allow | Deny | Drop):
+                if isinstance(verdict, Allow) or verdict.reason is Reason.NO_PERMISSIONS:
+                    self._ports.cache_hit()
+                self._answer(login, verdict)
+            else:
+                self._fetch_later(login, verdict)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Send the answers of a turn, and record its outcomes. Nothing leaves the socket within a turn anyway."""
+        answers, self._answers = self._answers, []
+        for reply, payload in answers:
+            self._ports.send(reply, payload)
+        outcomes, self._outcomes = self._outcomes, []
+        now = self._ports.monotonic()
+        for verdict, request, received in outcomes:
+            self._ports.record(verdict, request, now - received)
 
     async def drain(self) -> None:
         """Return once everything that has come in is answered or too late to be."""
@@ -140,11 +170,11 @@ class Responder:
         for login in self._slow.older_than(oldest_wanted):
             self._record(Drop(DropReason.LATE, "it waited here too long"), login.request, login.message)
 
-    def _open(self, message: _Message) -> None:
-        """Read a message; judge it at once, or later when it comes from a host that floods us."""
+    def _open(self, message: _Message) -> "_Login | None":
+        """Read a message; return what is to be judged now, and not later because its host floods us, or not at all."""
         if not message.reply:
             self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message)
-            return
+            return None
         keys = self._keys()
         try:
             request, opened_by = callout.open_request(
@@ -152,31 +182,30 @@ class Responder:
             )
         except Unanswerable as error:
             self._record(Drop(error.reason, error.detail), None, message)
-            return
+            return None
         except Exception:
             # A bug of ours before we know who asks: there is nobody to answer, and the process must live.
             log.exception("request could not be read")
             self._record(Drop(DropReason.MALFORMED_REQUEST, "an internal error; see the log"), None, message)
-            return
+            return None
         login = _Login(message, request, keys, opened_by)
         if not self._hosts.is_suspect(request.client_host, self._ports.monotonic()):
-            self._judge(login)
-            return
+            return login
         self._ports.slowed()
         for shed in self._slow.push(login, message.received, len(message.data)):
             self._record(Drop(DropReason.SHED, "the slow lane is full"), shed.request, shed.message)
+        return None
 
-    def _judge(self, login: "_Login") -> None:
-        """Answer on the spot, or in a task of its own when something must be fetched first."""
+    def _judge(self, login: "_Login") -> Verdict | Need:
+        """Return what can be said on the spot."""
         verdict = self._decide(login, NOTHING_ASKED)
         if isinstance(verdict, NeedKeys) and not self._ports.keys_may_come():
             verdict = self._decide(login, Asked(keys=True))
-        if isinstance(verdict, Allow | Deny | Drop):
-            if isinstance(verdict, Allow) or verdict.reason is Reason.NO_PERMISSIONS:
-                self._ports.cache_hit()
-            self._answer(login, verdict)
-            return
-        task = asyncio.create_task(self._fetch_and_answer(login, verdict), name=f"login {login.request.user_nkey[:8]}")
+        return verdict
+
+    def _fetch_later(self, login: "_Login", need: Need) -> None:
+        """Answer in a task of its own, since something must be fetched first."""
+        task = asyncio.create_task(self._fetch_and_answer(login, need), name=f"login {login.request.user_nkey[:8]}")
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
@@ -199,6 +228,7 @@ class Responder:
             log.exception("what a decision needs could not be fetched")
             verdict = Deny(Reason.INTERNAL)
         self._answer(login, verdict)
+        self._settle()
 
     async def _fetch(self, login: "_Login", need: Verdict | Need) -> Verdict:
         """Return the verdict, once everything it needs was asked for."""
@@ -245,11 +275,11 @@ class Responder:
             log.exception("answer could not be written")
             verdict = Deny(Reason.INTERNAL, workload=verdict.workload)
             payload = login.encode(verdict, int(self._ports.clock()), self._ports.nonce)
-        self._ports.send(login.message.reply, payload)
+        self._answers.append((login.message.reply, payload))
         return verdict
 
     def _record(self, verdict: Verdict, request: Request | None, message: _Message) -> None:
-        self._ports.record(verdict, request, self._ports.monotonic() - message.received)
+        self._outcomes.append((verdict, request, message.received))
 
 
 @dataclass(frozen=True, slots=True)
