@@ -4,8 +4,8 @@ import binascii
 from enum import IntEnum
 from functools import lru_cache
 
+import nacl.bindings
 import nacl.exceptions
-import nacl.signing
 
 from nats_k8s_oidc_callout.errors import BadKey
 
@@ -101,19 +101,20 @@ def decode_seed(text: str) -> tuple[Kind, bytes]:
 class SigningKey:
     """An Ed25519 nkey that signs. Its repr shows the public half only."""
 
-    __slots__ = ("_key", "_raw", "kind", "public")
+    __slots__ = ("_raw", "_secret", "kind", "public")
 
     def __init__(self, kind: Kind, raw: bytes) -> None:
         if kind is Kind.CURVE:
             raise BadKey("is a curve key (X…), which cannot sign")
         self._raw = raw
-        self._key = nacl.signing.SigningKey(raw)
+        # PyNaCl's own classes around these functions wrap and copy what we do not need, at each login three times.
+        public, self._secret = nacl.bindings.crypto_sign_seed_keypair(raw)
         self.kind = kind
-        self.public = encode_public(kind, bytes(self._key.verify_key))
+        self.public = encode_public(kind, public)
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64 bytes of the signature."""
-        return self._key.sign(message)[:_SIGNATURE_BYTES]
+        return nacl.bindings.crypto_sign(message, self._secret)[:_SIGNATURE_BYTES]
 
     def in_form(self, kind: Kind) -> "SigningKey":
         """Return the same secret as a key of another kind: `U…` and `A…` of one seed."""
@@ -137,15 +138,16 @@ def parse_signing_key(text: str, kind: Kind) -> SigningKey:
     return SigningKey(found, raw)
 
 
-@lru_cache(maxsize=1024)
-def _verify_key(public: str, kind: Kind) -> nacl.signing.VerifyKey:
-    return nacl.signing.VerifyKey(decode_public(public, kind))
+_public_bytes = lru_cache(maxsize=1024)(decode_public)
 
 
 def verify(public: str, kind: Kind, message: bytes, signature: bytes) -> bool:
     """Say whether the key of this kind made the signature; raise BadKey when `public` is no such key."""
+    raw = _public_bytes(public, kind)
+    if len(signature) != _SIGNATURE_BYTES:
+        return False
     try:
-        _verify_key(public, kind).verify(message, signature)
-    except (nacl.exceptions.BadSignatureError, ValueError):
+        nacl.bindings.crypto_sign_open(signature + message, raw)
+    except nacl.exceptions.BadSignatureError:
         return False
     return True
