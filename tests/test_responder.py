@@ -239,7 +239,7 @@ async def test_an_answer_that_would_come_too_late_is_not_sent() -> None:
 
 async def test_the_freshest_is_answered_first() -> None:
     """
-    In a queue the last one in is answered first, and what has waited too long not at all.
+    In a queue that is behind the last one in is answered first, and what has waited too long not at all.
     """
     world = World()
     for age, name in ((1.5, "_LATE"), (1.0, "_OLD"), (0.0, "_NEW")):
@@ -250,6 +250,19 @@ async def test_the_freshest_is_answered_first() -> None:
 
     assert ["_NEW", "_OLD"] == [reply for reply, _ in world.sent]
     assert DropReason.LATE in [verdict.reason for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
+
+
+async def test_in_order_while_there_is_time() -> None:
+    """
+    As long as all can be answered in time they are, in the order in which they came.
+    """
+    world = World()
+    for number in range(40):
+        world.responder.receive(world.server.ask(KUBERNETES.token()), f"_{number}", "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    assert [f"_{number}" for number in range(40)] == [reply for reply, _ in world.sent]
 
 
 async def test_the_queue_is_bounded_in_bytes() -> None:
@@ -341,10 +354,10 @@ async def test_a_flooding_host_waits_behind_the_others() -> None:
     world.sent.clear()
     elsewhere = world.server.claims(KUBERNETES.token())
     elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
-    # The freshest would go first: only the lane puts the flood behind.
-    world.responder.receive(world.server.sign(elsewhere), "_GOOD", "")
+    # In order the flood would go first: only the lane puts it behind.
     for number in range(5):
         world.responder.receive(bad, f"_BAD{number}", "")
+    world.responder.receive(world.server.sign(elsewhere), "_GOOD", "")
     async with world.running() as responder:
         await responder.drain()
 
@@ -365,9 +378,9 @@ async def test_the_slow_lane_is_never_starved() -> None:
     world.sent.clear()
     elsewhere = world.server.claims(KUBERNETES.token())
     elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
+    world.responder.receive(world.server.ask(KUBERNETES.token()), "_BEHIND", "")
     for _ in range(30):
         world.responder.receive(world.server.sign(elsewhere), "_OTHER", "")
-    world.responder.receive(world.server.ask(KUBERNETES.token()), "_BEHIND", "")
     async with world.running() as responder:
         await responder.drain()
 

@@ -85,7 +85,7 @@ class Ports:
 
 
 class Responder:
-    """Queues what NATS delivers and answers it: the freshest first, and floods last."""
+    """Queues what NATS delivers and answers it: in order, the freshest first when we are behind, and floods last."""
 
     def __init__(self, facts: Facts, keys: Callable[[], Keys], ports: Ports, timeout_seconds: float) -> None:
         self._facts = facts
@@ -131,10 +131,11 @@ class Responder:
 
     def _turn(self) -> None:
         """Take some messages through all steps."""
-        messages = [self._queue.pop() for _ in range(min(len(self._queue), _TURN))]
+        behind_before = self._ports.monotonic() - self._patience / 2
+        messages = [self._queue.pop(behind_before) for _ in range(min(len(self._queue), _TURN))]
         opened = [login for message in messages if (login := self._open(message)) is not None]
         due, self._since_slow = divmod(self._since_slow + len(messages), _SLOW_EVERY)
-        slow = [self._slow.pop() for _ in range(min(len(self._slow), due if messages else _TURN))]
+        slow = [self._slow.pop(behind_before) for _ in range(min(len(self._slow), due if messages else _TURN))]
         logins = [*opened[:_SLOW_EVERY], *slow, *opened[_SLOW_EVERY:]]
         judged = [(login, self._judge(login)) for login in logins]
         for login, verdict in judged:

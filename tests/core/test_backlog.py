@@ -9,13 +9,22 @@ def filled(*sizes: int, bytes_max: int = 100) -> tuple[Backlog[int], list[int]]:
     return backlog, gone
 
 
-def test_the_freshest_comes_out_first() -> None:
+def test_in_order_while_there_is_time() -> None:
     """
-    What came in last is served first.
+    What came in first is served first, as long as nothing has waited too long.
     """
     backlog, _ = filled(1, 1, 1)
 
-    assert [2, 1, 0] == [backlog.pop() for _ in range(3)]
+    assert [0, 1, 2] == [backlog.pop(behind_before=0.0) for _ in range(3)]
+
+
+def test_the_freshest_first_when_we_are_behind() -> None:
+    """
+    Once the oldest has waited too long the freshest is served first: it alone can still be in time.
+    """
+    backlog, _ = filled(1, 1, 1)
+
+    assert [2, 1, 0] == [backlog.pop(behind_before=0.5) for _ in range(3)]
 
 
 def test_the_oldest_goes_when_it_is_too_much() -> None:

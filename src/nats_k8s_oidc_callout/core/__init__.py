@@ -1,7 +1,7 @@
 """Decides, and never waits: no clock, no socket, no log in here. The files, in the order a request meets them:
 
 callout          request bytes from a NATS server -> Request, and the verdict back into bytes
-backlog          what waits: the freshest first
+backlog          what waits: in order, or the freshest first when we are behind
 hosts            which client hosts flood us, and wait behind the others
 decide           the order of all checks, once
 tokens           the client's token: its shape, its signature -> VerifiedClaims

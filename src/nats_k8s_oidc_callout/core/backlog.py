@@ -1,4 +1,4 @@
-"""What waits to be answered: the freshest comes out first, and what is too old or too much goes."""
+"""What waits to be answered: in order, the freshest first once that is hopeless; what is too old or too much goes."""
 
 from collections import deque
 from typing import Generic, NamedTuple, TypeVar
@@ -13,7 +13,7 @@ class _Waiting(NamedTuple, Generic[T]):
 
 
 class Backlog(Generic[T]):
-    """Items in the order they came in. The freshest is served first, since only it can still be in time in a flood.
+    """Items in the order they came in.
 
     Bounded by `bytes_max`: the oldest goes for the newest.
     """
@@ -35,9 +35,14 @@ class Backlog(Generic[T]):
             gone.append(self._take(self._items.popleft()))
         return gone
 
-    def pop(self) -> T:
-        """Return the item that came in last."""
-        return self._take(self._items.pop())
+    def pop(self, behind_before: float) -> T:
+        """Return the item that came in first; or last, while there is one from before `behind_before`.
+
+        In a flood only the freshest can still be in time. But always the freshest would let some wait to the end in a
+        queue that is never long, only never empty.
+        """
+        is_behind = self._items[0].received < behind_before
+        return self._take(self._items.pop() if is_behind else self._items.popleft())
 
     def older_than(self, received: float) -> list[T]:
         """Return, and forget, everything that came in before this moment."""

@@ -19,9 +19,7 @@ _TO_URL = bytes.maketrans(b"+/", b"-_")
 # What is not base64url becomes "!", which binascii's strict mode refuses: a fourth of the time of a regular expression.
 _URL_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _STANDARD_ALPHABET = _URL_ALPHABET[:-2] + b"+/"
-_TO_STANDARD = bytes(
-    _STANDARD_ALPHABET[_URL_ALPHABET.index(c)] if c in _URL_ALPHABET else ord("!") for c in range(256)
-)
+_TO_STANDARD = bytes(_STANDARD_ALPHABET[_URL_ALPHABET.index(c)] if c in _URL_ALPHABET else ord("!") for c in range(256))
 
 
 def b64encode(data: bytes) -> bytes:
