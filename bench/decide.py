@@ -1,0 +1,294 @@
+"""One decision in process, bytes in to bytes out, and how many times the bare cryptography in it that costs.
+
+    python bench/decide.py [--rounds N] [--batch N] [--json FILE]
+
+A decision goes the responder's own way: callout.open_request, decide, callout.allow or deny, and the box around it with
+an xkey. Bare cryptography is PyNaCl and `cryptography` alone on the very bytes of the same requests and answers: one
+Ed25519 verification, a signature for each JWT of ours (two, or one to refuse), the token's own verification where there
+is one, open and seal. Kinds and bare take turns in every round, all in CPU time of this process; medians of the rounds.
+Compare ratios of one run only.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "src")]
+
+import nacl.public  # noqa: E402  # the lines above make ours importable
+import nacl.signing  # noqa: E402
+from cryptography.exceptions import InvalidSignature  # noqa: E402
+from cryptography.hazmat.primitives import hashes  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
+
+from nats_k8s_oidc_callout.core import callout, keyset, natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, SessionRules, decide  # noqa: E402
+from nats_k8s_oidc_callout.core.issuers import ClaimRules  # noqa: E402
+from nats_k8s_oidc_callout.core.keyset import KeySet  # noqa: E402
+from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey  # noqa: E402
+from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules  # noqa: E402
+from nats_k8s_oidc_callout.core.placement import Placement, config_mode, operator_mode  # noqa: E402
+from nats_k8s_oidc_callout.core.tokens import VerifiedTokens  # noqa: E402
+from nats_k8s_oidc_callout.core.xkey import CurveKey  # noqa: E402
+from tests.fakes.issuer import AUDIENCE, ISSUER, UID, Issuer, issuer_key  # noqa: E402
+from tests.fakes.server import ISSUER as SIGNER  # noqa: E402
+from tests.fakes.server import NOW, Server  # noqa: E402
+from tests.fakes.serviceaccounts import item, listed  # noqa: E402
+
+_OURS = CurveKey(bytes([5] * 32))
+_TARGET = SigningKey(Kind.ACCOUNT, bytes([6] * 32))
+_CALLOUT = SigningKey(Kind.ACCOUNT, bytes([7] * 32))
+
+
+@dataclass
+class Case:
+    """One kind of login: its questions, who answers them, and what they must come to."""
+
+    name: str
+    expected: Reason | None
+    questions: list[bytes]
+    placement: Placement
+    facts: Facts
+    server: Server
+    sealed: bool = False
+    seen_before: bool = False
+    token_alg: str = "RS256"
+    """Of the signature that has to be verified; empty when there is none to get to."""
+    ours: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Make every token one that was never seen, unless the case is about those that were."""
+        if not self.seen_before:
+            self.facts.verified = VerifiedTokens()
+
+    def answer(self, data: bytes) -> bytes:
+        """Return our answer to the bytes of a question."""
+        xkey, xkeys = (self.server.curve.public, (_OURS,)) if self.sealed else ("", ())
+        request, opened_by = callout.open_request(data, xkey, self.placement, xkeys, not self.sealed)
+        verdict = decide(request, self.facts, NOW, 0.0, NOTHING_ASKED)
+        if isinstance(verdict, NeedKeys | NeedServiceAccount):
+            # What the world had to say is not counted: nothing came of it.
+            verdict = decide(request, self.facts, NOW, 0.0, Asked(keys=True, looked_up=True))
+        signers = self.placement[request.subject]
+        if isinstance(verdict, Allow):
+            response = callout.allow(request, verdict, signers, NOW)
+        elif isinstance(verdict, Deny) and verdict.reason is self.expected:
+            response = callout.deny(request, signers, NOW)
+        else:
+            raise AssertionError(f"{self.name}: {verdict}")
+        return response if opened_by is None else opened_by.seal(request.server_xkey, os.urandom(24), response)
+
+
+def facts(issuer: Issuer, rules: ClaimRules) -> Facts:
+    keys = KeySet()
+    keys.replace(keyset.parse_jwks(issuer.jwks()).keys, 0.0)
+    accounts = listed(item("team-a", "orders", UID))
+    return Facts(rules, SessionRules(), keys, accounts, Grants(PermissionRules()))
+
+
+def cases(batch: int) -> list[Case]:
+    """Return every kind, each with `batch` questions of different clients."""
+    server, rules = Server(), ClaimRules((ISSUER,), AUDIENCE)
+    rs, es = Issuer(), Issuer(keys=[issuer_key("ES256")])
+    config = config_mode("APP", [SIGNER])
+    operator = operator_mode(_TARGET.public, SigningKey(Kind.ACCOUNT, bytes([8] * 32)), _CALLOUT.public, SIGNER)
+    users = [SigningKey(Kind.USER, number.to_bytes(32, "big")).public for number in range(1, batch + 1)]
+
+    def ask(tokens: Sequence[str], server: Server, sealed: bool = False) -> list[bytes]:
+        questions = []
+        for user, token in zip(users, tokens, strict=True):
+            claims = server.claims(token, sealed=sealed)
+            claims["nats"]["user_nkey"] = user
+            data = server.sign(claims)
+            questions.append(server.curve.seal(_OURS.public, os.urandom(24), data) if sealed else data)
+        return questions
+
+    def case(
+        name: str,
+        tokens: Sequence[str],
+        expected: Reason | None = None,
+        *,
+        issuer: Issuer = rs,
+        asker: Server = server,
+        placement: Placement = config,
+        rules: ClaimRules = rules,
+        sealed: bool = False,
+        seen_before: bool = False,
+        token_alg: str = "RS256",
+    ) -> Case:
+        questions, known = ask(tokens, asker, sealed), facts(issuer, rules)
+        return Case(name, expected, questions, placement, known, asker, sealed, seen_before, token_alg)
+
+    def new(issuer: Issuer = rs, claims: Mapping[str, object] | None = None, **more: Any) -> list[str]:  # noqa: ANN401  # the builder's own
+        return [
+            issuer.token(claims={"jti": f"5b8f4c1a-2f7e-4b43-9a52-{number:012}", **(claims or {})}, **more)
+            for number in range(batch)
+        ]
+
+    good = new()
+    allowed = [
+        case("RS256, new", good),
+        case("RS256, seen before", good, seen_before=True, token_alg=""),
+        case("ES256, new", new(es), issuer=es, token_alg="ES256"),
+        case("RS256, new, xkey", good, sealed=True),
+        case("RS256, seen before, xkey", good, sealed=True, seen_before=True, token_alg=""),
+        case("RS256, new, operator mode", good, placement=operator, asker=replace(server, sub=_CALLOUT.public)),
+    ]
+    forged = good[0][:-10] + ("A" if good[0][-10] != "A" else "B") + good[0][-9:]
+    stranger = Issuer(keys=[issuer_key("RS256", 1)])
+    denials: list[tuple[Reason, list[str], dict[str, Any]]] = [
+        (Reason.NO_TOKEN, [""] * batch, {"token_alg": ""}),
+        (Reason.TOKEN_TOO_LARGE, ["x" * 20_000] * batch, {"token_alg": ""}),
+        (Reason.MALFORMED_TOKEN, [good[0].replace(".", "", 1)] * batch, {"token_alg": ""}),
+        (Reason.UNSUPPORTED_ALGORITHM, new(header={"alg": "HS256"}), {"token_alg": ""}),
+        (Reason.UNKNOWN_KEY, new(stranger), {"token_alg": ""}),
+        (Reason.BAD_SIGNATURE, [forged] * batch, {}),
+        (Reason.WRONG_ISSUER, new(claims={"iss": "https://example.com"}), {}),
+        (Reason.WRONG_AUDIENCE, new(audience="vault"), {}),
+        (Reason.EXPIRED, new(now=NOW - 7200), {}),
+        (Reason.NOT_YET_VALID, new(now=NOW + 300), {}),
+        (Reason.LIFETIME_TOO_LONG, new(lifetime=172_800), {}),
+        (Reason.BAD_CLAIMS, new(claims={"sub": "system:serviceaccount:team-b:orders"}), {}),
+        (Reason.NOT_POD_BOUND, new(pod=""), {"rules": replace(rules, require_pod_bound=True)}),
+        (Reason.UNKNOWN_SERVICE_ACCOUNT, new(name="nobody"), {}),
+        (Reason.UID_MISMATCH, new(uid="00000000-0000-4000-8000-000000000000"), {}),
+    ]
+    return allowed + [case(reason.value, tokens, reason, **more) for reason, tokens, more in denials]
+
+
+def bare(case: Case) -> Callable[[], None]:
+    """Return the cryptography in answering all of a case's questions, with nothing else around it."""
+    server_key = nacl.signing.VerifyKey(nkeys.decode_public(case.server.key.public, Kind.SERVER))
+    box = nacl.public.Box(
+        nacl.public.PrivateKey(bytes([5] * 32)),
+        nacl.public.PublicKey(nkeys.decode_public(case.server.curve.public, Kind.CURVE)),
+    )
+    # Which seed signs makes no difference in time.
+    signer = nacl.signing.SigningKey(bytes([1] * 32))
+    work = []
+    for data in case.questions:
+        answer = case.answer(data)
+        clear, reply = (
+            (box.decrypt(data[28:], data[4:28]), box.decrypt(answer[28:], answer[4:28]))
+            if case.sealed
+            else (data, answer)
+        )
+        asked, _, by = clear.rpartition(b".")
+        signed = [reply.rpartition(b".")[0]]
+        nats = json.loads(natsjwt.b64decode(clear.split(b".")[1]))["nats"]
+        user = json.loads(natsjwt.b64decode(reply.split(b".")[1]))["nats"].get("jwt", "")
+        if user:
+            signed.append(user.rpartition(".")[0].encode())
+        token = nats["connect_opts"].get("auth_token", "").encode() if case.token_alg else b""
+        work.append((data, asked, natsjwt.b64decode(by), signed, token_check(case, token), reply))
+
+    def run() -> None:
+        for data, asked, by, signed, check, reply in work:
+            if case.sealed:
+                box.decrypt(data[28:], data[4:28])
+            server_key.verify(asked, by)
+            if check is not None:
+                try:
+                    check()
+                except InvalidSignature:
+                    assert case.expected is Reason.BAD_SIGNATURE
+            for message in signed:
+                signer.sign(message)
+            if case.sealed:
+                box.encrypt(reply, bytes(24))
+
+    return run
+
+
+def token_check(case: Case, token: bytes) -> Callable[[], None] | None:
+    """Return the verification of a token's signature, everything decoded beforehand."""
+    if not token:
+        return None
+    kid = json.loads(natsjwt.b64decode(token.split(b".")[0]))["kid"]
+    found = case.facts.keys.find(kid, 0.0)
+    assert found is not None
+    public: Any = found.key.public_key
+    message, _, text = token.rpartition(b".")
+    signature = natsjwt.b64decode(text)
+    if case.token_alg == "RS256":
+        return lambda: public.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+    half = len(signature) // 2
+    r, s = (int.from_bytes(part, "big") for part in (signature[:half], signature[half:]))
+    encoded = utils.encode_dss_signature(r, s)
+    return lambda: public.verify(encoded, message, ec.ECDSA(hashes.SHA256()))
+
+
+def timed(work: Callable[[], None], count: int) -> float:
+    """Return CPU microseconds for each of `count`."""
+    began = time.process_time_ns()
+    work()
+    return (time.process_time_ns() - began) / 1000 / count
+
+
+def measure(rounds: int, batch: int) -> list[Case]:
+    """Return every case with its times, one for each round."""
+    every = cases(batch)
+    alone = [bare(case) for case in every]
+    gc.collect()
+    # As `serve` does once everything is loaded; the collector itself stays on.
+    gc.freeze()
+    for number in range(rounds + 1):
+        for case, without in zip(every, alone, strict=True):
+
+            def whole(case: Case = case) -> None:
+                for data in case.questions:
+                    case.answer(data)
+
+            case.forget()
+            ours, least = timed(whole, batch), timed(without, batch)
+            # The first round fills caches: keys, boxes, grants, tokens that come again.
+            if number:
+                case.ours.append(ours)
+                case.bare.append(least)
+    return every
+
+
+def summary(case: Case) -> dict[str, Any]:
+    return {
+        "kind": case.name,
+        "denied": case.expected is not None,
+        "us": round(statistics.median(case.ours), 1),
+        "bare_us": round(statistics.median(case.bare), 1),
+        "multiple": round(statistics.median(o / b for o, b in zip(case.ours, case.bare, strict=True)), 3),
+    }
+
+
+def main() -> None:
+    """Print one line a kind."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=50, help="decisions of one kind in a round")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    found = [summary(case) for case in measure(options.rounds, options.batch)]
+    print("| kind | µs | bare cryptography µs | multiple |\n|---|---|---|---|")
+    for row in found:
+        print(f"| {row['kind']} | {row['us']:.0f} | {row['bare_us']:.0f} | {row['multiple']:.2f} |")
+    if options.json:
+        about = {
+            "when": time.strftime("%Y-%m-%d", time.gmtime()),
+            "cpus": os.cpu_count(),
+            "python": platform.python_version(),
+        }
+        about |= {"rounds": options.rounds, "batch": options.batch}
+        options.json.write_text(json.dumps({"about": about, "kinds": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
