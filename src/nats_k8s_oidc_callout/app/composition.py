@@ -223,7 +223,7 @@ class App:
             version=version(PACKAGE),
             mode=settings.mode.value,
             account=settings.nats_account,
-            issuers=list(settings.jwt_issuer),
+            issuers=", ".join(settings.jwt_issuer),
             audience=settings.jwt_audience,
             namespaces=list(settings.k8s_namespaces) or "all",
             inbox_mode=settings.inbox_mode.value,
