@@ -17,8 +17,8 @@ _CORE = Path(__file__).parent / "core"
 
 # No deadline: the machine is shared, and a slow example is not a wrong one. CI draws the same examples each time, so
 # that what somebody else wrote never fails a change by luck; `thorough` is for a developer with time.
-settings.register_profile("dev", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("dev", deadline=None, max_examples=25)
+settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
