@@ -121,7 +121,6 @@ class Responder:
             self._arrived.clear()
             while self._queue or self._slow:
                 try:
-                    self._drop_late()
                     self._turn()
                 except Exception:
                     # A bug where none should be left: some logins go unanswered, the process lives for the others.
@@ -131,6 +130,7 @@ class Responder:
 
     def _turn(self) -> None:
         """Take some messages through all steps."""
+        self._drop_late()
         behind_before = self._ports.monotonic() - self._patience / 2
         messages = [self._queue.pop(behind_before) for _ in range(min(len(self._queue), _TURN))]
         opened = [login for message in messages if (login := self._open(message)) is not None]
@@ -144,15 +144,17 @@ class Responder:
                     self._ports.cache_hit()
                 self._answer(login, verdict)
             else:
-                self._fetch_later(login, verdict)
+                task = asyncio.create_task(self._fetch_and_answer(login, verdict), name="login that must fetch")
+                self._waiting.add(task)
+                task.add_done_callback(self._waiting.discard)
         self._settle()
 
     def _settle(self) -> None:
         """Send the answers of a turn, and record its outcomes. Nothing leaves the socket within a turn anyway."""
         answers, self._answers = self._answers, []
+        outcomes, self._outcomes = self._outcomes, []
         for reply, payload in answers:
             self._ports.send(reply, payload)
-        outcomes, self._outcomes = self._outcomes, []
         now = self._ports.monotonic()
         for verdict, request, received in outcomes:
             self._ports.record(verdict, request, now - received)
@@ -203,12 +205,6 @@ class Responder:
         if isinstance(verdict, NeedKeys) and not self._ports.keys_may_come():
             verdict = self._decide(login, Asked(keys=True))
         return verdict
-
-    def _fetch_later(self, login: "_Login", need: Need) -> None:
-        """Answer in a task of its own, since something must be fetched first."""
-        task = asyncio.create_task(self._fetch_and_answer(login, need), name=f"login {login.request.user_nkey[:8]}")
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
 
     def _decide(self, login: "_Login", asked: Asked) -> Verdict | Need:
         try:
