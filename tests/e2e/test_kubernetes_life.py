@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
 
 from tests.e2e.cluster import Cluster
@@ -16,6 +17,8 @@ from tests.fakes.tcp_proxy import TcpProxy, tcp_proxy
 from tests.leaks import SECRETS
 
 PUBLISH = "nats.io/allowed-pub-subjects"
+# nats-py's own patience: 60 attempts, 2 s each.
+TWO_MINUTES = 125
 
 
 async def test_started_before_nats_and_the_api_server(cluster: Cluster, tmp_path: Path) -> None:
@@ -122,6 +125,69 @@ async def test_a_half_open_connection_to_nats_is_noticed(cluster: Cluster, tmp_p
                 # A heartbeat every 5 s, each with 10 s to answer; and a login that is not answered takes its 1.5 s.
                 await eventually(lambda: world.let_in(token), seconds=40)
                 assert pid == responder.pid
+
+
+@pytest.mark.slow
+async def test_both_away_for_two_minutes(cluster: Cluster, tmp_path: Path) -> None:
+    """
+    NATS and the API server are gone for longer than nats-py's own patience; then the same process answers within 10 s.
+    """
+    cluster.create_service_account("away", "web")
+    with world_in(cluster, tmp_path) as world:
+        token = world.token("away", "web")
+        assert await world.let_in(token)
+        pid = world.responder.pid
+        world.server.kill()
+        cluster.kill()
+        try:
+            await asyncio.sleep(TWO_MINUTES)
+            assert not world.responder.ready
+            assert 200 == world.responder.get("/livez")[0]
+            world.server.start()
+            back = time.monotonic()
+            await eventually(lambda: world.let_in(token))
+            assert time.monotonic() - back < 10
+        finally:
+            cluster.restart()
+        cluster.annotate("away", "web", {PUBLISH: "late.>"})
+        await eventually(lambda: world.may_publish(token, "late.news"), seconds=20)
+        assert (pid, True) == (world.responder.pid, world.responder.running)
+
+
+async def test_a_session_does_not_need_us(cluster: Cluster, tmp_path: Path) -> None:
+    """
+    A client that is in stays in, and loses no message, while the responder is replaced and the API server is gone.
+    """
+    cluster.create_service_account("numbers", "web")
+    with world_in(cluster, tmp_path) as world:
+        client = await nats.connect(world.server.url, token=world.token("numbers", "web"), allow_reconnect=False)
+        heard = await client.subscribe("numbers.>")
+        sent = 0
+
+        async def count(seconds: float) -> None:
+            nonlocal sent
+            ends = time.monotonic() + seconds
+            while time.monotonic() < ends:
+                await client.publish("numbers.next", str(sent).encode())
+                sent += 1
+                await asyncio.sleep(0.005)
+
+        await count(0.2)
+        cluster.kill()
+        try:
+            await count(0.5)
+            world.responder.kill()
+            await count(0.5)
+        finally:
+            cluster.restart()
+        with ResponderProcess(world.env, name="replacement") as replacement:
+            await count(0.2)
+            replacement.wait_ready()
+            await count(0.2)
+        got = [int((await heard.next_msg(timeout=2)).data) for _ in range(sent)]
+        await client.close()
+
+    assert list(range(sent)) == got
 
 
 @pytest.fixture(scope="module")
