@@ -12,6 +12,7 @@ from click import Context
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
+from nats_k8s_oidc_callout.app.doctor import Cause
 from nats_k8s_oidc_callout.cli import main
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
 from nats_k8s_oidc_callout.demo.story import Story
@@ -132,6 +133,7 @@ def families() -> set[str]:
         # Absent until they have happened once.
         "nats_auth_watch_last_event_timestamp_seconds",
         "nats_auth_jwks_last_success_timestamp_seconds",
+        "nats_auth_selftest_success",
     }
 
 
@@ -184,6 +186,15 @@ def test_architecture_places_every_module_of_the_core() -> None:
     modules = {path.stem for room in ("core", "app") for path in (PACKAGE / room).glob("[a-z]*.py")}
 
     assert set() == {module for module in modules if not re.search(rf"\b{module}\b", text)}
+
+
+def test_doctor_explains_every_cause() -> None:
+    """docs/DOCTOR.md names each cause that doctor can name, and no other."""
+    text = (ROOT / "docs" / "DOCTOR.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("\n### Causes\n")
+    rows = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+
+    assert {cause.value for cause in Cause} == {word for row in rows for word in re.findall(r"`(\w+)`", row)}
 
 
 @EACH

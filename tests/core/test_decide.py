@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,3 +289,25 @@ def test_sessions_that_start_together_end_apart() -> None:
     ends = {session_end(NOW + 3600, f"U{number}", SessionRules(), NOW) for number in range(100)}
 
     assert len(ends) > 50
+
+
+def test_a_self_test_may_only_ask_who_it_is() -> None:
+    """
+    A login that calls itself a self-test gets less than its workload may: to ask the server about itself, no more.
+    """
+    asked = msgspec.structs.replace(request(KUBERNETES.token()), client_name="nats-k8s-oidc-callout self-test 1")
+    verdict = decide(asked, facts(), NOW, 0.0)
+
+    assert isinstance(verdict, Allow)
+    rights = msgspec.json.decode(verdict.grant)
+    assert ({"allow": ["$SYS.REQ.USER.INFO"]}, {"allow": ["_INBOX_team-a_orders.>"]}) == (rights["pub"], rights["sub"])
+    assert "resp" not in rights
+
+
+def test_the_name_of_a_self_test_lets_nobody_in() -> None:
+    """
+    Who would be refused is refused under that name too.
+    """
+    asked = msgspec.structs.replace(request("not.a.token"), client_name="nats-k8s-oidc-callout self-test 1")
+
+    assert isinstance(decide(asked, facts(), NOW, 0.0), Deny)

@@ -154,6 +154,7 @@ def operator_mode(
     allowed_accounts: Sequence[str] | None = None,
     extra_auth_signing: Sequence[str] = (),
     extra_app_signing: Sequence[str] = (),
+    delegated: bool = True,
     creds_by_signing_key: bool = False,
     creds_expire_at: int | None = None,
     may_subscribe: Sequence[str] = ("$SYS.REQ.USER.AUTH", ERRORS, "_INBOX.>"),
@@ -184,7 +185,12 @@ def operator_mode(
         callout["xkey"] = xkey.public
     accounts = {
         system: account(system, "SYS"),
-        auth: account(auth, "AUTH", [auth_signing.public, *extra_auth_signing], authorization=callout),
+        auth: account(
+            auth,
+            "AUTH",
+            [auth_signing.public, *extra_auth_signing],
+            **({"authorization": callout} if delegated else {}),
+        ),
         app: account(app, "APP", [app_signing.public, *extra_app_signing]),
         other: account(other, "OTHER"),
     }

@@ -1,9 +1,10 @@
 """What files hold, read at the start and at each change."""
 
+import msgspec
 import pytest
 
 from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.core import nkeys
+from nats_k8s_oidc_callout.core import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
@@ -78,3 +79,53 @@ def test_creds_refused(data: bytes) -> None:
     """
     with pytest.raises(BadKey):
         settings.read_creds(data)
+
+
+def sentinel_jwt(**nats: object) -> str:
+    claims = {"iss": CALLOUT.public, "sub": USER.public, "nats": nats}
+    return natsjwt.sign(msgspec.json.encode(claims), CALLOUT).decode()
+
+
+def test_sentinel() -> None:
+    """
+    A sentinel is a creds file, or its JWT alone, and says whose it is, whether it is a bearer, and what it may do.
+    """
+    nothing = {"pub": {"deny": [">"]}, "sub": {"deny": [">"]}}
+    alone = settings.read_sentinel(sentinel_jwt(bearer_token=True, **nothing).encode())
+    whole = settings.read_sentinel(creds(issuer_account=ACCOUNT.public))
+
+    assert (None, CALLOUT.public, True, True) == (alone.key, alone.account, alone.bearer, alone.denies_all)
+    assert (USER, ACCOUNT.public, False, False) == (whole.key, whole.account, whole.bearer, whole.denies_all)
+
+
+@pytest.mark.parametrize(
+    "nats",
+    [
+        pytest.param({}, id="no-permissions"),
+        pytest.param({"pub": {"deny": [">"]}}, id="may-subscribe"),
+        pytest.param({"pub": {"deny": [">"]}, "sub": {"deny": ["$SYS.>"]}}, id="may-subscribe-most"),
+        pytest.param({"pub": {"allow": ["x"]}, "sub": {"deny": [">"]}}, id="may-publish"),
+    ],
+)
+def test_sentinel_that_may_do_something(nats: dict[str, object]) -> None:
+    """
+    Only a deny of everything on both sides is nothing.
+    """
+    assert not settings.read_sentinel(sentinel_jwt(**nats).encode()).denies_all
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(USER_SEED.encode(), id="seed-alone"),
+        pytest.param(sentinel_jwt().encode()[:-2] + b"AA", id="forged"),
+        pytest.param(creds(sub=ACCOUNT.public), id="anothers-jwt"),
+    ],
+)
+def test_sentinel_refused(data: bytes) -> None:
+    """
+    Anything else is no sentinel.
+    """
+    with pytest.raises(BadKey):
+        settings.read_sentinel(data)

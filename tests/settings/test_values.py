@@ -26,6 +26,8 @@ DEFAULTS = {
     "nats_tls_cert_file": None,
     "nats_tls_key_file": None,
     "nats_queue_group": "nats-k8s-oidc-callout",
+    "nats_sentinel_creds_file": None,
+    "self_test_token_file": None,
     "jwt_issuer": ("https://issuer.example",),
     "jwt_audience": "nats",
     "jwks_url": "https://kubernetes.default.svc/openid/v1/jwks",
@@ -73,6 +75,10 @@ TAKEN = [
     pytest.param("NATS_XKEY_FILE", "/x.seed", "nats_xkey_file", Path("/x.seed"), id="xkey"),
     pytest.param("NATS_TLS_CA_FILE", "/cert.pem", "nats_tls_ca_file", Path("/cert.pem"), id="tls-ca"),
     pytest.param("NATS_QUEUE_GROUP", "a.b", "nats_queue_group", "a.b", id="queue"),
+    pytest.param(
+        "SELF_TEST_TOKEN_FILE", "/self-test.token", "self_test_token_file", Path("/self-test.token"), id="test"
+    ),
+    pytest.param("NATS_SENTINEL_CREDS_FILE", "/sentinel", "nats_sentinel_creds_file", Path("/sentinel"), id="sentinel"),
     pytest.param("JWT_ISSUER", "https://b, https://a", "jwt_issuer", ("https://b", "https://a"), id="issuers"),
     pytest.param("JWT_AUDIENCE", "https://nats", "jwt_audience", "https://nats", id="audience"),
     pytest.param("JWKS_URL", "https://keys/a", "jwks_url", "https://keys/a", id="jwks-url"),

@@ -71,6 +71,8 @@ FILES: dict[str, bytes | None] = {
     "/kube.yaml": b"{}",
     f"{MOUNT}/token": token({"iss": "https://issuer.example"}),
     f"{MOUNT}/ca.crt": CERTIFICATE,
+    "/self-test.token": token({"iss": "https://issuer.example", "aud": ["nats"]}),
+    "/sentinel": creds(),
     "/empty": b"",
     "/binary": b"\xff\xfe\x00",
     "/empty-mount/token": b"",

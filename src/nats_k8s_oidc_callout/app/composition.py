@@ -16,6 +16,7 @@ from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
 from nats_k8s_oidc_callout.core import callout
 from nats_k8s_oidc_callout.core.model import Allow, Request, Verdict
@@ -72,6 +73,7 @@ class App:
             on_request=self._responder.receive,
             on_auth_error=self._hear,
         )
+        self._self_test = SelfTest(settings, self._keyring.tls, lambda: self._link.subscribed)
         self._http = HttpServer(settings.host, settings.port, self.checks, self._telemetry.render)
         self._files = files
         self._mirror_metrics()
@@ -122,6 +124,7 @@ class App:
                         ("nats", self._link.run),
                         ("readiness", self._watch_conditions),
                         ("log suppression", self._tick),
+                        *((("self-test", self._self_test.run),) if self._settings.self_test_token_file else ()),
                     )
                 ]
                 await self._stop.wait()
@@ -199,7 +202,7 @@ class App:
         except (msgspec.DecodeError, RecursionError):
             return
         # Our own refusals come back here, and an empty text is a time-out: both are counted elsewhere.
-        if reason and callout.REFUSAL not in reason:
+        if reason and callout.REFUSAL not in reason and reason not in _NOT_ABOUT_US:
             self._telemetry.answer_rejected()
             log.error("nats rejected an answer of ours", reason=reason[:256])
 
@@ -209,6 +212,7 @@ class App:
         metrics.mirror(Gauge.INFLIGHT, lambda: self._responder.in_flight)
         metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
         metrics.mirror(Count.NATS_RECONNECTS, lambda: max(0, self._link.connects - 1))
+        metrics.mirror(Gauge.SELFTEST_SUCCESS, lambda: self._self_test.success)
         metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced()))
         metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, self._keyring.expiries)
         metrics.mirror_each(LabelledGauge.FILE_ERRORS, self._bad_files)
@@ -232,6 +236,19 @@ class App:
         )
         for warning in settings.warnings:
             log.warning("configuration", detail=warning)
+
+
+# What a server says of a login that it never asked us about, such as one of our own user with a wrong password: the
+# names of closed connections (monitor.go, `ClosedState`). Anybody can cause them, so they must not raise our alert.
+_NOT_ABOUT_US = frozenset(
+    (
+        "Authentication Failure",
+        "Authentication Timeout",
+        "Authentication Expired",
+        "Proxy Not Trusted",
+        "Proxy Required",
+    )
+)
 
 
 class _Complaint(msgspec.Struct):

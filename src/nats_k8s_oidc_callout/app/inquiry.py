@@ -35,6 +35,16 @@ class Inquiry:
         """Why the issuer's keys could not be had, or nothing."""
         return self._keys.last_error
 
+    async def fetch_keys(self) -> str:
+        """Ask the issuer for its keys now, and return why they could not be had, or nothing."""
+        await self._keys.refresh(_PATIENCE_SECONDS)
+        return self._keys.last_error
+
+    @property
+    def keys_source(self) -> str:
+        """Where the issuer's keys come from: a URL, or a file."""
+        return self._keys.where
+
     async def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
         """Return the ServiceAccount as the cluster has it now; raise Unreachable when that cannot be told."""
         return await self._workloads.look_up(Workload(namespace, name, ""), _PATIENCE_SECONDS)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import click
 
 PACKAGE = "nats-k8s-oidc-callout"
-_COMMANDS = ("serve", "demo", "explain", "keys")
+_COMMANDS = ("serve", "demo", "doctor", "explain", "keys")
 # Bad use and bad configuration, for scripts to tell from a failed check (1).
 EXIT_BAD_USE = 2
 

@@ -4,6 +4,8 @@ import binascii
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import msgspec
+
 from nats_k8s_oidc_callout.core import issuers, tokens
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet
@@ -21,7 +23,7 @@ from nats_k8s_oidc_callout.core.model import (
     Verdict,
     Workload,
 )
-from nats_k8s_oidc_callout.core.permissions import Grants
+from nats_k8s_oidc_callout.core.permissions import SELF_TEST, Grants, self_test
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.tokens import VerifiedClaims, VerifiedTokens
 
@@ -73,6 +75,8 @@ def decide(
     if now > request.expires_at + facts.session.clock_skew_seconds:
         return Drop(DropReason.LATE, "the server has given up on this request")
     verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked)
+    if isinstance(verdict, Allow) and request.client_name.startswith(SELF_TEST):
+        verdict = msgspec.structs.replace(verdict, grant=self_test(verdict.workload.namespace, verdict.workload.name))
     if facts.session.namespaces:
         return _within_scope(verdict, facts.session.namespaces)
     return verdict

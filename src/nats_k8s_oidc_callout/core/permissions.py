@@ -199,6 +199,11 @@ class _NatsUser(msgspec.Struct, omit_defaults=True):
     version: int = 0
 
 
+# A login under such a connection name asks for less than its workload may: only to be told by the server who it is and
+# in which account. Anybody may take the name, since it gives up everything and gains a look at oneself.
+SELF_TEST = "nats-k8s-oidc-callout self-test "
+WHO_AM_I = "$SYS.REQ.USER.INFO"
+
 _NOTHING = _Side(deny=(">",))
 _encode = msgspec.json.Encoder().encode
 
@@ -226,6 +231,11 @@ def encode(permissions: Permissions) -> bytes:
             version=2,
         )
     )
+
+
+def self_test(namespace: str, name: str) -> bytes:
+    """Return the encoded grant of a self-test: to ask the server about oneself, and to hear the answer."""
+    return encode(Permissions((WHO_AM_I,), (private_inbox(namespace, name),), 0, 0.0))
 
 
 @dataclass(slots=True)

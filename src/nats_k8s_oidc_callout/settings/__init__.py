@@ -16,7 +16,7 @@ from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import rules
 from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.findings import Findings, Read
-from nats_k8s_oidc_callout.settings.keyfiles import read_creds, read_signing_keys, read_xkeys
+from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
 from nats_k8s_oidc_callout.settings.rules import queue_group
 from nats_k8s_oidc_callout.settings.text import NatsServers
 from nats_k8s_oidc_callout.settings.variables import Settings
@@ -27,12 +27,14 @@ __all__ = [
     "LogLevel",
     "Mode",
     "NatsServers",
+    "Sentinel",
     "Settings",
     "XkeyMode",
     "load",
     "names_of",
     "queue_group",
     "read_creds",
+    "read_sentinel",
     "read_signing_keys",
     "read_xkeys",
 ]

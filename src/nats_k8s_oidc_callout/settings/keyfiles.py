@@ -4,6 +4,7 @@ The functions raise BadKey, whose text follows the file's path and never quotes 
 """
 
 import re
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -76,6 +77,64 @@ def read_creds(data: bytes) -> Creds:
     return Creds("", nkeys.parse_signing_key(seeds[0][1], Kind.USER), "", "", None)
 
 
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """What clients present beside their token in operator mode. No repr of the JWT."""
+
+    jwt: str = field(repr=False)
+    key: SigningKey | None
+    """Its key, where the file has the seed; a bearer needs none."""
+    account: str
+    bearer: bool
+    denies_all: bool
+    """It may neither publish nor subscribe anything, as a sentinel must not."""
+    expires_at: int | None
+
+
+class _Side(msgspec.Struct):
+    allow: list[str] = []
+    deny: list[str] = []
+
+
+class _SentinelUser(msgspec.Struct):
+    pub: _Side = msgspec.field(default_factory=_Side)
+    sub: _Side = msgspec.field(default_factory=_Side)
+    bearer_token: bool = False
+    issuer_account: str = ""
+
+
+class _SentinelClaims(msgspec.Struct):
+    iss: str
+    nats: _SentinelUser
+    exp: int = 0
+
+
+_sentinel_claims = msgspec.json.Decoder(_SentinelClaims)
+_JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+", re.ASCII)
+
+
+def read_sentinel(data: bytes) -> Sentinel:
+    """Return the sentinel in a creds file, or of a JWT alone."""
+    text = _text(data)
+    found = _JWT.search(text)
+    if found is None:
+        raise BadKey("holds no user JWT")
+    key = natsjwt.parse_creds(text).key if "SEED" in text else None
+    try:
+        claims = natsjwt.verify(found[0].encode(), Kind.ACCOUNT, _sentinel_claims)
+    except BadToken as error:
+        raise BadKey(f"holds a user JWT that {error}") from None
+    user = claims.nats
+    return Sentinel(
+        jwt=found[0],
+        key=key,
+        account=user.issuer_account or claims.iss,
+        bearer=user.bearer_token,
+        denies_all=">" in user.pub.deny and ">" in user.sub.deny,
+        expires_at=claims.exp or None,
+    )
+
+
 def check_certificates(data: bytes) -> None:
     """Say nothing when there is a PEM certificate; chains and dates are for the TLS library."""
     if not _CERTIFICATE.search(data):
@@ -99,6 +158,12 @@ def check_token(data: bytes) -> None:
     """Say nothing when there is something; what it is worth is for the API server to say."""
     if not data.strip():
         raise BadKey("is empty")
+
+
+def check_self_test_token(data: bytes) -> None:
+    """Say nothing when it reads like a token that an API server issues; whether it is good the self-test will tell."""
+    if not own_issuer(data):
+        raise BadKey("holds no ServiceAccount token")
 
 
 class _Claims(msgspec.Struct):

@@ -114,3 +114,18 @@ class NatsVariables(BaseSettings):
         shown=f"`{QUEUE_GROUP}`; with `K8S_NAMESPACES` also a dot and 8 hex digits, made from account and namespaces",
         meaning="The replicas of one release share it, and no other release may.",
     )
+    nats_sentinel_creds_file: OptionalPath = variable(
+        "NATS_SENTINEL_CREDS_FILE",
+        group=Group.NATS,
+        changes="at the next self-test",
+        meaning="Operator mode without `default_sentinel`: what our own self-test presents beside its token, as every "
+        "client must there. A creds file, or the sentinel's JWT alone when it is a bearer.",
+    )
+    self_test_token_file: OptionalPath = variable(
+        "SELF_TEST_TOKEN_FILE",
+        group=Group.NATS,
+        shown="no self-test",
+        changes="at the next self-test",
+        meaning="A token with our audience (a projected one), with which we log in as a client every minute and compare "
+        "the account it lands in with `NATS_ACCOUNT`: `nats_auth_selftest_success`. `doctor` uses it too.",
+    )

@@ -38,6 +38,8 @@ def nats(draft: Settings, found: Findings) -> Settled:
     creds = found.contents("NATS_CREDS_FILE", draft.nats_creds_file, keyfiles.read_creds)
     found.contents("NATS_SIGNING_KEY_FILE", draft.nats_signing_key_file, keyfiles.read_signing_keys)
     found.contents("NATS_ACCOUNT_SIGNING_KEY_FILE", draft.nats_account_signing_key_file, keyfiles.read_signing_keys)
+    found.contents("SELF_TEST_TOKEN_FILE", draft.self_test_token_file, keyfiles.check_self_test_token)
+    found.contents("NATS_SENTINEL_CREDS_FILE", draft.nats_sentinel_creds_file, keyfiles.read_sentinel)
     _login(draft, found)
     _encryption(draft, found)
     settled: Settled = {"nats_token": draft.nats_token or draft.nats_url.token}
@@ -92,6 +94,8 @@ def _config_mode(draft: Settings, found: Findings) -> str:
         found.problem("NATS_AUTH_ACCOUNT", "is a public key (operator mode), but NATS_ACCOUNT a name (config mode)")
     if found.is_set("NATS_ACCOUNT_SIGNING_KEY_FILE"):
         found.warn("NATS_ACCOUNT_SIGNING_KEY_FILE", "has no effect in config mode (NATS_ACCOUNT is a name)")
+    if found.is_set("NATS_SENTINEL_CREDS_FILE"):
+        found.warn("NATS_SENTINEL_CREDS_FILE", "has no effect in config mode, which knows no sentinel")
     _derived_key("NATS_SIGNING_KEY_FILE", found)
     return draft.nats_auth_account
 

@@ -13,6 +13,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes.credentials import (
 from nats_k8s_oidc_callout.adapters.kubernetes.informer import Informer
 from nats_k8s_oidc_callout.adapters.kubernetes.kubeconfig import KubeconfigCredentials
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
+from nats_k8s_oidc_callout.adapters.kubernetes.preflight import ask
 from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Pace, Reflector
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "MountedCredentials",
     "Pace",
     "Reflector",
+    "ask",
     "in_cluster_url",
 ]

@@ -1,7 +1,36 @@
-"""The link to NATS: nats-py, and nothing that decides."""
+"""The link to NATS: nats-py, and nothing that decides. Beside it a bare socket, for logins that are only tried."""
 
 from nats_k8s_oidc_callout.adapters.nats.link import Link
-from nats_k8s_oidc_callout.adapters.nats.logins import CredsLogin, Login, NkeyLogin, NoLogin, PasswordLogin, TokenLogin
+from nats_k8s_oidc_callout.adapters.nats.logins import (
+    CredsLogin,
+    Login,
+    NkeyLogin,
+    NoLogin,
+    PasswordLogin,
+    TokenLogin,
+    WorkloadLogin,
+)
+from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
 from nats_k8s_oidc_callout.adapters.nats.session import Timing
+from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, land
+from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted
 
-__all__ = ["CredsLogin", "Link", "Login", "NkeyLogin", "NoLogin", "PasswordLogin", "Timing", "TokenLogin"]
+__all__ = [
+    "CredsLogin",
+    "Landing",
+    "Link",
+    "Login",
+    "Message",
+    "NkeyLogin",
+    "NoLogin",
+    "PasswordLogin",
+    "Probe",
+    "Refused",
+    "ServerInfo",
+    "Timing",
+    "TokenLogin",
+    "Untrusted",
+    "WorkloadLogin",
+    "land",
+    "opened",
+]

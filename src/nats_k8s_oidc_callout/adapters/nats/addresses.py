@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urlsplit
 
 from nats_k8s_oidc_callout.errors import ConfigurationError
@@ -41,6 +42,10 @@ def parse(url: str) -> Address:
     return Address(parts.hostname, port or DEFAULT_PORT, parts.scheme == "tls")
 
 
+# More servers than any cluster has: whoever answers as one may not make us knock at every door of a network.
+DISCOVERED_MAX = 256
+
+
 class AddressBook:
     """The servers to try, one after the other for ever. What is configured is never forgotten."""
 
@@ -64,4 +69,5 @@ class AddressBook:
     def discovered(self, told: Iterable[Address]) -> None:
         """Replace the servers learned from the cluster by what it says now."""
         known = {(address.host, address.port) for address in self._configured}
-        self._discovered = tuple(address for address in told if (address.host, address.port) not in known)
+        new = (address for address in told if (address.host, address.port) not in known)
+        self._discovered = tuple(islice(new, DISCOVERED_MAX))

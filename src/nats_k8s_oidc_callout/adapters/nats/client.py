@@ -1,11 +1,13 @@
 """nats-py's client for exactly one connection: it never reconnects, says when it ended, and signs nothing but nonces.
 
-It reaches into nats-py 2.16 at five places, each pinned by a test in tests/adapters/test_nats*.py:
+It reaches into nats-py 2.16 at seven places, each pinned by a test in tests/adapters/test_nats*.py or tests/attack:
 
 - `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
 - `_connect_command`, with `_server_info`: the last moment before a login leaves
 - `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
 - `_close`, with `_subs` and `_stop_processing`: every ending goes through it, and the public callbacks miss some
+- `_process_headers`: its own raises on headers that any publisher may send, and then its reader ends without a word
+- `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
 - `_transport._io_writer`: a peer that is gone cannot be closed politely
 """
 
@@ -98,6 +100,15 @@ class Connection(Client):
             raise Unreachable("TLS is configured but the server does not ask for it")
         return super()._connect_command()
 
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        return read_headers(headers) if headers else None
+
+    async def _read_loop(self) -> None:
+        try:
+            await super()._read_loop()
+        finally:
+            self.ended.set()
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self.ended.set()
         try:
@@ -129,6 +140,11 @@ class Connection(Client):
             return
         publishing.close()
         raise RuntimeError("nats-py's publish waited")
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the server has others beside it that ask us too."""
+        return bool(self._server_info.get("cluster"))
 
     @property
     def version(self) -> str:
@@ -164,6 +180,19 @@ class Connection(Client):
     def _abort(self) -> None:
         if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
             self._transport._io_writer.transport.abort()
+
+
+def read_headers(raw: bytes) -> dict[str, str]:
+    """Return the headers of a message by their names as written; lines that are none, and the status, are left out.
+
+    Never raises: whoever may publish on a subject chooses every byte after the length.
+    """
+    found = {}
+    for line in raw.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            found[name.decode("latin-1")] = value.strip().decode("latin-1")
+    return found
 
 
 def _is_ip(host: str) -> bool:

@@ -54,6 +54,20 @@ class NoLogin:
 Login = CredsLogin | NkeyLogin | PasswordLogin | TokenLogin | NoLogin
 
 
+@dataclass(frozen=True, slots=True)
+class WorkloadLogin:
+    """What a pod presents: its token, and in operator mode the sentinel where the servers have no default one.
+
+    For the self-test and doctor, which are clients; the responder itself never logs in so.
+    """
+
+    token: str = field(repr=False)
+    sentinel: str = field(default="", repr=False)
+    """A user JWT of the callout account."""
+    sign: Sign | None = field(default=None, repr=False)
+    """Its key, for a sentinel that is not a bearer."""
+
+
 def guarded(sign: Sign) -> Callable[[object], bytes]:
     """Return nats-py's signature callback: base64url of the signature of a nonce, and of nothing but a nonce.
 

@@ -17,6 +17,8 @@ from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 REQUESTS = "$SYS.REQ.USER.AUTH"
 COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 SERVER_XKEY = "Nats-Server-Xkey"
+# A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
+_XKEY_MAX = 64
 
 log = structlog.get_logger("nats")
 
@@ -34,6 +36,8 @@ class Timing:
     """How long a sign of life may take: a storm of requests stands before it in the same socket."""
     first_retry: float = 0.1
     longest_retry: float = 2.0
+    farewell: float = 0.5
+    """How long we go on listening in a cluster after we left the queue group: its servers tell each other."""
 
 
 USUAL = Timing()
@@ -51,6 +55,8 @@ class Wish:
     """What the rest of the process wants of whichever session lives."""
 
     serving: bool = False
+    leaving: bool = False
+    """The subscription ends for good although we could still answer."""
     stopping: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -128,16 +134,28 @@ class Session:
         if self._subscription is None:
             return
         self.subscribed = False
-        # UNSUB, a round trip, and the callbacks of all that came before its end.
-        try:
-            async with asyncio.timeout(self._timing.patience):
-                await self._subscription.drain()  # type: ignore[no-untyped-call]
-        except TimeoutError:
-            raise Unreachable("the server stopped answering") from None
+        # The other servers of a cluster hear of our UNSUB after ours did; what they send meanwhile is for a member of
+        # the group that is gone, and nobody gets it. A subscription beside the group does. For so long some requests
+        # are answered twice, which no server minds.
+        echo = None
+        if self._wish.leaving and self.connection.clustered and not self._refused:
+            echo = await self.connection.subscribe(REQUESTS, cb=self._receive)
+        await self._drain(self._subscription)
         self._subscription = None
+        if echo is not None:
+            await asyncio.sleep(self._timing.farewell)
+            await self._drain(echo)
         self.idle.set()
         if not self._refused:
             log.info("nats unsubscribed", server=str(self.connection.address))
+
+    async def _drain(self, subscription: Subscription) -> None:
+        """UNSUB, a round trip, and the callbacks of all that came before its end."""
+        try:
+            async with asyncio.timeout(self._timing.patience):
+                await subscription.drain()  # type: ignore[no-untyped-call]
+        except TimeoutError:
+            raise Unreachable("the server stopped answering") from None
 
     async def _prove(self) -> None:
         """Ask for a sign of life. (nats-py's `flush` comes back without one when its reader has died.)"""
@@ -150,7 +168,7 @@ class Session:
         reply = Reply(message.reply)
         reply.origin = self.connection
         headers = message.headers
-        self._ears.on_request(message.data, reply, headers.get(SERVER_XKEY, "") if headers else "")
+        self._ears.on_request(message.data, reply, headers.get(SERVER_XKEY, "")[:_XKEY_MAX] if headers else "")
 
     async def _complaint(self, message: Msg) -> None:
         if self._ears.on_auth_error is not None:

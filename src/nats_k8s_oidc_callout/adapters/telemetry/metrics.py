@@ -44,6 +44,7 @@ class Gauge(StrEnum):
     CACHE_SYNCED = "nats_auth_cache_synced"
     WATCH_LAST_EVENT = "nats_auth_watch_last_event_timestamp_seconds"
     JWKS_LAST_SUCCESS = "nats_auth_jwks_last_success_timestamp_seconds"
+    SELFTEST_SUCCESS = "nats_auth_selftest_success"
 
 
 class LabelledGauge(StrEnum):
@@ -73,9 +74,10 @@ _GAUGE_HELP = {
     Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list.",
     Gauge.WATCH_LAST_EVENT: "When the watch last heard anything, in Unix seconds.",
     Gauge.JWKS_LAST_SUCCESS: "When a usable key set was last fetched or read, in Unix seconds.",
+    Gauge.SELFTEST_SUCCESS: "1 while a client of ours gets in, into the right account; absent without a self-test.",
 }
 # Unknown until it has happened once: 0 would read as 1970 and raise every alert on age.
-_ABSENT_UNTIL_KNOWN = {Gauge.WATCH_LAST_EVENT, Gauge.JWKS_LAST_SUCCESS}
+_ABSENT_UNTIL_KNOWN = {Gauge.WATCH_LAST_EVENT, Gauge.JWKS_LAST_SUCCESS, Gauge.SELFTEST_SUCCESS}
 _LABELLED = {
     LabelledGauge.CREDENTIAL_EXPIRY: (
         "When a credential of ours expires, in Unix seconds; absent when it never does.",

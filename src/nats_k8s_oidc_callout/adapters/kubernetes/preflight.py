@@ -1,0 +1,51 @@
+"""Questions to the API server that change nothing: may we list, watch and get, and what time is it there."""
+
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import aiohttp
+
+from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.errors import Unreachable
+
+_SECONDS = 5.0
+# No ServiceAccount can be called so by chance, and 404 is as good an answer as any.
+_NOBODY = "nats-k8s-oidc-callout-doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the API server made of a question."""
+
+    status: int
+    ahead: float | None
+    """By how many seconds its clock is ahead of ours, within a second or so; None when it does not say."""
+
+
+async def ask(api: ApiServer, verb: str, namespace: str) -> Asked:
+    """Try a verb on serviceaccounts of a namespace (empty: all); raise Unreachable when nobody answers."""
+    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    path, params = f"/api/v1{scope}/serviceaccounts", {"limit": "1"}
+    if verb == "watch":
+        params = {"watch": "true", "timeoutSeconds": "1", "resourceVersion": "0"}
+    elif verb == "get":
+        path, params = f"/api/v1/namespaces/{quote(namespace or 'default', safe='')}/serviceaccounts/{_NOBODY}", {}
+    began = time.time()
+    try:
+        async with api.get(path, params, total_seconds=_SECONDS, silence_seconds=_SECONDS) as response:
+            return Asked(response.status, _ahead(response.headers.get("Date", ""), (began + time.time()) / 2))
+    except aiohttp.ClientConnectorCertificateError as error:
+        why = getattr(error.certificate_error, "verify_message", "") or "certificate"
+        raise Unreachable(f"TLS: {why}") from None
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise Unreachable(f"no answer ({type(error).__name__})") from None
+
+
+def _ahead(date: str, now: float) -> float | None:
+    try:
+        # The header is in whole seconds, cut off.
+        return parsedate_to_datetime(date).timestamp() + 0.5 - now
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,74 @@
+"""Log in as a client would, and learn where that led: the server's own word for it, not ours.
+
+nats-server 2.12 and later tell the account in the INFO that answers a login (client.go, `sendConnectInfo`), whoever let
+the client in. Before that only `$SYS.REQ.USER.INFO` tells, which wants a permission: our responders give it to a login
+that calls itself a self-test (core.permissions.SELF_TEST). Measured on 2.11.17 and 2.15.2.
+"""
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+
+import msgspec
+
+from nats_k8s_oidc_callout.adapters.nats.addresses import Address
+from nats_k8s_oidc_callout.adapters.nats.logins import WorkloadLogin
+from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
+from nats_k8s_oidc_callout.adapters.nats.wire import Message
+
+_WHO_AM_I = "$SYS.REQ.USER.INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where a login ended up."""
+
+    account: str
+    """As the server names it: a name, or `A…` in operator mode. Empty when it could not be learned."""
+    seconds: float
+    """How long the login took."""
+    foreign: bool = False
+    """The session may not ask who it is, so whoever let it in is no responder of this version."""
+
+
+class _Data(msgspec.Struct):
+    account: str = ""
+
+
+class _UserInfo(msgspec.Struct):
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+_decode = msgspec.json.Decoder(_UserInfo).decode
+
+
+async def land(
+    address: Address, context: ssl.SSLContext | None, login: WorkloadLogin, name: str, inbox: str, timeout: float
+) -> Landing:
+    """Log in under a connection name, and leave; `inbox` is where the session may listen.
+
+    Each step takes at most `timeout` seconds. Raises Refused, Untrusted or Unreachable.
+    """
+    async with opened(address, context, timeout) as probe:
+        seconds = await probe.log_in(login, name, timeout)
+        if probe.account:
+            return Landing(probe.account, seconds)
+        return await _ask(probe, seconds, inbox, timeout)
+
+
+async def _ask(probe: Probe, seconds: float, inbox: str, timeout: float) -> Landing:
+    answers: asyncio.Queue[Message] = asyncio.Queue()
+    reply = f"{inbox.removesuffix('.>')}.{os.urandom(8).hex()}"
+    said = await probe.subscribe(reply, answers.put_nowait, timeout)
+    said += " ".join(await probe.say(f"PUB {_WHO_AM_I} {reply} 0\r\n".encode(), timeout=timeout))
+    if "permissions violation" in said.lower():
+        return Landing("", seconds, foreign=True)
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await answers.get()
+        account = _decode(answer.payload).data.account if answer.payload else ""
+    except (TimeoutError, msgspec.DecodeError, RecursionError):
+        # Without a system account there is nobody to answer.
+        account = ""
+    return Landing(account, seconds)

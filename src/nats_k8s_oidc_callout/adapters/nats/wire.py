@@ -1,0 +1,107 @@
+"""What a NATS server and a client say to each other before anything else: INFO, CONNECT, and the words of a refusal."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from nats_k8s_oidc_callout.adapters.nats.logins import (
+    CredsLogin,
+    Login,
+    NkeyLogin,
+    NoLogin,
+    PasswordLogin,
+    Sign,
+    TokenLogin,
+    WorkloadLogin,
+    guarded,
+)
+from nats_k8s_oidc_callout.errors import Unreachable
+
+_WORDS_MAX = 200
+
+
+class Refused(Unreachable):
+    """The server turned the login away: in its own `words` (empty: it only closed), `seconds` after it was sent."""
+
+    def __init__(self, words: str, seconds: float) -> None:
+        super().__init__(words or "the server closed the connection")
+        self.words = words
+        self.seconds = seconds
+
+
+class Untrusted(Unreachable):
+    """No TLS connection that both sides accept; the message says which check failed."""
+
+
+class ServerInfo(msgspec.Struct):
+    """What a server says of itself before anybody has proven anything."""
+
+    server_id: str = ""
+    server_name: str = ""
+    version: str = ""
+    auth_required: bool = False
+    tls_required: bool = False
+    nonce: str = ""
+    max_payload: int = 0
+    # From 2.12 on, in the INFO that answers a login.
+    connect_info: bool = False
+    remote_account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a subscription brought."""
+
+    subject: str
+    reply: str
+    headers: bytes
+    payload: bytes
+
+    def header(self, name: str) -> str:
+        """Return a header's value, or nothing."""
+        for line in self.headers.split(b"\r\n")[1:]:
+            key, _, value = line.partition(b":")
+            if key.decode("latin-1").strip() == name:
+                return value.decode("latin-1").strip()
+        return ""
+
+
+_decode_info = msgspec.json.Decoder(ServerInfo).decode
+
+
+def read_info(text: bytes) -> ServerInfo:
+    """Return what stands behind `INFO `; raise Unreachable when it cannot be read."""
+    try:
+        return _decode_info(text)
+    except (msgspec.DecodeError, RecursionError):
+        raise Unreachable("the server's INFO cannot be read") from None
+
+
+def connect_fields(login: Login | WorkloadLogin, nonce: str) -> dict[str, Any]:
+    """Return the fields of CONNECT that prove who we are."""
+    match login:
+        case CredsLogin(jwt=jwt, sign=sign):
+            return {"jwt": jwt, **_signature(sign, nonce)}
+        case NkeyLogin(public=public, sign=sign):
+            return {"nkey": public, **_signature(sign, nonce)}
+        case PasswordLogin(user=user, password=password):
+            return {"user": user, "pass": password}
+        case TokenLogin(token=token):
+            return {"auth_token": token}
+        case WorkloadLogin(token=token, sentinel=sentinel, sign=sign):
+            fields = {"auth_token": token} if token else {}
+            if sentinel:
+                fields["jwt"] = sentinel
+            return fields | (_signature(sign, nonce) if sign is not None else {})
+        case NoLogin():
+            return {}
+
+
+def _signature(sign: Sign, nonce: str) -> dict[str, str]:
+    # A server that asks for no login sends none.
+    return {"sig": guarded(sign)(nonce).decode()} if nonce else {}
+
+
+def printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:_WORDS_MAX])

@@ -1,0 +1,63 @@
+"""A running responder's own word, by its HTTP endpoints."""
+
+from dataclasses import dataclass, field
+
+import aiohttp
+
+_SECONDS = 3.0
+_BYTES_MAX = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """What a responder says of itself."""
+
+    ready: bool
+    failing: dict[str, str] = field(default_factory=dict)
+    """The checks that fail, and why."""
+
+
+async def readiness(host: str, port: int) -> Neighbour | None:
+    """Return what /readyz says, or None when no responder of ours listens there."""
+    status, server, text = await _get(host, port, "/readyz?verbose")
+    if status not in (200, 503) or server != "nats-k8s-oidc-callout":
+        return None
+    failing = {}
+    for line in text.splitlines():
+        if line.startswith("[-]"):
+            name, _, why = line[3:].partition(" failed")
+            failing[name] = why.removeprefix(": ")
+    return Neighbour(status == 200, failing)
+
+
+async def counters(host: str, port: int) -> dict[str, float]:
+    """Return every sample of /metrics, by name and labels as they are written; none when it cannot be had."""
+    status, _, text = await _get(host, port, "/metrics")
+    if status != 200:
+        return {}
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _, value = line.rpartition(" ")
+        if name and not line.startswith("#"):
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue
+    return found
+
+
+async def _get(host: str, port: int, path: str) -> tuple[int, str, str]:
+    place = f"[{host}]" if ":" in host else host
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False) as session,
+            session.get(f"http://{place}:{port}{path}", allow_redirects=False) as answer,
+        ):
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > _BYTES_MAX:
+                    return 0, "", ""
+            return answer.status, answer.headers.get("Server", ""), body.decode("utf-8", "replace")
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return 0, "", ""

@@ -1,0 +1,248 @@
+"""Set-ups of NATS that do not work, one fault each: what the self-test must notice and doctor must name."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nats_k8s_oidc_callout.core.nkeys import Kind
+from tests.e2e import plans
+from tests.e2e.plans import Plan
+from tests.fakes import nats_modes
+from tests.fakes.nats_modes import AS_IN_THE_GUIDE, Pair, config_mode, creds_text, mint, operator_mode
+from tests.fakes.nats_tls import mint_tls
+
+
+def answers_refused(folder: Path) -> Plan:
+    """The responder may hear requests and not answer them."""
+    user = Pair.new(Kind.USER)
+    dumb = '{ subscribe: ["$SYS.REQ.USER.AUTH", "_INBOX.>"], publish: { deny: ">" } }'
+    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=dumb)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+
+
+def target_unknown(folder: Path) -> Plan:
+    """The account that we place clients in is none of the server's."""
+    plan = plans.config_creds(folder)
+    return replace(plan, variables={**plan.variables, "NATS_ACCOUNT": "AP"})
+
+
+def other_issuer(folder: Path) -> Plan:
+    """The server's file names another key than the one that signs."""
+    user = Pair.new(Kind.USER)
+    mode = config_mode(responder=user)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+
+
+def callout_off(folder: Path) -> Plan:
+    """The server has the users and the accounts, but no auth_callout."""
+    plan = plans.config_creds(folder)
+    text = plan.texts[0]
+    begin = text.index("  auth_callout {")
+    end = text.index("} }", begin) + 1
+    return replace(plan, texts=[text[:begin] + text[end:]])
+
+
+def sealed_for_another(folder: Path) -> Plan:
+    """The server seals for a key that is not ours."""
+    mode = config_mode(xkey=Pair.new(Kind.CURVE))
+    keys = {
+        "NATS_SIGNING_KEY_FILE": plans.write_seeds(folder / "signing.seed", mode.issuer),
+        "NATS_XKEY_FILE": plans.write_seeds(folder / "xkey.seed", Pair.new(Kind.CURVE)),
+    }
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", **keys}, user=f"responder:{nats_modes.PASSWORD}@")
+
+
+def _operator(folder: Path, *, callout: Pair | None = None, target: Pair | None = None, **options: Any) -> Plan:
+    mode = operator_mode(**options)
+    found = {
+        "NATS_ACCOUNT": mode.app.public,
+        "NATS_CREDS_FILE": plans.write_creds(folder / "responder.creds", mode.creds),
+        "NATS_SIGNING_KEY_FILE": plans.write_seeds(folder / "signing.seed", callout or mode.auth_signing),
+        "NATS_ACCOUNT_SIGNING_KEY_FILE": plans.write_seeds(folder / "account.seed", target or mode.app_signing),
+    }
+    return Plan([mode.text], mode.app.public, {}, found)
+
+
+def not_allowed(folder: Path) -> Plan:
+    return _operator(folder, allowed_accounts=[Pair.new(Kind.ACCOUNT).public])
+
+
+def callout_key_unknown(folder: Path) -> Plan:
+    return _operator(folder, callout=Pair.new(Kind.ACCOUNT))
+
+
+def target_key_unknown(folder: Path) -> Plan:
+    return _operator(folder, target=Pair.new(Kind.ACCOUNT))
+
+
+def sentinel_missing(folder: Path) -> Plan:
+    return _operator(folder, default_sentinel=False)
+
+
+def reversed_permissions(folder: Path) -> Plan:
+    """The rights of the guide as given: publish what is to be subscribed."""
+    user = Pair.new(Kind.USER)
+    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=AS_IN_THE_GUIDE)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+
+
+def nothing_permitted(folder: Path) -> Plan:
+    """The responder's user may do nothing at all."""
+    user = Pair.new(Kind.USER)
+    mode = config_mode(
+        responder=user,
+        issuer=user.in_form(Kind.ACCOUNT),
+        permissions='{ publish: { deny: ">" }, subscribe: { deny: ">" } }',
+    )
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+
+
+def queue_only(folder: Path) -> Plan:
+    """Nothing is wrong: the responder's user may subscribe in the one queue group only."""
+    user = Pair.new(Kind.USER)
+    rights = (
+        '{ subscribe: ["$SYS.REQ.USER.AUTH nats-k8s-oidc-callout", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],'
+        ' allow_responses: { max: 1, expires: "5s" } }'
+    )
+    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=rights)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+
+
+def _with_text(folder: Path, old: str, new: str) -> Plan:
+    plan = plans.config_creds(folder)
+    assert old in plan.texts[0]
+    return replace(plan, texts=[plan.texts[0].replace(old, new)])
+
+
+def callout_account_undefined(folder: Path) -> Plan:
+    return _with_text(folder, "account: AUTH", "account: AUHT")
+
+
+def callout_account_another(folder: Path) -> Plan:
+    return _with_text(folder, "account: AUTH", "account: OTHER")
+
+
+def not_in_auth_users(folder: Path) -> Plan:
+    """Our user is there, and auth_users names others only."""
+    plan = plans.config_creds(folder)
+    text = plan.texts[0]
+    begin = text.index("auth_users: [") + len("auth_users: [")
+    return replace(plan, texts=[text[:begin] + " other ]" + text[text.index("]", begin) + 1 :]])
+
+
+def no_login_wanted(folder: Path) -> Plan:
+    """The server has accounts and lets everybody in as nobody."""
+    plan = plans.config_creds(folder)
+    return replace(plan, texts=["accounts { AUTH {}, APP {} }\n"])
+
+
+def wrong_password(folder: Path) -> Plan:
+    plan = plans.config_xkey(folder)
+    return replace(plan, user="responder:wrong-password@")
+
+
+def foreign_creds(folder: Path) -> Plan:
+    """The creds are of another operator's account."""
+    plan = _operator(folder)
+    user, account = Pair.new(Kind.USER), Pair.new(Kind.ACCOUNT)
+    creds = creds_text(mint(account, user.public, "responder", {"type": "user", "subs": -1, "data": -1}), user)
+    return replace(plan, variables={**plan.variables, "NATS_CREDS_FILE": plans.write_creds(folder / "foreign", creds)})
+
+
+def operator_derived(folder: Path) -> Plan:
+    """One creds file is to do everything, and its key is in no account JWT."""
+    plan = _operator(folder)
+    kept = ("NATS_ACCOUNT", "NATS_CREDS_FILE")
+    return replace(plan, variables={name: plan.variables[name] for name in kept})
+
+
+def operator_off(folder: Path) -> Plan:
+    """The account's JWT delegates nobody."""
+    return _operator(folder, delegated=False)
+
+
+def operator_misspelt(folder: Path) -> Plan:
+    plan = _operator(folder)
+    return replace(plan, variables={**plan.variables, "NATS_AUTH_ACCOUNT": Pair.new(Kind.ACCOUNT).public})
+
+
+def operator_target_unknown(folder: Path) -> Plan:
+    """Every account is allowed, and ours is none of the operator's."""
+    plan = _operator(folder, allowed_accounts=["*"])
+    return replace(plan, variables={**plan.variables, "NATS_ACCOUNT": Pair.new(Kind.ACCOUNT).public})
+
+
+def scoped(folder: Path) -> Plan:
+    """The target account knows our key as a scoped one."""
+    key = Pair.new(Kind.ACCOUNT)
+    template = {"pub": {"allow": ["x.>"]}, "sub": {"allow": ["x.>"]}, "subs": -1, "data": -1, "payload": -1}
+    scope = {"kind": "user_scope", "key": key.public, "role": "r", "template": template}
+    return _operator(folder, target=key, extra_app_signing=[scope])
+
+
+def _with_sentinel(folder: Path, nats: dict[str, Any], account: Pair | None = None) -> Plan:
+    mode = operator_mode(default_sentinel=False)
+    user = Pair.new(Kind.USER)
+    deny = {"pub": {"deny": [">"]}, "sub": {"deny": [">"]}, "subs": -1, "data": -1, "payload": -1, "type": "user"}
+    creds = creds_text(mint(account or mode.auth, user.public, "sentinel", {**deny, **nats}), user)
+    found = {
+        "NATS_ACCOUNT": mode.app.public,
+        "NATS_CREDS_FILE": plans.write_creds(folder / "responder.creds", mode.creds),
+        "NATS_SIGNING_KEY_FILE": plans.write_seeds(folder / "signing.seed", mode.auth_signing),
+        "NATS_ACCOUNT_SIGNING_KEY_FILE": plans.write_seeds(folder / "account.seed", mode.app_signing),
+        "NATS_SENTINEL_CREDS_FILE": plans.write_creds(folder / "sentinel.creds", creds),
+    }
+    return Plan([mode.text], mode.app.public, {}, found)
+
+
+def good_sentinel(folder: Path) -> Plan:
+    return _with_sentinel(folder, {"bearer_token": True})
+
+
+def sentinel_not_bearer(folder: Path) -> Plan:
+    return _with_sentinel(folder, {})
+
+
+def sentinel_may_read(folder: Path) -> Plan:
+    return _with_sentinel(folder, {"bearer_token": True, "sub": {}})
+
+
+def sentinel_of_another_account(folder: Path) -> Plan:
+    return _with_sentinel(folder, {"bearer_token": True}, Pair.new(Kind.ACCOUNT))
+
+
+def xkey_at_server_only(folder: Path) -> Plan:
+    plan = plans.config_xkey(folder)
+    return replace(plan, variables={name: text for name, text in plan.variables.items() if name != "NATS_XKEY_FILE"})
+
+
+def xkey_here_only(folder: Path) -> Plan:
+    plan = plans.config_creds(folder)
+    return replace(
+        plan,
+        variables={**plan.variables, "NATS_XKEY_FILE": plans.write_seeds(folder / "xkey.seed", Pair.new(Kind.CURVE))},
+    )
+
+
+def other_ca(folder: Path) -> Plan:
+    plan = plans.tls(folder)
+    (folder / "other").mkdir()
+    other = mint_tls(folder / "other")
+    return replace(plan, variables={**plan.variables, "NATS_TLS_CA_FILE": str(other.path("ca.pem"))})
+
+
+def no_certificate(folder: Path) -> Plan:
+    plan = plans.tls(folder)
+    return replace(plan, variables={n: t for n, t in plan.variables.items() if "CERT" not in n and "TLS_KEY" not in n})
+
+
+def timeout_of(seconds: float) -> Any:
+    def plan(folder: Path) -> Plan:
+        return _with_text(folder, "timeout: 1.5", f"timeout: {seconds}")
+
+    return plan

@@ -1,0 +1,304 @@
+"""The login that proves that it works: seen to succeed everywhere, and to fail in every way of running in vain."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout.app import selftest
+from nats_k8s_oidc_callout.app.selftest import SelfTest
+from tests.e2e import faults, plans
+from tests.e2e.clients import ask, logged_in
+from tests.e2e.plans import Plan
+from tests.e2e.responder import ResponderProcess
+from tests.e2e.worlds import BINARIES, World, world_of
+from tests.fakes.nats_desk import linked, nkey
+from tests.fakes.nats_modes import config_mode, mint
+from tests.fakes.nats_world import NatsServer, free_port, until
+from tests.fakes.server import claims_of
+from tests.leaks import SECRETS
+
+pytestmark = pytest.mark.e2e
+
+SUCCESS = "nats_auth_selftest_success"
+REJECTED = "nats_auth_answers_rejected_total"
+WITHIN_SECONDS = 15.0
+
+
+@pytest.fixture(params=["2.11", "2.15"])
+def binary(request: pytest.FixtureRequest) -> str:
+    path = BINARIES[request.param]()
+    if path is None:
+        pytest.skip(f"nats-server {request.param} is not built (make tools)")
+    return str(path)
+
+
+def variables(world: World) -> dict[str, Any]:
+    """Return what turns the self-test on in this world."""
+    token = world.folder / "self-test.token"
+    token.write_text(world.token() + "\n")
+    found = {"SELF_TEST_TOKEN_FILE": str(token)}
+    if world.plan.sentinel:
+        found["NATS_SENTINEL_CREDS_FILE"] = plans.write_creds(world.folder / "sentinel", world.plan.sentinel)
+    return found
+
+
+def measured(responder: ResponderProcess, metric: str, wanted: Callable[[float], bool]) -> float:
+    """Return the metric once it is as wanted; fail with the log otherwise."""
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not ((value := responder.metrics().get(metric)) is not None and wanted(value)):
+        assert time.monotonic() < deadline, f"{metric} is {value}:\n{responder.log()[-3000:]}"
+        time.sleep(0.05)
+    return value
+
+
+def line_of(responder: ResponderProcess, event: str) -> dict[str, Any]:
+    """Return the first line of this event; the log may be a moment behind the metrics."""
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not (lines := responder.events(event)):
+        assert time.monotonic() < deadline, f"no {event}:\n{responder.log()[-3000:]}"
+        time.sleep(0.05)
+    return lines[0]
+
+
+def failure(responder: ResponderProcess) -> dict[str, Any]:
+    """Return the log line of the self-test that failed, once the metric says so."""
+    measured(responder, SUCCESS, lambda value: value == 0)
+    return line_of(responder, "self-test login failed")
+
+
+@pytest.mark.parametrize("setting", ["config-creds", "config-xkey", "operator-identity", "operator-signing", "tls"])
+def test_success_is_seen(setting: str, binary: str) -> None:
+    """
+    Where everything is right, the metric is 1 right after the start, one line names the account, and /readyz is as ever.
+    """
+    with world_of(setting, binary) as world:
+        responder = world.start_responder(**variables(world))
+        measured(responder, SUCCESS, lambda value: value == 1)
+        line = line_of(responder, "self-test login works")
+
+        assert world.plan.target == line["account"]
+        assert [] == responder.events("self-test login failed")
+        assert "self" not in responder.get("/readyz?verbose")[1]
+        assert 0 == responder.metrics()[REJECTED]
+
+
+def test_there_is_no_metric_without_a_token() -> None:
+    """
+    Where no self-test is configured there is no series of it, so that no alert can mistake that for a failure.
+    """
+    with world_of("config-creds") as world:
+        assert SUCCESS not in world.start_responder().metrics()
+
+
+@pytest.mark.parametrize(
+    ("plan", "rejected"),
+    [
+        pytest.param(faults.answers_refused, "", id="answers-not-let-through"),
+        pytest.param(faults.target_unknown, 'No valid account "AP"', id="target-account-unknown"),
+        pytest.param(faults.other_issuer, "", id="other-issuer"),
+        pytest.param(faults.callout_off, "", id="callout-off"),
+        pytest.param(faults.sealed_for_another, "", id="other-xkey"),
+        pytest.param(faults.not_allowed, "not permitted as valid account option", id="target-not-allowed"),
+        pytest.param(faults.callout_key_unknown, "signing key is unknown", id="callout-key-unknown"),
+        pytest.param(faults.target_key_unknown, "is not known", id="target-key-unknown"),
+        pytest.param(faults.sentinel_missing, "", id="sentinel-missing"),
+    ],
+)
+def test_running_in_vain_is_seen(plan: Callable[[Path], Plan], rejected: str, binary: str) -> None:
+    """
+    A responder that is ready but lets nobody in says so: in the metric, and in one line. Where the server refuses what
+    we answer, that has a metric and a line of its own, in the server's words, and no secret is in any of them.
+    """
+    with world_of(plan, binary) as world:
+        if plan is faults.callout_key_unknown and world.version.startswith("2.11."):
+            pytest.skip("2.11 believes a response's issuer_account, whoever signed it, and lets the client in")
+        responder = world.start_responder(**variables(world))
+        line = failure(responder)
+
+        assert ("error", "refused") == (line["level"], line["reason"])
+        if rejected:
+            measured(responder, REJECTED, lambda value: value >= 1)
+            assert rejected in line_of(responder, "nats rejected an answer of ours")["reason"]
+        else:
+            assert 0 == responder.metrics()[REJECTED]
+        assert [] == SECRETS.scan(responder.log().encode())
+        assert responder.ready
+
+
+def test_another_release_is_seen(binary: str) -> None:
+    """
+    A second unscoped release answers for the same servers and places clients elsewhere: the landing account gives it away.
+    """
+    with world_of("config-creds", binary) as world:
+        world.start_responder(NATS_ACCOUNT="OTHER")
+        ours = world.start_responder()
+        with a_self_test(world, {**ours.env, **variables(world)}) as test:
+            failed = asyncio.run(_failed(test))
+
+        assert "wrong_account" == failed.reason
+        assert "landed in OTHER" in failed.detail
+
+
+async def _failed(test: SelfTest) -> selftest.Failed:
+    """Return the failure of one of the next rounds."""
+    for _ in range(20):
+        if failed := await test.round():
+            return failed
+    raise AssertionError("no round failed")
+
+
+@contextlib.contextmanager
+def a_self_test(world: World, env: dict[str, str], interval: float = 0.2) -> Iterator[SelfTest]:
+    """Give a self-test with a short breath, of a process of its own."""
+    names = {name: value for name, value in env.items() if name not in ("PATH", "PYTHONPATH")}
+    found = settings.load(names)
+    yield SelfTest(found, lambda: world.tls, lambda: True, interval_seconds=interval)
+
+
+@contextlib.asynccontextmanager
+async def running(test: SelfTest) -> AsyncIterator[None]:
+    task = asyncio.create_task(test.run(), name="under test")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_it_is(test: SelfTest, success: float) -> None:
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while test.success != success:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_change_is_told_once() -> None:
+    """
+    Success, then nobody there to answer, then success: three lines, however many rounds there were.
+    """
+    with world_of("config-creds") as world:
+        responder = world.start_responder()
+        with (
+            a_self_test(world, {**responder.env, **variables(world)}) as test,
+            structlog.testing.capture_logs() as logs,
+        ):
+            async with running(test):
+                await until_it_is(test, 1.0)
+                responder.kill()
+                await until_it_is(test, 0.0)
+                await asyncio.sleep(2.0)
+                responder.start()
+                await until_it_is(test, 1.0)
+        told = [(line["event"], line.get("reason", "")) for line in logs]
+
+    assert [
+        ("self-test login works", ""),
+        ("self-test login failed", "refused"),
+        ("self-test login works", ""),
+    ] == told
+
+
+def test_token_is_read_each_time() -> None:
+    """
+    The kubelet replaces the file: a token that has run out fails, and the next one counts at the next round.
+    """
+    with world_of("config-creds") as world:
+        world.start_responder()
+        token = variables(world)
+        file = Path(token["SELF_TEST_TOKEN_FILE"])
+        with a_self_test(world, {**world.responder.env, **token}) as test:
+            file.write_text(world.token(now=time.time() - 7200))
+            expired = asyncio.run(test.round())
+            file.write_text(world.token())
+            fresh = asyncio.run(test.round())
+            file.unlink()
+            gone = asyncio.run(test.round())
+
+    assert ("refused", None, "token_unreadable") == (expired and expired.reason, fresh, gone and gone.reason)
+
+
+async def test_one_server_that_is_down_is_no_failure() -> None:
+    """
+    Of several servers those that are there count; with none there, the reason says so.
+    """
+    with world_of("config-creds") as world:
+        responder = world.start_responder()
+        env = {**responder.env, **variables(world)}
+        dead = f"nats://127.0.0.1:{free_port()}"
+        with a_self_test(world, {**env, "NATS_URL": f"{dead},{env['NATS_URL']}"}) as test:
+            one = await test.round()
+        with a_self_test(world, {**env, "NATS_URL": dead}) as test:
+            none = await test.round()
+
+    assert (None, "nats_unreachable") == (one, none and none.reason)
+
+
+async def test_a_self_test_may_do_nothing_else(binary: str) -> None:
+    """
+    A session that calls itself a self-test may ask who it is, and neither publish nor read what its workload may.
+    """
+    with world_of("config-creds", binary) as world:
+        world.start_responder()
+        async with logged_in(world, world.token(), name="nats-k8s-oidc-callout self-test 1") as login:
+            said = [
+                await login.publish("team-a.hello"),
+                await login.subscribe("team-a.>"),
+                await login.subscribe("_INBOX.x"),
+                await login.publish("$SYS.REQ.USER.INFO"),
+            ]
+
+    assert [True, True, True, False] == ["permissions violation" in words.lower() for words in said]
+
+
+def test_a_fault_shows_within_75_seconds() -> None:
+    """
+    The longest round and the pause before it together stay within the time in which an alert is promised.
+    """
+    assert selftest.INTERVAL_SECONDS + selftest.ROUND_SECONDS <= 75
+
+
+def test_a_strangers_wrong_password_is_no_rejected_answer(binary: str) -> None:
+    """
+    Somebody who tries our own user with a wrong password is in the server's complaints too, and is not about us.
+    """
+    with world_of("config-creds", binary) as world:
+        responder = world.start_responder()
+        refused = asyncio.run(ask(world, user="responder", **{"pass": "wrong"}))
+        assert not refused.let_in
+        time.sleep(0.3)
+
+        assert 0 == responder.metrics()[REJECTED]
+
+
+async def test_another_kind_of_responder_is_seen(binary: str) -> None:
+    """
+    Other software that answers does not let us ask who we are: 2.12 and later tell the account by themselves, before
+    that it is told apart.
+    """
+    mode = config_mode()
+
+    def answer(data: bytes) -> bytes:
+        asked = claims_of(data)["nats"]
+        rights = {"pub": {"allow": ["x"]}, "sub": {"allow": ["_INBOX.>", "_INBOX_team-a_orders.>"]}}
+        user = {**rights, "subs": -1, "data": -1, "payload": -1, "type": "user"}
+        jwt = mint(mode.issuer, asked["user_nkey"], "somebody", user, aud="OTHER")
+        response = {"type": "authorization_response", "jwt": jwt}
+        return mint(mode.issuer, asked["user_nkey"], "", response, aud=asked["server_id"]["id"]).encode()
+
+    with world_of("config-creds") as world, NatsServer(mode.text, binary=binary) as server:
+        async with linked(server.url, login=nkey(mode.responder), answer=answer) as desk:
+            await until(lambda: desk.link.subscribed)
+            env = {**world.environment(), **variables(world), "NATS_URL": server.url}
+            with a_self_test(world, env) as test:
+                failed = await test.round()
+        told = server.monitor("varz")["version"]
+
+    assert failed
+    assert ("foreign_answer" if told.startswith("2.11.") else "wrong_account") == failed.reason
