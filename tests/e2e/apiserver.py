@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.e2e.keys import Authority, ServiceAccountKey
+from tests.fakes.nats_world import free_port
 from tools import build
 
 HOST = "127.0.0.1"
@@ -39,7 +39,7 @@ class ApiServer:
         """The first signs at start, and only it is published; `use_keys` rolls over."""
         self._published, self._signing = [0], 0
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
-        self._port, *self._etcd_ports = _free_ports(3)
+        self._port, *self._etcd_ports = (free_port() for _ in range(3))
         authority = Authority("test cluster")
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_bytes(authority.pem)
@@ -274,15 +274,3 @@ def _decoded(body: bytes) -> Any:
         return json.loads(body)
     except ValueError:
         return body.decode(errors="replace")
-
-
-def _free_ports(count: int) -> list[int]:
-    # All are held at once, so that no two are the same.
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

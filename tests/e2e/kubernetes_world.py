@@ -71,6 +71,8 @@ class World:
             self.server.url, token=token, allow_reconnect=False, connect_timeout=3, error_cb=complain
         )
         await client.publish(subject, b"")
+        # nats-py's PING overtakes what still waits to be written, so only the second one comes after it.
+        await client.flush()
         await client.flush()
         await asyncio.sleep(0.05)
         await client.close()

@@ -1,10 +1,10 @@
 """Everything the story needs, in one temporary folder: server, issuer, manifests, and the real responder."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
-import socket
 import sysconfig
 import tempfile
 import time
@@ -28,8 +28,10 @@ _STEP_SECONDS = 0.02
 
 _SERVER = """\
 server_name: demo
-listen: 127.0.0.1:{port}
-http: 127.0.0.1:{monitoring}
+# -1 is a free port; it says which in a file.
+listen: 127.0.0.1:-1
+http: 127.0.0.1:-1
+ports_file_dir: "{folder}"
 accounts {{
   AUTH {{
     users: [ {{ nkey: {user},
@@ -70,12 +72,6 @@ def find_server() -> str:
     return found
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class World:
     """A cluster's worth of parts. Use it as an asynchronous context."""
 
@@ -83,8 +79,8 @@ class World:
         self.folder = Path(tempfile.mkdtemp(prefix="nats-k8s-oidc-callout-demo-"))
         self.log_file = self.folder / "responder.log"
         self.issuer = Issuer()
-        self.port, self.monitoring_port = _free_port(), _free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
+        self.url = self.monitoring_url = ""
+        """Where the server is, once it runs."""
         self._accounts = self.folder / "serviceaccounts"
         self._accounts.mkdir()
         self._log_level = log_level
@@ -124,7 +120,7 @@ class World:
 
     async def identity_of(self, connection: str) -> tuple[str, str]:
         """Return the user and the account that the server shows for a connection of this name."""
-        text = await self._get(f"http://127.0.0.1:{self.monitoring_port}/connz?auth=true&limit=1000")
+        text = await self._get(f"{self.monitoring_url}/connz?auth=true&limit=1000")
         for shown in json.loads(text)["connections"]:
             if shown.get("name") == connection:
                 return str(shown["authorized_user"]), str(shown["account"])
@@ -151,8 +147,7 @@ class World:
         conf = self.folder / "nats-server.conf"
         conf.write_text(
             _SERVER.format(
-                port=self.port,
-                monitoring=self.monitoring_port,
+                folder=self.folder,
                 user=user.public,
                 issuer=user.in_form(Kind.ACCOUNT).public,
             )
@@ -161,17 +156,18 @@ class World:
             self._server = await asyncio.create_subprocess_exec(
                 find_server(), "-c", str(conf), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
-        await self._until(self._server_listens, "nats-server did not start")
+        await self._until(self._server_told_its_ports, "nats-server did not start")
 
-    async def _server_listens(self) -> bool:
+    async def _server_told_its_ports(self) -> bool:
         if self._server is not None and self._server.returncode is not None:
             raise Unavailable(f"nats-server ended: {(self.folder / 'nats-server.log').read_text()[-500:]}")
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        writer.close()
-        return True
+        for file in self.folder.glob("*.ports"):
+            # The server writes it in place: half of it is not JSON yet.
+            with contextlib.suppress(json.JSONDecodeError):
+                told = json.loads(file.read_text())
+                self.url, self.monitoring_url = told["nats"][0], told["monitoring"][0]
+                return True
+        return False
 
     async def _start_responder(self) -> None:
         configured = settings.load(
