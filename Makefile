@@ -10,13 +10,13 @@ BENCH  ?= $(wildcard bench/[a-z]*.py)
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SRC     := src tests tools $(wildcard bench)
+SRC     := src tests tools $(wildcard bench fuzz)
 # A virtual environment belongs to one Python: the other versions of `make test-core` have theirs outside the checkout.
 VERSION  = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-core check fmt bench lock clean
+.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
@@ -59,12 +59,17 @@ fmt: $(VENV)/.dev ## sort imports and format
 bench: $(VENV)/.dev ## the benchmarks, one after the other (BENCH=bench/x.py: that one)
 	@for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
+fuzz: $(VENV)/.dev ## fuzz every parser of strangers' bytes (ARGS='--seconds=20 token': that long, that one)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --require-hashes --only-binary :all: -r requirements/fuzz.txt || true
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || { echo 'NOT FUZZED: there is no atheris for this Python.'; exit 0; }; \
+		$(BIN)/python fuzz/run.py $(ARGS)
+
 lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
 	@PATH='$(CURDIR)/$(BIN)':"$$PATH" $(BIN)/python tools/lock.py $(ARGS)
 
 clean: ## remove .venv and what tools left in the checkout; the built servers stay in their cache
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools fuzz -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is installed, no older than the pins that it came from. `dev` holds all that the others do.
 $(VENV)/bin/python:

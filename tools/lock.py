@@ -1,8 +1,8 @@
 """Pins what pyproject.toml asks for, with the hashes of every wheel: `make lock` writes requirements/*.txt.
 
 Each file is whole in itself, and all agree on each version: runtime (the image), demo, kubeconfig, test (tests/core on
-another Python), dev (everything), and lock (the tool that does this). One file serves Python 3.11 and later on every
-platform. No index, no link and no path of the machine that ran it goes into them.
+another Python), dev (everything), fuzz (the fuzzers), and lock (the tool that does this). One file serves Python 3.11
+and later on every platform. No index, no link and no path of the machine that ran it goes into them.
 """
 
 import os
@@ -26,7 +26,10 @@ _FILES = {
     "demo.txt": (("demo",), True),
     "kubeconfig.txt": (("kubeconfig",), False),
     "test.txt": (("test",), False),
+    "fuzz.txt": (("fuzz", "test"), False),
 }
+# Not for everybody's `dev`: atheris is built from source where it has no wheel.
+_APART = ("fuzz",)
 
 
 def _pin(wanted: Iterable[str], to: Path, upgrade: bool, agree_with: Path | None = None) -> None:
@@ -56,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     extras: dict[str, list[str]] = project["project"]["optional-dependencies"]
     builds: list[str] = project["build-system"]["requires"]
     name: str = project["project"]["name"]
-    everything = [entry for extra in extras.values() for entry in extra if not entry.startswith(name)]
+    shared = [extra for extra_name, extra in extras.items() if extra_name not in _APART]
+    everything = [entry for extra in shared for entry in extra if not entry.startswith(name)]
     everything += [*runtime, *builds]
     _OUT.mkdir(exist_ok=True)
     _pin(everything, _OUT / "dev.txt", upgrade)

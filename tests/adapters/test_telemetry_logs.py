@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from nats_k8s_oidc_callout.adapters.telemetry import configure, redact
+from nats_k8s_oidc_callout.adapters.telemetry.logs import SAME_WARNINGS_PER_SECOND
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ." + "Ab3_" * 86
 SEED = "SUAH6WZ3LK7QW4V2XRNC5PDTYGBJMEIAOFU3KS7ZQ2LW6HXV5TRDCNPGYM"
@@ -246,3 +247,38 @@ def test_default_device_is_stderr(capfdbinary: pytest.CaptureFixture[bytes]) -> 
     logs.close()
 
     assert b'"event":"x"' in capfdbinary.readouterr().err
+
+
+def test_one_warning_does_not_fill_the_disk() -> None:
+    """
+    Of one warning so many a second are written and the rest is counted and told; other warnings are written meanwhile.
+    """
+    device = Sink()
+    logs = configure("debug", "json", device)
+    began = time.monotonic()
+    for number in range(1000):
+        structlog.get_logger("cache").warning("informer live lookup failed", workload=f"team-a/{number}")
+    structlog.get_logger("cache").warning("another")
+    structlog.get_logger("cache").info("informer listed")
+    seconds = 2 + int(time.monotonic() - began)
+    logs.tell(None)
+    logs.close()
+
+    events = [line["event"] for line in device.lines()]
+    assert events.count("informer live lookup failed") <= SAME_WARNINGS_PER_SECOND * seconds
+    assert {"another", "informer listed"} <= set(events)
+    told = sum(line["count"] for line in device.lines() if line["event"] == "suppressed")
+    assert 1000 == told + events.count("informer live lookup failed")
+
+
+def test_kinds_of_warnings_are_a_closed_set() -> None:
+    """
+    However many phrases are logged, what is counted by phrase stays small.
+    """
+    logs = configure("debug", "json", Sink())
+    for number in range(5000):
+        structlog.get_logger("x").warning(f"phrase {number}")
+    kept = len(logs._warnings._windows)
+    logs.close()
+
+    assert kept <= 257

@@ -104,12 +104,14 @@ class Telemetry:
 
     def tick(self, monotonic: float) -> None:
         """Tell what sampling held back in the seconds before `monotonic`: call it every second."""
+        self._logs.tell(monotonic)
         for verified, sampler in ((False, self._unverified), (True, self._verified)):
             for reason, count in sampler.due(monotonic):
                 self._suppressed(reason, count, verified)
 
     def close(self) -> None:
         """Tell the last of what was held back, and flush the log. The log itself stays open."""
+        self._logs.tell(None)
         for verified, sampler in ((False, self._unverified), (True, self._verified)):
             for reason, count in sampler.rest():
                 self._suppressed(reason, count, verified)

@@ -19,6 +19,7 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.telemetry.output import Device, Output
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import MASK, escape, redact
+from nats_k8s_oidc_callout.adapters.telemetry.sampling import Sampler
 
 DEBUG, INFO, WARN, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 LEVELS = {"debug": DEBUG, "info": INFO, "warn": WARN, "warning": WARN, "error": ERROR}
@@ -27,6 +28,9 @@ _COLOURS = {"debug": "2", "info": "32", "warn": "33", "error": "31"}
 
 TEXT_MAX = 2048
 EXCEPTION_MAX = 16 * 1024
+# Whatever strangers can make us warn of, be it by a flaw of ours, no one warning fills the disk.
+SAME_WARNINGS_PER_SECOND = 100
+_KINDS_MAX = 256
 # A field that is called so is masked whatever it looks like: passwords have no form of their own.
 SECRET_FIELDS = frozenset(
     {"token", "auth_token", "pass", "password", "seed", "secret", "jwt", "authorization", "creds"}
@@ -46,6 +50,8 @@ class Logs:
         self._encoder = msgspec.json.Encoder()
         self._second = -1
         self._stamp = ""
+        self._warnings = Sampler(SAME_WARNINGS_PER_SECOND)
+        self._kinds: set[str] = set()
 
     def stamp(self, now: float) -> str:
         """Return `now` (Unix seconds) as RFC 3339 in UTC with milliseconds."""
@@ -65,8 +71,13 @@ class Logs:
             event = cast("dict[str, Any]", msgspec.json.decode(self._encoder.encode(event)))
         self.output.write(self._for_people(event), urgent)
 
-    def process(self, logger: str, level: int, event: Event) -> None:
-        """Mask, escape, render and write one event of structlog's or logging's; never raises."""
+    def process(self, logger: str, level: int, event: Event, kind: str) -> None:
+        """Mask, escape, render and write one event of structlog's or logging's; never raises.
+
+        Of the warnings and errors of one `kind` only so many a second are written; `tell` says how many were not.
+        """
+        if level >= WARN and not self._warnings.admit(self._closed(kind), time.monotonic()):
+            return
         try:
             name = _NAMES.get(level) or ("error" if level > ERROR else "info")
             line: dict[str, Any] = {"ts": self.stamp(time.time()), "level": name, "event": ""}
@@ -81,6 +92,20 @@ class Logs:
             self.emit(line, level >= WARN)
         except Exception:  # noqa: BLE001  # a __str__ that raises must not take down who logs
             self.output.lost += 1
+
+    def tell(self, monotonic: float | None) -> None:
+        """Write how many warnings were held back in the seconds before `monotonic`, or ever (None: at the end)."""
+        for kind, count in self._warnings.rest() if monotonic is None else self._warnings.due(monotonic):
+            line = {"ts": self.stamp(time.time()), "level": "warn", "event": "suppressed"}
+            self.emit({**line, "reason": _fit(kind, TEXT_MAX), "count": count}, urgent=True)
+
+    def _closed(self, kind: str) -> str:
+        """Return the kind, or one name for all the rest: what is sampled by must be a closed set."""
+        if kind not in self._kinds:
+            if len(self._kinds) >= _KINDS_MAX:
+                return "other warnings"
+            self._kinds.add(kind)
+        return kind
 
     def _for_people(self, event: Mapping[str, Any]) -> bytes:
         fields = dict(event)
@@ -145,7 +170,8 @@ class _Last:
 
     def __call__(self, logger: object, method: str, event: Event) -> Mapping[str, Any]:
         name = logger.name if isinstance(logger, _Named) else ""
-        self._logs.process(name, LEVELS.get(method, ERROR), event)
+        # Our events are constant phrases; what differs from line to line stands in the fields.
+        self._logs.process(name, LEVELS.get(method, ERROR), event, str(event.get("event", "")))
         raise structlog.DropEvent
 
 
@@ -174,7 +200,7 @@ class _Handler(logging.Handler):
             text = record.getMessage()
         except Exception:  # noqa: BLE001  # a format that does not fit its arguments is still worth a line
             text = record.msg
-        self.logs.process(record.name, record.levelno, {"event": text, "exc_info": record.exc_info})
+        self.logs.process(record.name, record.levelno, {"event": text, "exc_info": record.exc_info}, record.name)
 
 
 def _device(stream: IO[Any]) -> Device:

@@ -1,0 +1,199 @@
+"""Each security check taken out, one at a time, with what must notice: the other half of the proof of every row."""
+
+from tests.mutants import Mutant
+
+_TOKENS, _ISSUERS, _KEYSET = "core/tokens.py", "core/issuers.py", "core/keyset.py"
+_CALLOUT, _PERMISSIONS, _CLIENT = "core/callout.py", "core/permissions.py", "adapters/nats/client.py"
+_BOUNDS = "tests/attack/test_bounds.py"
+
+
+def never(name: str, file: str, condition: str, *tests: str) -> Mutant:
+    """Return the mutant in which a check never says no."""
+    return Mutant(name, file, f"if {condition}:", f"if ({condition}) and False:", tests)
+
+
+def other(name: str, file: str, right: str, wrong: str, *tests: str) -> Mutant:
+    return Mutant(name, file, right, wrong, tests)
+
+
+_OF_TOKENS = ("tests/core/test_tokens.py",)
+_OF_ISSUERS = ("tests/core/test_issuers.py",)
+_OF_KEYS = ("tests/core/test_keyset.py",)
+_OF_REQUESTS = ("tests/core/test_callout.py",)
+_OF_PERMISSIONS = ("tests/core/test_permissions.py",)
+
+TOKEN_MUTANTS = [
+    never("no size cap", _TOKENS, "len(text) > max_bytes", *_OF_TOKENS),
+    never("any text is a token", _TOKENS, "not text.isascii()", *_OF_TOKENS),
+    never("any number of parts", _TOKENS, "len(parts) != 3", *_OF_TOKENS),
+    never("empty parts", _TOKENS, "not all(parts)", *_OF_TOKENS),
+    never("crit ignored", _TOKENS, "header.crit is not UNSET", *_OF_TOKENS),
+    never("any algorithm", _TOKENS, "header.alg not in ALGORITHMS", *_OF_TOKENS),
+    never("any algorithm for any key", _TOKENS, "unverified.alg != key.alg", *_OF_TOKENS),
+    never("any kid", _TOKENS, "not legal_kid(header.kid)", *_OF_TOKENS),
+    never("signature not checked", _TOKENS, "not proved", *_OF_TOKENS),
+    other("two spellings", _TOKENS, "natsjwt.b64encode(proof) == signature and ", "",
+          "tests/attack/test_tokens.py", "-k", "unused-bits"),
+    other("cache across key generations", _TOKENS, ".digest(), generation", ".digest(), 0", *_OF_TOKENS),
+    never("cache without a top", _TOKENS, "len(self._order) >= self._size", _BOUNDS, "-k", "verified_tokens"),
+    never("expired token stays remembered", _TOKENS, "claims.exp is UNSET or now >= claims.exp", *_OF_TOKENS),
+    never("any issuer", _ISSUERS, "claims.iss is UNSET or claims.iss not in rules.issuers", *_OF_ISSUERS),
+    never("any audience", _ISSUERS, "rules.audience not in claims.audiences", *_OF_ISSUERS),
+    never(
+        "any namespace", _ISSUERS, "not isinstance(namespace, str) or not _LABEL.fullmatch(namespace)", *_OF_ISSUERS
+    ),
+    never(
+        "any name",
+        _ISSUERS,
+        "not isinstance(name, str) or len(name) > _MAX_NAME or not _SUBDOMAIN.fullmatch(name)",
+        *_OF_ISSUERS,
+    ),
+    other("names of 254 characters", _ISSUERS, "_MAX_NAME = 253", "_MAX_NAME = 999", *_OF_ISSUERS),
+    other("names with a newline", _ISSUERS, "_LABEL.fullmatch(namespace)", "_LABEL.match(namespace)", *_OF_ISSUERS),
+    never("any sub", _ISSUERS, "claims.sub != workload.username", *_OF_ISSUERS),
+    never("no times needed", _ISSUERS, "claims.exp is UNSET or claims.nbf is UNSET or claims.iat is UNSET", *_OF_ISSUERS),
+    never("expired is fine", _ISSUERS, "now >= claims.exp", *_OF_ISSUERS),
+    other("leeway on exp", _ISSUERS, "if now >= claims.exp:", "if now >= claims.exp + 30:", *_OF_ISSUERS),
+    never("future is fine", _ISSUERS, "claims.nbf > latest or claims.iat > latest", *_OF_ISSUERS),
+    never("any lifetime", _ISSUERS, "lifetime > rules.token_max_lifetime_seconds", *_OF_ISSUERS),
+    never("exp before iat", _ISSUERS, "claims.exp <= claims.iat", *_OF_ISSUERS),
+    never(
+        "warnafter ignored",
+        _ISSUERS,
+        "kubernetes is not UNSET and kubernetes.warnafter is not UNSET and now >= kubernetes.warnafter",
+        *_OF_ISSUERS,
+    ),
+    never(
+        "pods not required", _ISSUERS, "refusal is None and rules.require_pod_bound and not workload.pod", *_OF_ISSUERS
+    ),
+    other("uid not compared", "core/decide.py", "return not account.uid or account.uid == workload.uid", "return True",
+          "tests/core/test_decide.py"),
+    never("late requests answered", "core/decide.py", "now > request.expires_at + facts.session.clock_skew_seconds",
+          "tests/core/test_decide.py"),
+]  # fmt: skip
+
+KEY_MUTANTS = [
+    never("key set of any size", _KEYSET, "len(body) > MAX_BYTES", *_OF_KEYS),
+    never("any number of keys", _KEYSET, "len(entries) > MAX_KEYS", *_OF_KEYS),
+    never("one name for two keys", _KEYSET, "keys.setdefault(key.kid, key) != key", *_OF_KEYS),
+    never("empty set is a set", _KEYSET, "not keys", *_OF_KEYS),
+    never("private keys", _KEYSET, "any(getattr(jwk, member) is not UNSET for member in _PRIVATE)", *_OF_KEYS),
+    never("keys for encryption", _KEYSET, 'jwk.use is not UNSET and jwk.use != "sig"', *_OF_KEYS),
+    never("keys that may not verify", _KEYSET, 'jwk.key_ops is not UNSET and "verify" not in jwk.key_ops', *_OF_KEYS),
+    never("any alg of a key", _KEYSET, "jwk.alg not in (UNSET, alg)", *_OF_KEYS),
+    never("weak RSA", _KEYSET, "n.bit_length() not in _RSA_BITS", *_OF_KEYS),
+    never(
+        "unsound RSA",
+        _KEYSET,
+        "n % 2 == 0 or e < 3 or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS",
+        *_OF_KEYS,
+    ),
+    other("keys never stale", _KEYSET, "age < self.staleness_seconds)", "age < 1e9)", *_OF_KEYS),
+    never("no cool-down", _KEYSET, "not self.refresh_is_due(monotonic)", *_OF_KEYS),
+    other("old keys kept", _KEYSET, "self._keys = dict(keys)", "self._keys = {**self._keys, **keys}", *_OF_KEYS),
+    other("redirects followed", "adapters/jwks.py", "allow_redirects=False", "allow_redirects=True",
+          "tests/adapters/test_jwks.py", "-k", "redirect"),
+    never("answers of any size", "adapters/jwks.py", "len(body) > self._max_bytes",
+          "tests/adapters/test_jwks.py", "-k", "hundred or largest"),
+    never("packed answers", "adapters/jwks.py", 'packing not in ("", "identity")',
+          "tests/adapters/test_jwks.py", "-k", "packed"),
+    never("our token to anybody", "adapters/jwks.py", "self._trust is Trust.CLUSTER and token",
+          "tests/adapters/test_jwks.py", "-k", "token_goes"),
+    other("waiters without a top", "adapters/jwks.py", "MAX_WAITERS = 64", "MAX_WAITERS = 64_000",
+          "tests/adapters/test_jwks.py", "-k", "at_most_64"),
+    other("our token to a look-alike", "core/trust.py", "return Trust.CLUSTER if host in names and", "return Trust.CLUSTER if",
+          "tests/core/test_trust.py"),
+]  # fmt: skip
+
+REQUEST_MUTANTS = [
+    never("any audience of a question", _CALLOUT, "claims.aud != AUDIENCE", *_OF_REQUESTS),
+    never("any server may sign", _CALLOUT, "claims.iss != question.server_id.id", *_OF_REQUESTS),
+    never("another key's header", _CALLOUT, "opened_by and question.server_id.xkey != server_xkey", *_OF_REQUESTS),
+    never("clear although sealed is wanted", _CALLOUT, "not clear_allowed", *_OF_REQUESTS),
+    other("a question for another issuer", _CALLOUT, "if claims.sub not in placement:", "if False:", *_OF_REQUESTS),
+    other("any user key", _CALLOUT, "nkeys.decode_public(claims.nats.user_nkey, Kind.USER)", "pass", *_OF_REQUESTS),
+    other("exp without a top", _CALLOUT, "msgspec.Meta(ge=0, le=1 << 53)", "msgspec.Meta()", *_OF_REQUESTS),
+    other("cid without a top", _CALLOUT, "msgspec.Meta(ge=0, le=(1 << 63) - 1)", "msgspec.Meta()", *_OF_REQUESTS),
+    other("host without a top", _CALLOUT, "msgspec.Meta(max_length=256)", "msgspec.Meta()", _BOUNDS, "-k", "host_is_short"),
+    other("invalid text raises", "core/natsjwt.py", "(msgspec.DecodeError, UnicodeDecodeError, RecursionError)",
+          "(msgspec.DecodeError, RecursionError)", "tests/core/test_natsjwt.py"),
+    other("any checksum", "core/nkeys.py", 'if binascii.crc_hqx(body, 0).to_bytes(2, "little") != crc:', "if False:",
+          "tests/core/test_nkeys.py"),
+    never("any kind of key", "core/nkeys.py", "body[0] != kind", "tests/core/test_nkeys.py"),
+    other("questions not verified", "core/natsjwt.py", "if not nkeys.verify(", "if None is nkeys.verify(",
+          *_OF_REQUESTS),
+    other("nats-py reads the headers", _CLIENT, "return read_headers(headers) if headers else None",
+          "return await super()._process_headers(headers)",
+          "tests/attack/test_requests.py", "-k", "malformed_headers"),
+    other("a dead reader is not noticed", _CLIENT, "        finally:\n            self.ended.set()\n",
+          "        finally:\n            pass\n", "tests/attack/test_connection.py"),
+    other("anything is signed", "adapters/nats/logins.py", "not isinstance(nonce, str) or NONCE.fullmatch(nonce) is None",
+          "not isinstance(nonce, str)", "tests/adapters/test_nats_trust.py", "-k", "nonces"),
+    other("any number of servers", "adapters/nats/addresses.py", "islice(new, DISCOVERED_MAX)", "new",
+          _BOUNDS, "-k", "addresses"),
+    never("hosts without a top", "core/hosts.py", "len(self._tallies) >= self._size", _BOUNDS, "-k", "client_hosts"),
+    other("server keys without a top", "core/nkeys.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
+          _BOUNDS, "-k", "keys_of_servers"),
+    other("curve keys without a top", "core/xkey.py", "lru_cache(maxsize=_BOXES)", "lru_cache(maxsize=None)",
+          _BOUNDS, "-k", "shared_secrets"),
+    other("names without a top", "adapters/telemetry/redaction.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
+          _BOUNDS, "-k", "cleaned"),
+    other("why is told to the client", _CALLOUT, "return _respond(request, signers, iat, error=REFUSAL)",
+          'return _respond(request, signers, iat, error="expired")', *_OF_REQUESTS),
+]  # fmt: skip
+
+TENANT_MUTANTS = [
+    never("wildcard first", _PERMISSIONS, "not subjects.is_literal(first)", *_OF_PERMISSIONS),
+    never("inboxes of others", _PERMISSIONS, 'first.startswith("_")', *_OF_PERMISSIONS),
+    never("system subjects", _PERMISSIONS, "first not in _JETSTREAM_ROOTS", *_OF_PERMISSIONS),
+    other("all of JetStream", _PERMISSIONS, "if grants is JetStreamGrants.ADMIN or any(", "if True or any(",
+          *_OF_PERMISSIONS),
+    other("any stream", _PERMISSIONS, "if not subjects.is_literal(token) or (wanted not in (_STREAM, token)):",
+          "if wanted not in (_STREAM, token):", *_OF_PERMISSIONS),
+    other("dots in inboxes", _PERMISSIONS, "name.replace('.', '_')", "name", *_OF_PERMISSIONS),
+    never("any number of entries", _PERMISSIONS, "not why and len(taken) == MAX_ENTRIES", *_OF_PERMISSIONS),
+    other("grants of others", _PERMISSIONS, "key = namespace, name", 'key = "", ""', *_OF_PERMISSIONS),
+    other("old annotations", _PERMISSIONS, "if kept is not None and (kept[0] is annotations or kept[0] == annotations):",
+          "if kept is not None:", *_OF_PERMISSIONS),
+    other("grants without a top", _PERMISSIONS, "while self.size > CACHE_BYTES and", "while False and", _BOUNDS, "-k", "grants"),
+    other("a side left open", _PERMISSIONS, '_NOTHING = _Side(deny=(">",))', "_NOTHING = _Side()", *_OF_PERMISSIONS),
+    never("empty tokens", "core/subjects.py", "not token", "tests/core/test_subjects.py"),
+    never("any character", "core/subjects.py", "not _TOKEN.fullmatch(token)", "tests/core/test_subjects.py"),
+    never("any length", "core/subjects.py", "len(subject) > MAX_CHARACTERS", "tests/core/test_subjects.py"),
+    other("any annotation is held", "core/serviceaccounts.py", "if key.startswith(self._prefix)", "if True",
+          "tests/core/test_serviceaccounts.py"),
+    other("a half line deletes nothing", "core/serviceaccounts.py", "if is_deleted or meta.deletion:", "if is_deleted:",
+          "tests/core/test_serviceaccounts_events.py"),
+    other("{} is an empty cluster", "core/serviceaccounts.py",
+          'if kind != "ServiceAccountList" or not metadata.resource_version:', "if False:",
+          "tests/core/test_serviceaccounts.py"),
+    other("aliases in manifests", "adapters/manifests.py", "if isinstance(event, yaml.AliasEvent):", "if False:",
+          "tests/adapters/test_manifest_forms.py"),
+    other("links out of the folder", "adapters/manifests.py", "if not path.resolve().is_relative_to(root):", "if False:",
+          "tests/adapters/test_manifests.py"),
+]  # fmt: skip
+
+OUTSIDE_MUTANTS = [
+    other("unbounded refusals in the log", "adapters/telemetry/sampling.py", "if window[1] < self._per_second:", "if True:",
+          _BOUNDS, "-k", "flood"),
+    other("unbounded warnings in the log", "adapters/telemetry/logs.py",
+          "if level >= WARN and not self._warnings.admit(", "if False and not self._warnings.admit(",
+          "tests/adapters/test_telemetry_logs.py", "-k", "one_warning"),
+    never("kinds of warnings without a top", "adapters/telemetry/logs.py", "len(self._kinds) >= _KINDS_MAX",
+          "tests/adapters/test_telemetry_logs.py", "-k", "closed_set"),
+    other("names as they are", "adapters/telemetry/redaction.py", "masked = escape(redact(text))", "masked = text",
+          "tests/adapters/test_telemetry_decisions.py", "-k", "what_a_client_chose"),
+    other("names of any length", "adapters/telemetry/redaction.py",
+          'return masked if len(masked) <= limit else f"{masked[:limit]}…"', "return masked",
+          "tests/adapters/test_telemetry_decisions.py"),
+    never("connections without a top", "adapters/http.py", "len(self._open) > MAX_CONNECTIONS",
+          "tests/adapters/test_http.py", "-k", "crowd"),
+    other("lines of any length", "adapters/http.py", "max_line_size=LINE_BYTES_MAX,", "max_line_size=1 << 30,",
+          "tests/adapters/test_http.py", "-k", "huge_heads"),
+    other("slow heads are waited for", "adapters/http.py", "keepalive_timeout=IDLE_SECONDS,", "keepalive_timeout=3600,",
+          "tests/adapters/test_http.py", "-k", "slow_head"),
+    other("answers too large are sent", "responder.py", "if len(payload) > self._ports.max_payload():", "if False:",
+          "tests/test_responder.py", "-k", "too_large"),
+]  # fmt: skip
+
+SECURITY_MUTANTS = [*TOKEN_MUTANTS, *KEY_MUTANTS, *REQUEST_MUTANTS, *TENANT_MUTANTS, *OUTSIDE_MUTANTS]

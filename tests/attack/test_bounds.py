@@ -1,0 +1,294 @@
+"""What strangers can make us hold or write, by the hundred thousand: every store of theirs has a top."""
+
+import contextlib
+import gc
+import hashlib
+import time
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from nats_k8s_oidc_callout.adapters.nats.addresses import DISCOVERED_MAX, Address, AddressBook
+from nats_k8s_oidc_callout.adapters.telemetry import redaction
+from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
+    UNVERIFIED_LINES_PER_SECOND,
+    VERIFIED_LINES_PER_SECOND,
+)
+from nats_k8s_oidc_callout.core import callout, nkeys, permissions, placement
+from nats_k8s_oidc_callout.core.hosts import HOSTS_MAX, Hosts
+from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Workload
+from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
+from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifiedTokens
+from nats_k8s_oidc_callout.core.xkey import _BOXES, CurveKey
+from nats_k8s_oidc_callout.errors import BadKey
+from nats_k8s_oidc_callout.responder import Responder
+from tests.adapters.stage import Stage, request
+from tests.fakes.issuer import NOW, Issuer, issuer_key
+from tests.fakes.server import ISSUER, Server
+from tests.test_responder import World
+
+MANY = 100_000
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    """Let `_held` say what the test's own work leaves in memory."""
+    gc.collect()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def _held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def test_verified_tokens_are_bounded(traced: None) -> None:
+    """
+    Of a hundred thousand good tokens the newest 20,000 are remembered, in at most 30 MiB.
+    """
+    cache = VerifiedTokens()
+    for number in range(MANY):
+        claims = VerifiedClaims(iss="i", aud=("nats",), sub=f"s{number}", exp=NOW + 60)
+        cache.keep(Unverified("kid", "RS256", f"token-{number}"), 1, claims)
+
+    assert 20_000 == len(cache) == len(cache._claims)
+    assert _held() < 30 * MEBIBYTE
+
+
+def test_one_token_under_many_generations_is_bounded() -> None:
+    """
+    Keys that change again and again do not make more of the cache than its size, and nothing old is found.
+    """
+    cache, claims = VerifiedTokens(size=10), VerifiedClaims(exp=NOW + 60)
+    token = Unverified("kid", "RS256", "token")
+    for generation in range(1000):
+        cache.keep(token, generation, claims)
+
+    assert 10 == len(cache)
+    assert cache.find(token, 1000, NOW) is None
+
+
+def test_client_hosts_are_bounded(traced: None) -> None:
+    """
+    Of a hundred thousand hosts that are refused the last few thousand are remembered, in at most 2 MiB.
+    """
+    hosts = Hosts()
+    for number in range(MANY):
+        hosts.record(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", allowed=False, monotonic=1.0)
+
+    assert HOSTS_MAX == len(hosts)
+    assert _held() < 2 * MEBIBYTE
+
+
+def test_a_host_is_short() -> None:
+    """
+    What is remembered of a host is at most 256 characters, whatever a question says.
+    """
+    claims = Server().claims("tok")
+    claims["nats"]["client_info"]["host"] = "h" * 257
+
+    with pytest.raises(callout.Unanswerable, match="do not fit"):
+        callout.open_request(Server().sign(claims), "", placement.config_mode("APP", [ISSUER]), (), clear_allowed=True)
+
+
+def test_keys_of_servers_are_bounded() -> None:
+    """
+    Of a hundred thousand servers' keys a thousand are kept decoded, of 32 bytes each.
+    """
+    body = nkeys.encode_public(Kind.SERVER, bytes(32))
+    nkeys._public_bytes.cache_clear()
+    nkeys._public_bytes(body, Kind.SERVER)
+    for number in range(MANY):
+        # What is refused is not kept, either: each of these has a checksum that cannot be right.
+        with contextlib.suppress(BadKey):
+            nkeys._public_bytes(f"N{number:055}".replace("0", "A").replace("1", "B"), Kind.SERVER)
+    assert 1 == nkeys._public_bytes.cache_info().currsize
+    for number in range(3000):
+        nkeys._public_bytes(nkeys.encode_public(Kind.SERVER, number.to_bytes(32, "big")), Kind.SERVER)
+
+    assert 1024 == nkeys._public_bytes.cache_info().currsize
+
+
+def test_shared_secrets_with_servers_are_bounded() -> None:
+    """
+    Of many servers' curve keys a few hundred agreements are kept.
+    """
+    ours = CurveKey(bytes([5] * 32))
+    for number in range(1, 3 * _BOXES):
+        theirs = CurveKey(hashlib.sha256(str(number).encode()).digest())
+        ours.open(theirs.public, theirs.seal(ours.public, bytes(24), b"x"))
+
+    assert _BOXES == ours._box.cache_info().currsize
+
+
+def test_cleaned_texts_are_bounded(traced: None) -> None:
+    """
+    Of a hundred thousand names that clients chose a thousand are kept cleaned, in at most 4 MiB however long they are.
+    """
+    redaction._clean.cache_clear()
+    for number in range(MANY):
+        redaction.clean(f"Ü {number} " + "x" * 1000) if number % 10 == 0 else redaction.clean(f"Ü {number}")
+
+    assert 1024 == redaction._clean.cache_info().currsize
+    assert _held() < 4 * MEBIBYTE
+
+
+def test_addresses_that_a_server_tells_of_are_bounded() -> None:
+    """
+    Of a hundred thousand servers that a hostile one claims to know a few hundred are tried, and the configured one is
+    never forgotten.
+    """
+    book = AddressBook(["nats://nats:4222"])
+    book.discovered(Address(f"h{number}", 4222, must_tls=False) for number in range(MANY))
+
+    assert 1 + DISCOVERED_MAX == len(book)
+    assert "nats" in {book.next().host for _ in range(len(book))}
+
+
+def test_grants_are_bounded_by_what_they_weigh(traced: None) -> None:
+    """
+    A tenant's hundreds of ServiceAccounts with the largest grants there are do not make the cache larger than its bound.
+    """
+    grants = Grants(PermissionRules())
+    huge = {PermissionRules().publish_annotation: ",".join(f"{'s' * 240}.{number}" for number in range(256))}
+    for number in range(200):
+        grants.of("team-a", f"sa-{number}", dict(huge))
+
+    assert grants.size <= permissions.CACHE_BYTES
+    assert len(grants._kept) < 200
+    assert _held() < 4 * permissions.CACHE_BYTES
+
+
+def test_the_index_grows_with_what_tenants_write(traced: None) -> None:
+    """
+    Not stopped: annotations under the prefix are held whole, 256 KiB each at the most (the API server's bound); what
+    stops a tenant is a ResourceQuota on `count/serviceaccounts`.
+    """
+    index = Index("nats.io/")
+    value = "x" * (256 * 1024 - 100)
+    for number in range(20):
+        index.begin().put("team-a", f"sa-{number}", index.entry("uid", {"nats.io/a": f"{number}{value}"}))
+
+    assert 20 * 256 * 1024 * 0.9 < _held() < 20 * 256 * 1024 * 1.2
+
+
+async def test_questions_of_strangers_leave_nothing_behind() -> None:
+    """
+    After thousands of questions, each with its own server, host, connection name, token and key, and as many that do
+    not open, a thousand more leave less than 256 KiB.
+    """
+    world = World()
+    world.keys_may_come = False
+    world.verdicts = _Forgetful()  # type: ignore[assignment]  # a list that stays empty
+    world.sent = _Forgetful()  # type: ignore[assignment]  # as above
+    async with world.running() as responder:
+        # The first fill every store to its top.
+        await _ask(responder, range(1, 4500))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            # What takes a place now is counted, and what it pushes out was not: so twice.
+            await _ask(responder, range(4500, 5800))
+            before = _held()
+            await _ask(responder, range(5800, 7000))
+            left = _held() - before
+        finally:
+            tracemalloc.stop()
+
+    assert 0 == responder.in_flight
+    assert len(responder._hosts) <= HOSTS_MAX
+    assert left < 256 * 1024
+
+
+async def _ask(responder: Responder, numbers: range) -> None:
+    for number in numbers:
+        responder.receive(_question(number), "_R", "X" * 64)
+        responder.receive(b"eyJ" + str(number).encode(), "_R", "")
+        if number % 50 == 0:
+            await responder.drain()
+    await responder.drain()
+
+
+class _Forgetful(list[object]):
+    def append(self, _: object) -> None:
+        """Keep nothing."""
+
+
+def _question(number: int) -> bytes:
+    server = Server(SigningKey(Kind.SERVER, number.to_bytes(32, "big")))
+    claims = server.claims(f"{_HEADERS[number % 2]}.e30.{number:08}")
+    claims["nats"]["client_info"]["host"] = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    claims["nats"]["connect_opts"]["name"] = f"Connection {number}"
+    return server.sign(claims)
+
+
+# Of a token that the issuer could have signed, and of one by a key that nobody knows.
+_HEADERS = (Issuer().token().split(".")[0], Issuer().token(key=issuer_key("ES256", 77)).split(".")[0])
+
+
+@pytest.mark.parametrize("reason", [*Reason, *(one for one in DropReason if one is not DropReason.OUT_OF_SCOPE)])
+def test_a_flood_writes_few_lines_and_says_how_many_more(reason: Reason | DropReason) -> None:
+    """
+    Of five thousand refusals for one reason within a second, by clients that all look different, 10 lines are written
+    and one that tells the number of the rest.
+    """
+    stage = Stage()
+    for number in range(5000):
+        outcome = Deny(reason) if isinstance(reason, Reason) else Drop(reason)
+        stage.record(outcome, asked=request(f"n{number}", f"h{number}"))
+    stage.monotonic += 1
+    stage.telemetry.tick(stage.monotonic)
+
+    lines = stage.lines()
+    assert UNVERIFIED_LINES_PER_SECOND + 1 == len(lines)
+    assert 5000 - UNVERIFIED_LINES_PER_SECOND == lines[-1]["count"]
+
+
+def test_a_flood_with_real_tokens_is_bounded_too() -> None:
+    """
+    A hostile pod with a real token, which is refused for what it is not, writes 100 lines a second.
+    """
+    stage = Stage()
+    for _ in range(5000):
+        stage.record(Deny(Reason.NO_PERMISSIONS, workload=Workload("team-a", "orders", "uid")))
+    stage.monotonic += 1
+    stage.telemetry.tick(stage.monotonic)
+
+    assert VERIFIED_LINES_PER_SECOND + 1 == len(stage.lines())
+
+
+def test_every_reason_at_once_is_bounded() -> None:
+    """
+    Whoever causes every reason there is writes 10 lines a second for each, and no line holds more than some kilobytes.
+    """
+    stage = Stage()
+    text = "\x1b[2J" + "Ü" * 100_000
+    for reason in Reason:
+        for _ in range(100):
+            stage.record(Deny(reason, text), asked=request(text, text))
+    lines = stage.device.getvalue().splitlines()
+
+    assert UNVERIFIED_LINES_PER_SECOND * len(Reason) >= len(lines)
+    assert max(map(len, lines)) < 4096
+    assert b"\x1b" not in stage.device.getvalue()
+
+
+def test_a_flood_of_one_warning_is_fast() -> None:
+    """
+    What is not written costs next to nothing: ten thousand held back take less time than a tenth of a second each
+    thousand.
+    """
+    import structlog
+
+    Stage()
+    began = time.monotonic()
+    for _ in range(10_000):
+        structlog.get_logger("x").warning("informer live lookup failed", workload="team-a/orders")
+
+    assert time.monotonic() - began < 1

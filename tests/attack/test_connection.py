@@ -1,0 +1,81 @@
+"""What a message's bytes can do to the connection itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from nats_k8s_oidc_callout.adapters.nats.addresses import Address
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, read_headers
+from nats_k8s_oidc_callout.adapters.nats.logins import NoLogin
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(b"NATS/1.0\r\nA: b\r\n\r\n", {"A": "b"}, id="one"),
+        pytest.param(b"NATS/1.0 503\r\nA: b\r\n\r\n", {"A": "b"}, id="behind-a-status"),
+        pytest.param(b"NATS/1.0\r\nA:b\r\na: c\r\nA: d\r\n\r\n", {"A": "d", "a": "c"}, id="twice"),
+        pytest.param(b"NATS/1.0\r\nno colon\r\n: nameless\r\n\r\n", {"": "nameless"}, id="no-header"),
+        pytest.param(b"\xff\xfe\r\n\r\n", {}, id="rubbish"),
+        pytest.param(b"NATS/1.0\r\n\xe9: \xff\r\n\r\n", {"\xe9": "\xff"}, id="not-ascii"),
+        pytest.param(b"", {}, id="nothing"),
+        pytest.param(b"\r\n", {}, id="only-an-end"),
+    ],
+)
+def test_any_headers_are_read(raw: bytes, expected: dict[str, str]) -> None:
+    """
+    Headers are read as they are written, and whatever else stands there is left out; nothing raises.
+    """
+    assert expected == read_headers(raw)
+
+
+@asynccontextmanager
+async def _server(then: bytes) -> AsyncIterator[int]:
+    """Be a NATS server that greets, lets everybody in and then says this."""
+    writers = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(b'INFO {"server_id":"N","version":"2.15.1","max_payload":1048576,"headers":true}\r\n')
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+            if line.startswith(b"SUB"):
+                writer.write(then)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        for writer in writers:
+            writer.transport.abort()
+        # The handlers see the end, and then the sockets are closed.
+        await asyncio.sleep(0.01)
+
+
+class _Broken(Connection):
+    """A connection whose next message meets a bug."""
+
+    async def _process_msg(self, *_: object) -> None:
+        raise ZeroDivisionError
+
+
+async def test_a_reader_that_ends_ends_the_connection() -> None:
+    """
+    Should nats-py's reader end for any reason, the connection is over at once: nobody waits for a heartbeat to learn
+    that nothing is heard any more.
+    """
+    async with _server(b"MSG a 1 2\r\nhi\r\n") as port:
+        connection = _Broken(Address("127.0.0.1", port, must_tls=False), NoLogin(), None)
+
+        async def ignore(_: Exception) -> None:
+            """Nobody is interested."""
+
+        await connection.open(2.0, ignore)
+        await connection.subscribe("a")
+        try:
+            async with asyncio.timeout(2):
+                await connection.ended.wait()
+        finally:
+            await connection.shut(1.0, politely=False)
