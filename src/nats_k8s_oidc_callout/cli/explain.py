@@ -120,9 +120,12 @@ def _permissions(settings: Settings, grant: Grant) -> Report:
 
 
 def _notes(settings: Settings) -> list[str]:
-    if settings.inbox_mode is InboxMode.PRIVATE:
-        return []
-    return ["INBOX_MODE is shared: every workload of this account can read every reply on _INBOX.>"]
+    notes = []
+    if settings.inbox_mode is InboxMode.SHARED:
+        notes.append("INBOX_MODE is shared: every workload of this account can read every reply on _INBOX.>")
+    if settings.allow_responses_max:
+        notes.append("ALLOW_RESPONSES_MAX is not 0: by answering itself a workload can publish anywhere in its account")
+    return notes
 
 
 def _for_people(report: Report) -> str:

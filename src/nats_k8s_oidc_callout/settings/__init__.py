@@ -7,7 +7,6 @@ keyfiles one file, and rules knows what they must be to each other. `load` puts 
 import difflib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +14,7 @@ from pydantic_core import ErrorDetails
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import rules
 from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
-from nats_k8s_oidc_callout.settings.findings import Findings, Read
+from nats_k8s_oidc_callout.settings.findings import Findings, Read, read_file
 from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
 from nats_k8s_oidc_callout.settings.rules import queue_group
 from nats_k8s_oidc_callout.settings.text import NatsServers
@@ -55,7 +54,7 @@ def names_of(field: str) -> tuple[str, ...]:
 _NAMES = {names[0]: names for names in map(names_of, Settings.model_fields) if names}
 
 
-def load(env: Mapping[str, str], read: Read = Path.read_bytes) -> Settings:
+def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
     """Return the settings in `env`, files checked through `read`; else raise ConfigurationError with every problem.
 
     An empty variable counts as not set.

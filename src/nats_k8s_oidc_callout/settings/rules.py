@@ -224,5 +224,11 @@ def permissions(draft: Settings, found: Findings) -> None:
     """Nothing here is wrong, but some of it should be known."""
     if draft.inbox_mode == "shared" and found.is_good("INBOX_MODE"):
         found.warn("INBOX_MODE", "is shared, so every workload of an account can read every reply in it; see private")
+    if draft.allow_responses_max:
+        found.warn(
+            "ALLOW_RESPONSES_MAX",
+            "is not 0, so a workload can publish anywhere in its account: it answers a message that it sent to itself, "
+            "with a reply subject of its choice",
+        )
     if draft.jetstream_grants == "admin":
         found.warn("JETSTREAM_GRANTS", "is admin: by a stream, whoever may annotate a ServiceAccount can read all")
