@@ -42,9 +42,13 @@ class KeyServer(BaseHTTPRequestHandler):
 
     body = b""
     fetches = 0
+    hanging = False
 
     def do_GET(self) -> None:
         type(self).fetches += 1
+        if self.hanging:
+            time.sleep(8)
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
@@ -168,7 +172,10 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
             await asker.ask(*asker.prepare(500, 0), seconds=2)
             asker.take()
             memory = [rss_mib(pid)]
-            for name, bad in (("quiet", 0), ("flood", options.bad), ("flood again", options.bad)):
+            phases = (("quiet", 0), ("flood", options.bad), ("flood again", options.bad), ("keys hang", options.bad))
+            for name, bad in phases:
+                # An endpoint that takes the question and never answers, while strangers ask for keys that do not exist.
+                KeyServer.hanging = name == "keys hang"
                 total = int(options.good * options.seconds), int(bad * options.seconds)
                 fetches = KeyServer.fetches
                 await asker.ask(*asker.prepare(*total), seconds=options.seconds)
@@ -176,7 +183,7 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
                 memory.append(rss_mib(pid))
             await asyncio.sleep(options.rest)
             memory.append(rss_mib(pid))
-            results["rss_mib"] = dict(zip(("start", "quiet", "flood", "flood again", "after"), memory, strict=True))
+            results["rss_mib"] = dict(zip(("start", *(name for name, _ in phases), "after"), memory, strict=True))
             results["slowed"] = responder.metrics()["nats_auth_slowed_requests_total"]
             await client.close()
     return results
@@ -191,10 +198,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = asyncio.run(run(options))
-    for name in ("quiet", "flood", "flood again"):
+    for name in ("quiet", "flood", "flood again", "keys hang"):
         print(f"{name:<12}", " ".join(f"{key}={value:.2f}" for key, value in results[name].items()))  # type: ignore[attr-defined]
-    quiet, flood = results["quiet"], results["flood"]
-    print(f"p99 in the flood / quiet: {flood['p99_ms'] / quiet['p99_ms']:.2f}")  # type: ignore[index]
+    for name in ("flood", "keys hang"):
+        print(f"p99 {name} / quiet: {results[name]['p99_ms'] / results['quiet']['p99_ms']:.2f}")  # type: ignore[index]
     print("VmRSS MiB    ", " ".join(f"{key}={value:.1f}" for key, value in results["rss_mib"].items()))  # type: ignore[attr-defined]
     print(f"slowed        {results['slowed']:.0f}")
     if options.json:

@@ -407,3 +407,22 @@ async def test_a_bug_in_recording_leaves_the_process_alive() -> None:
             await until(lambda: responder.in_flight == 0)
 
     assert 2 == len(world.sent)
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forward", "back"])
+async def test_a_clock_stepped_by_an_hour_lets_nobody_in_too_much(step: float) -> None:
+    """
+    While our clock is an hour off nobody is let in by it, and once it is right again logins go on at once.
+    """
+    world = World(now=NOW + step)
+    question = world.server.ask(KUBERNETES.token(lifetime=600))
+    async with world.running() as responder:
+        responder.receive(question, "_WRONG", "")
+        await responder.drain()
+        world.now = NOW
+        responder.receive(question, "_RIGHT", "")
+        await responder.drain()
+
+    wrong, right = (verdict for verdict, _ in world.verdicts)
+    assert not isinstance(wrong, Allow)
+    assert isinstance(right, Allow)

@@ -36,6 +36,11 @@ class FileWatch:
         """Return 1 for each label that has a file which is bad now."""
         return {label: 1.0 for label, file in self._files if file.failing}
 
+    def poll(self) -> None:
+        """Look at every file once."""
+        for _, file in self._files:
+            file.poll()
+
     async def run(self) -> None:
         """Look at the files for ever."""
         await Poller([file for _, file in self._files], self._interval_seconds).run()
