@@ -14,7 +14,6 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     ApiServer,
     KubeconfigCredentials,
     MountedCredentials,
-    in_cluster_url,
 )
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.fakes.api_server import FakeApiServer
@@ -113,16 +112,6 @@ def test_credentials_have_no_repr(mounted: Path) -> None:
     Printing credentials prints no token.
     """
     assert "token-1" not in repr(MountedCredentials(mounted, URL).current())
-
-
-@pytest.mark.parametrize(
-    ("host", "url"), [("10.0.0.1", "https://10.0.0.1:443"), ("fd00::1", "https://[fd00::1]:443")], ids=["IPv4", "IPv6"]
-)
-def test_the_address_in_a_cluster(host: str, url: str) -> None:
-    """
-    An IPv6 service address stands in brackets.
-    """
-    assert url == in_cluster_url(host, "443")
 
 
 async def test_the_server_must_show_a_certificate_of_the_mounted_ca(

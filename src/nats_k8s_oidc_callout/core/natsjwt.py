@@ -141,8 +141,3 @@ def parse_creds(text: str) -> Creds:
     if claims.sub != key.public:
         raise BadKey("holds a seed that does not belong to its JWT")
     return Creds(token[1], key, claims.iss, claims.nats.issuer_account, claims.exp or None)
-
-
-def read_claims(token: str, claims: msgspec.json.Decoder[T], kind: Kind) -> T:
-    """`verify` for text, such as an account JWT that a test or a command reads."""
-    return verify(token.encode(), kind, claims)

@@ -8,7 +8,6 @@ from nats_k8s_oidc_callout.adapters.kubernetes.credentials import (
     Credentials,
     CredentialSource,
     MountedCredentials,
-    in_cluster_url,
 )
 from nats_k8s_oidc_callout.adapters.kubernetes.informer import Informer
 from nats_k8s_oidc_callout.adapters.kubernetes.kubeconfig import KubeconfigCredentials
@@ -27,5 +26,4 @@ __all__ = [
     "Pace",
     "Reflector",
     "ask",
-    "in_cluster_url",
 ]

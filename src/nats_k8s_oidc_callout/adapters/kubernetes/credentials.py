@@ -95,8 +95,3 @@ class MountedCredentials:
         if ca != self._ca:
             self._tls = ssl.create_default_context(cadata=ca.decode("ascii"))
             self._ca = ca
-
-
-def in_cluster_url(host: str, port: str) -> str:
-    """Return the API server's address from `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`; IPv6 too."""
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -133,18 +133,6 @@ class Telemetry:
         """A NATS server said that it did not accept an answer of ours."""
         self.metrics.add(Count.ANSWERS_REJECTED)
 
-    def nats_reconnected(self) -> None:
-        """The connection to NATS was made anew."""
-        self.metrics.add(Count.NATS_RECONNECTS)
-
-    def watch_restarted(self) -> None:
-        """The watch of ServiceAccounts was begun anew."""
-        self.metrics.add(Count.WATCH_RESTARTS)
-
-    def jwks_refresh_failed(self) -> None:
-        """A fetch of the key set failed."""
-        self.metrics.add(Count.JWKS_REFRESH_FAILURES)
-
     def mirror(self, metric: Gauge | Count, read: Read) -> None:
         """Show at each scrape what `read` returns; None leaves the series out."""
         self.metrics.mirror(metric, read)
