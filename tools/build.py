@@ -70,7 +70,15 @@ TOOLS = {
         Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
         Tool("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_LINK),
         Tool("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES_LINK),
-        Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", on_demand=True),
+        Tool(
+            "kube-controller-manager",
+            "kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+            _KUBERNETES_LINK,
+        ),
+        Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
+        Tool("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
+        Tool("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", on_demand=True),
     )
 }
 
