@@ -39,6 +39,16 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield running
 
 
+# Both ends say the same but for one cause, which has a test of its own: the older one is for `make test-all`.
+@pytest.fixture(params=[pytest.param("2.11", marks=pytest.mark.slow), "2.15"])
+def binary(request: pytest.FixtureRequest) -> str:
+    """A nats-server for tests of doctor."""
+    path = BINARIES[request.param]()
+    if path is None:
+        pytest.skip(f"nats-server {request.param} is not built (make tools)")
+    return str(path)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Show what the responder of a failed test wrote last."""

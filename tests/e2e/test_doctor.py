@@ -1,153 +1,26 @@
-"""doctor names the cause: each fault made for real, on both ends of the supported servers, and compared exactly."""
+"""doctor where nothing or nobody is there, beside others, and as the command that people run."""
 
 import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Report, Status
+from nats_k8s_oidc_callout.app.doctor import Status
 from nats_k8s_oidc_callout.core.nkeys import Kind
-from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.e2e import faults, plans
 from tests.e2e.clients import ask
-from tests.e2e.plans import Plan
+from tests.e2e.examinations import beside_a_responder, causes, examined, self_test
 from tests.e2e.responder import environment
-from tests.e2e.worlds import BINARIES, World, world_of
+from tests.e2e.worlds import World, world_of
 from tests.fakes.nats_modes import Pair
 from tests.fakes.nats_world import free_port
-from tests.leaks import SECRETS
 
 pytestmark = pytest.mark.e2e
-
-
-# Both ends say the same but for one cause, which has a test of its own: the older one is for `make test-all`.
-@pytest.fixture(params=[pytest.param("2.11", marks=pytest.mark.slow), "2.15"])
-def binary(request: pytest.FixtureRequest) -> str:
-    path = BINARIES[request.param]()
-    if path is None:
-        pytest.skip(f"nats-server {request.param} is not built (make tools)")
-    return str(path)
-
-
-def self_test(world: World) -> dict[str, Any]:
-    """Return the variable with a good token."""
-    path = world.folder / "self-test.token"
-    path.write_text(world.token())
-    return {"SELF_TEST_TOKEN_FILE": str(path)}
-
-
-def examined(env: dict[str, str]) -> Report:
-    """Return what doctor finds in this environment."""
-    names = {name: value for name, value in environment(env).items() if name not in ("PATH", "PYTHONPATH")}
-    try:
-        found = settings.load(names)
-    except ConfigurationError as error:
-        return doctor.misconfigured(error.problems)
-    report = asyncio.run(doctor.examine(found))
-    assert [] == SECRETS.scan(json.dumps(report.as_json()).encode())
-    return report
-
-
-def causes(report: Report) -> list[str]:
-    return [cause.value for cause in report.causes]
-
-
-def beside_a_responder(world: World, **more: Any) -> Report:
-    """Examine with a responder beside us that has the same environment, and came as far as it can."""
-    port = str(free_port())
-    world.start_responder(ready=False, PORT=port, **{**self_test(world), **more})
-    running = world.responders[-1]
-    deadline = 40
-    while not (running.ready or running.events("not ready yet")) and deadline:
-        deadline -= 1
-        asyncio.run(asyncio.sleep(0.1))
-    asyncio.run(asyncio.sleep(0.3))
-    return examined({**running.env, "PORT": port})
-
-
-FAULTS = [
-    # Nothing is wrong
-    pytest.param(plans.config_creds, [], id="config"),
-    pytest.param(plans.config_xkey, [], id="config-sealed"),
-    pytest.param(plans.operator_signing, [], id="operator-sealed"),
-    pytest.param(faults.good_sentinel, [], id="operator-with-a-sentinel"),
-    pytest.param(plans.tls, [], id="tls"),
-    pytest.param(faults.queue_only, [], id="permission-for-the-queue-group-alone"),
-    # The way to the server, and in
-    pytest.param(faults.other_ca, ["nats_tls_ca_wrong"], id="tls-ca-wrong"),
-    pytest.param(faults.no_certificate, ["nats_tls_refused"], id="tls-client-certificate-missing"),
-    pytest.param(faults.wrong_password, ["login_refused"], id="login-refused"),
-    pytest.param(faults.foreign_creds, ["login_refused"], id="login-refused-by-operator"),
-    pytest.param(faults.not_in_auth_users, ["auth_users_without_us", "login_unknown"], id="auth-users-without-us"),
-    pytest.param(faults.reversed_permissions, ["permissions_reversed"], id="permissions-reversed"),
-    pytest.param(faults.nothing_permitted, ["subscription_refused"], id="nothing-permitted"),
-    pytest.param(faults.answers_refused, ["answers_not_let_through"], id="answers-not-let-through"),
-    # Whether we are asked, and what
-    pytest.param(faults.no_login_wanted, ["callout_not_enabled"], id="no-login-wanted"),
-    pytest.param(faults.callout_off, ["callout_not_enabled", "callout_account_unknown"], id="callout-not-enabled"),
-    pytest.param(
-        faults.callout_account_undefined,
-        ["callout_not_enabled", "callout_account_unknown"],
-        id="callout-account-misspelt-to-nothing",
-    ),
-    pytest.param(faults.callout_account_another, ["callout_account_misspelt"], id="callout-account-misspelt"),
-    pytest.param(faults.operator_off, ["callout_not_enabled"], id="operator-callout-not-enabled"),
-    pytest.param(faults.operator_misspelt, ["callout_account_misspelt"], id="operator-callout-account-misspelt"),
-    pytest.param(faults.other_issuer, ["server_issuer_wrong"], id="issuer-in-the-server-file-wrong"),
-    pytest.param(faults.xkey_at_server_only, ["xkey_at_server_only"], id="xkey-at-the-server-only"),
-    pytest.param(faults.xkey_here_only, ["xkey_at_responder_only"], id="xkey-at-the-responder-only"),
-    pytest.param(faults.sealed_for_another, ["xkey_of_another"], id="xkey-of-another"),
-    pytest.param(faults.sentinel_missing, ["sentinel_missing"], id="sentinel-missing"),
-    pytest.param(faults.sentinel_not_bearer, ["sentinel_not_bearer"], id="sentinel-not-bearer"),
-    pytest.param(faults.sentinel_may_read, ["sentinel_not_denied_everything"], id="sentinel-not-denied-everything"),
-    pytest.param(
-        faults.sentinel_of_another_account,
-        ["sentinel_of_another_account", "sentinel_refused"],
-        id="sentinel-of-another-account",
-    ),
-    # What becomes of the answer
-    pytest.param(faults.target_unknown, ["target_account_unknown"], id="target-account-unknown"),
-    pytest.param(faults.operator_target_unknown, ["target_account_unknown"], id="operator-target-account-unknown"),
-    pytest.param(faults.not_allowed, ["target_not_allowed"], id="target-not-allowed"),
-    pytest.param(faults.target_key_unknown, ["signing_key_of_another_account"], id="signing-key-of-another-account"),
-    pytest.param(faults.operator_derived, ["derived_key_not_in_account"], id="derived-key-not-in-account"),
-    pytest.param(faults.scoped, ["scoped_signing_key"], id="scoped-signing-key"),
-    # Time
-    pytest.param(faults.timeout_of(4), ["timeout_over_2s"], id="timeout-over-2s"),
-    pytest.param(faults.timeout_of(0.8), ["timeout_shorter_than_ours"], id="timeout-shorter-than-ours"),
-]
-
-
-@pytest.mark.parametrize(("plan", "expected"), FAULTS)
-def test_cause_is_named(plan: Callable[[Path], Plan], expected: list[str], binary: str) -> None:
-    """
-    Beside a running responder, exactly the causes of this one fault are named, each with what to do about it.
-    """
-    with world_of(plan, binary) as world:
-        report = beside_a_responder(world)
-
-    assert expected == causes(report), report
-    assert bool(expected) != report.ok
-    assert all(finding.fix for finding in report.findings if finding.causes)
-
-
-def test_callout_key_of_another_account(binary: str) -> None:
-    """
-    A response signed by a key that the callout account does not have is refused from 2.12 on; 2.11 lets it in.
-    """
-    with world_of(faults.callout_key_unknown, binary) as world:
-        found = causes(beside_a_responder(world))
-        accepted = world.version.startswith("2.11.")
-
-    assert ([] if accepted else ["signing_key_of_another_account"]) == found
 
 
 def test_wrong_key_kind() -> None:

@@ -1,0 +1,50 @@
+"""What doctor says of a world: examined by itself, or beside a responder that runs there."""
+
+import asyncio
+import json
+from typing import Any
+
+from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout.app import doctor
+from nats_k8s_oidc_callout.app.doctor import Report
+from nats_k8s_oidc_callout.errors import ConfigurationError
+from tests.e2e.responder import environment
+from tests.e2e.worlds import World
+from tests.fakes.nats_world import free_port
+from tests.leaks import SECRETS
+
+
+def self_test(world: World) -> dict[str, Any]:
+    """Return the variable with a good token."""
+    path = world.folder / "self-test.token"
+    path.write_text(world.token())
+    return {"SELF_TEST_TOKEN_FILE": str(path)}
+
+
+def examined(env: dict[str, str]) -> Report:
+    """Return what doctor finds in this environment."""
+    names = {name: value for name, value in environment(env).items() if name not in ("PATH", "PYTHONPATH")}
+    try:
+        found = settings.load(names)
+    except ConfigurationError as error:
+        return doctor.misconfigured(error.problems)
+    report = asyncio.run(doctor.examine(found))
+    assert [] == SECRETS.scan(json.dumps(report.as_json()).encode())
+    return report
+
+
+def causes(report: Report) -> list[str]:
+    return [cause.value for cause in report.causes]
+
+
+def beside_a_responder(world: World, **more: Any) -> Report:
+    """Examine with a responder beside us that has the same environment, and came as far as it can."""
+    port = str(free_port())
+    world.start_responder(ready=False, PORT=port, **{**self_test(world), **more})
+    running = world.responders[-1]
+    deadline = 40
+    while not (running.ready or running.events("not ready yet")) and deadline:
+        deadline -= 1
+        asyncio.run(asyncio.sleep(0.1))
+    asyncio.run(asyncio.sleep(0.3))
+    return examined({**running.env, "PORT": port})
