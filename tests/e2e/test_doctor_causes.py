@@ -1,9 +1,7 @@
 """doctor names the cause: each fault made for real, on both ends of the supported servers, and compared exactly."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -12,11 +10,11 @@ from tests.e2e import faults, plans
 from tests.e2e.examinations import beside_a_responder, causes
 from tests.e2e.plans import Plan
 from tests.e2e.worlds import BINARIES, world_of
+from tests.side_by_side import side_by_side
 
 pytestmark = pytest.mark.e2e
 
 Fault = Callable[[Path], Plan]
-SIDE_BY_SIDE = 3
 
 
 FAULTS = [
@@ -78,15 +76,15 @@ def one_fault(plan: Fault, binary: str) -> Report:
 
 
 @pytest.fixture(scope="module")
-def reports(request: pytest.FixtureRequest) -> Iterator[Callable[[Fault, str], Report]]:
-    """Say what doctor finds in a world with one fault; the worlds that were chosen run side by side, being mostly idle."""
-    chosen = [item for item in request.session.items if getattr(item, "originalname", "") == "test_cause_is_named"]
-    params = [cast("pytest.Function", item).callspec.params for item in chosen]
-    wanted = [(cast("Fault", param["plan"]), str(BINARIES[str(param["binary"])]())) for param in params]
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        begun = {(plan, binary): pool.submit(one_fault, plan, binary) for plan, binary in wanted if binary != "None"}
-        yield lambda plan, binary: begun[plan, binary].result()
-        pool.shutdown(cancel_futures=True)
+def reports(request: pytest.FixtureRequest) -> Iterator[Callable[[tuple[Fault, str]], Report]]:
+    """Say what doctor finds in a world with one fault."""
+    yield from side_by_side(
+        request,
+        test_cause_is_named.__name__,
+        lambda params: (params["plan"], str(BINARIES[params["binary"]]())),
+        lambda case: one_fault(*case),
+        at_once=3,
+    )
 
 
 @pytest.mark.parametrize(("plan", "expected"), FAULTS)
@@ -94,12 +92,12 @@ def test_cause_is_named(
     plan: Fault,
     expected: list[str],
     binary: str,
-    reports: Callable[[Fault, str], Report],
+    reports: Callable[[tuple[Fault, str]], Report],
 ) -> None:
     """
     Beside a running responder, exactly the causes of this one fault are named, each with what to do about it.
     """
-    report = reports(plan, binary)
+    report = reports((plan, binary))
 
     assert expected == causes(report), report
     assert bool(expected) != report.ok
