@@ -16,7 +16,7 @@ VERSION  = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz lock clean
+.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz image docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
@@ -63,6 +63,13 @@ fuzz: $(VENV)/.dev ## fuzz every parser of strangers' bytes (ARGS='--seconds=20 
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --require-hashes --only-binary :all: -r requirements/fuzz.txt || true
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || { echo 'NOT FUZZED: there is no atheris for this Python.'; exit 0; }; \
 		$(BIN)/python fuzz/run.py $(ARGS)
+
+image: $(VENV)/.dev ## build the container image, with docker, podman or buildah (ARGS=--help)
+	@$(BIN)/python tools/image.py $(ARGS)
+
+docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README
+	@$(BIN)/python -m tools.configuration_table
+	@$(BIN)/python -m tools.chart_readme
 
 lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
 	@PATH='$(CURDIR)/$(BIN)':"$$PATH" $(BIN)/python tools/lock.py $(ARGS)
