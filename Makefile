@@ -30,6 +30,7 @@ dev: $(VENV)/.dev ## .venv with all that developing needs
 
 tools: $(VENV)/bin/python ## build the pinned servers that tests run against (minutes, once; TOOLS=helm: that one)
 	@$(BIN)/python tools/build.py $(TOOLS)
+	@$(BIN)/python -m tools.crds
 
 test: $(VENV)/.dev tools ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)

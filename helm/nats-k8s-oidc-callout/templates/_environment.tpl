@@ -1,0 +1,105 @@
+{{/* Which value sets which variable: extraEnv may not set them a second time. HOST has none: Pods listen everywhere. */}}
+{{- define "nats-k8s-oidc-callout.variables" -}}
+NATS_URL: nats.url
+NATS_ACCOUNT: nats.account
+NATS_AUTH_ACCOUNT: nats.authAccount
+NATS_CREDS_FILE: nats.credentials.existingSecret
+NATS_USER_CREDS_FILE: nats.credentials.existingSecret
+NATS_SIGNING_KEY_FILE: nats.signingKey.existingSecret
+NATS_ACCOUNT_SIGNING_KEY_FILE: nats.accountSigningKey.existingSecret
+NATS_XKEY_FILE: nats.xkey.existingSecret
+NATS_XKEY_MODE: nats.xkey.mode
+NATS_SENTINEL_CREDS_FILE: nats.sentinel.existingSecret
+NATS_AUTH_TIMEOUT_SECONDS: nats.calloutTimeout
+NATS_QUEUE_GROUP: nats.queueGroup
+NATS_TLS_CA_FILE: nats.tls.caFile
+NATS_TLS_CERT_FILE: nats.tls.certFile
+NATS_TLS_KEY_FILE: nats.tls.keyFile
+SELF_TEST_TOKEN_FILE: selfTest.enabled
+JWT_ISSUER: jwt.issuer
+JWT_AUDIENCE: jwt.audience
+JWKS_URL: jwt.jwksUrl
+JWKS_CA_FILE: jwt.jwksCa.existingConfigMap
+REQUIRE_POD_BOUND: jwt.requirePodBound
+TOKEN_MAX_LIFETIME_SECONDS: jwt.maxLifetimeSeconds
+CLOCK_SKEW_SECONDS: jwt.clockSkewSeconds
+K8S_NAMESPACES: namespaces
+SA_ANNOTATION_PREFIX: annotationPrefix
+INBOX_MODE: inboxMode
+JETSTREAM_GRANTS: jetstreamGrants
+ALLOW_RESPONSES_MAX: allowResponses.max
+ALLOW_RESPONSES_TTL_SECONDS: allowResponses.ttlSeconds
+SESSION_MAX_SECONDS: sessionMaxSeconds
+LOG_LEVEL: logLevel
+LOG_FORMAT: logFormat
+{{- end -}}
+
+{{/* The environment, a variable and its text each. An empty value sets no variable, so that the service's own default
+rules: JWT_ISSUER is then read from the Pod's own token. */}}
+{{- define "nats-k8s-oidc-callout.environment" -}}
+{{- $number := "nats-k8s-oidc-callout.number" -}}
+{{- $secrets := include "nats-k8s-oidc-callout.secrets" . | fromYaml -}}
+{{- $set := list
+  (list "NATS_URL" .Values.nats.url)
+  (list "NATS_ACCOUNT" .Values.nats.account)
+  (list "NATS_AUTH_ACCOUNT" .Values.nats.authAccount)
+-}}
+{{- range $folder, $variable := dict
+  "credentials" "NATS_CREDS_FILE"
+  "signing-key" "NATS_SIGNING_KEY_FILE"
+  "account-signing-key" "NATS_ACCOUNT_SIGNING_KEY_FILE"
+  "xkey" "NATS_XKEY_FILE"
+  "sentinel" "NATS_SENTINEL_CREDS_FILE"
+-}}
+{{- with get $secrets $folder -}}
+{{- $set = append $set (list $variable (printf "/etc/nats-auth/%s/%s" $folder .key)) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.nats.xkey.existingSecret -}}
+{{- $set = append $set (list "NATS_XKEY_MODE" .Values.nats.xkey.mode) -}}
+{{- end -}}
+{{- $set = concat $set (list
+  (list "NATS_AUTH_TIMEOUT_SECONDS" (include $number .Values.nats.calloutTimeout))
+  (list "NATS_QUEUE_GROUP" .Values.nats.queueGroup)
+) -}}
+{{- if .Values.nats.tls.enabled -}}
+{{- $set = concat $set (list
+  (list "NATS_TLS_CA_FILE" .Values.nats.tls.caFile)
+  (list "NATS_TLS_CERT_FILE" .Values.nats.tls.certFile)
+  (list "NATS_TLS_KEY_FILE" .Values.nats.tls.keyFile)
+) -}}
+{{- end -}}
+{{- if include "nats-k8s-oidc-callout.selfTest" . -}}
+{{- $set = append $set (list "SELF_TEST_TOKEN_FILE" "/var/run/secrets/nats-self-test/token") -}}
+{{- end -}}
+{{- $set = concat $set (list
+  (list "JWT_ISSUER" .Values.jwt.issuer)
+  (list "JWT_AUDIENCE" .Values.jwt.audience)
+  (list "JWKS_URL" .Values.jwt.jwksUrl)
+) -}}
+{{- if .Values.jwt.jwksCa.existingConfigMap -}}
+{{- $set = append $set (list "JWKS_CA_FILE" (printf "/etc/jwks-ca/%s" .Values.jwt.jwksCa.key)) -}}
+{{- end -}}
+{{- $set = concat $set (list
+  (list "REQUIRE_POD_BOUND" (toString .Values.jwt.requirePodBound))
+  (list "TOKEN_MAX_LIFETIME_SECONDS" (include $number .Values.jwt.maxLifetimeSeconds))
+  (list "CLOCK_SKEW_SECONDS" (include $number .Values.jwt.clockSkewSeconds))
+  (list "K8S_NAMESPACES" (join "," .Values.namespaces))
+  (list "SA_ANNOTATION_PREFIX" .Values.annotationPrefix)
+  (list "INBOX_MODE" .Values.inboxMode)
+  (list "JETSTREAM_GRANTS" .Values.jetstreamGrants)
+  (list "ALLOW_RESPONSES_MAX" (include $number .Values.allowResponses.max))
+  (list "ALLOW_RESPONSES_TTL_SECONDS" (include $number .Values.allowResponses.ttlSeconds))
+  (list "SESSION_MAX_SECONDS" (include $number .Values.sessionMaxSeconds))
+  (list "PORT" "8080")
+  (list "LOG_LEVEL" .Values.logLevel)
+  (list "LOG_FORMAT" .Values.logFormat)
+) -}}
+{{- $lines := list -}}
+{{- range $set -}}
+{{- if index . 1 -}}
+{{- $lines = append $lines (printf "- name: %s\n  value: %s" (index . 0) (index . 1 | quote)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- end -}}

@@ -1,0 +1,109 @@
+{{/* Names and labels. */}}
+
+{{- define "nats-k8s-oidc-callout.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{/* Name of a role: it carries the namespace, so that releases of one name in two namespaces never meet, neither among
+the cluster's roles nor in a namespace that both watch. No name of a namespace holds a colon, nor does any of ours. */}}
+{{- define "nats-k8s-oidc-callout.roleName" -}}
+{{- printf "%s:%s" (include "nats-k8s-oidc-callout.namespace" .) (include "nats-k8s-oidc-callout.fullname" .) -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.serviceAccountName" -}}
+{{- default (include "nats-k8s-oidc-callout.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* The selector cannot be changed by an upgrade, so it holds nothing that ever changes. */}}
+{{- define "nats-k8s-oidc-callout.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "nats-k8s-oidc-callout.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.labels" -}}
+{{- $ours := dict
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_" | trunc 63)
+  "app.kubernetes.io/managed-by" .Release.Service
+-}}
+{{- toYaml (mustMergeOverwrite $ours (include "nats-k8s-oidc-callout.selectorLabels" . | fromYaml) .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* The same, and labels of a value that one object alone has. */}}
+{{- define "nats-k8s-oidc-callout.labelsAnd" -}}
+{{- toYaml (mustMergeOverwrite (include "nats-k8s-oidc-callout.labels" .root | fromYaml) .labels) -}}
+{{- end -}}
+
+{{/* The Pod of `helm test`; not the selector's labels, or the Service would lead to it. */}}
+{{- define "nats-k8s-oidc-callout.testLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-test" (include "nats-k8s-oidc-callout.name" . | trunc 58 | trimSuffix "-") | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{/* Without helm.sh/chart: a new version of the chart alone does not replace Pods. */}}
+{{- define "nats-k8s-oidc-callout.podLabels" -}}
+{{- $ours := dict "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_" | trunc 63) -}}
+{{- toYaml (mustMergeOverwrite $ours (include "nats-k8s-oidc-callout.selectorLabels" . | fromYaml) .Values.commonLabels .Values.podLabels) -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What follows from the values. A define gives text: "true" or nothing. */}}
+
+{{- define "nats-k8s-oidc-callout.operatorMode" -}}
+{{- if regexMatch "^A[A-Z2-7]{55}$" .Values.nats.account }}true{{ end -}}
+{{- end -}}
+
+{{/* Out of its own namespace's scope the self-test could only fail. */}}
+{{- define "nats-k8s-oidc-callout.selfTest" -}}
+{{- $inScope := or (empty .Values.namespaces) (has (include "nats-k8s-oidc-callout.namespace" .) .Values.namespaces) -}}
+{{- if and .Values.selfTest.enabled $inScope }}true{{ end -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.audience" -}}
+{{- default "nats" .Values.jwt.audience -}}
+{{- end -}}
+
+{{/* Digits only: Helm's numbers are floats, and 1000000 would become 1e+06. */}}
+{{- define "nats-k8s-oidc-callout.number" -}}
+{{- if eq (floor .) (float64 .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end -}}
+
+{{/* The Secrets that are mounted below /etc/nats-auth: folder, Secret and key. Folders, never a subPath, which would
+keep the old content for the life of the Pod. */}}
+{{- define "nats-k8s-oidc-callout.secrets" -}}
+{{- range $folder, $from := dict
+  "credentials" .Values.nats.credentials
+  "signing-key" .Values.nats.signingKey
+  "account-signing-key" .Values.nats.accountSigningKey
+  "xkey" .Values.nats.xkey
+  "sentinel" .Values.nats.sentinel
+}}
+{{- if $from.existingSecret }}
+{{ $folder }}:
+  secret: {{ $from.existingSecret | quote }}
+  key: {{ $from.existingSecretKey | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}

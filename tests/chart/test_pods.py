@@ -1,0 +1,235 @@
+"""The Deployment: how its Pods are replaced, spread, secured, and what is mounted into them."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.chart import (
+    ACCOUNT,
+    CASES,
+    EACH_CASE,
+    Object,
+    case,
+    container_of,
+    environment_of,
+    kinds,
+    objects_of,
+    one,
+    pod_of,
+    render,
+)
+
+SELECTOR = {"app.kubernetes.io/name": "nats-k8s-oidc-callout", "app.kubernetes.io/instance": "nats-k8s-oidc-callout"}
+
+
+def test_the_default_is_these_objects() -> None:
+    """Two replicas with a budget, an identity and its rights, a Service, the test's Pod: nothing that needs a CRD."""
+    objects = render(ACCOUNT)
+
+    assert [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ClusterRoleBinding",
+        "Deployment",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+    ] == kinds(objects)
+    assert 2 == one(objects, "Deployment")["spec"]["replicas"]
+
+
+def test_the_names_are_the_release_s() -> None:
+    """The guide's release gives Deployment, Service and ServiceAccount of that very name, on port 8080."""
+    objects = render(ACCOUNT)
+
+    named = {one(objects, kind)["metadata"]["name"] for kind in ("Deployment", "Service", "ServiceAccount")}
+    assert {"nats-k8s-oidc-callout"} == named
+    port = one(objects, "Service")["spec"]["ports"][0]
+    assert (8080, "http") == (port["port"], port["targetPort"])
+    assert {"name": "http", "containerPort": 8080, "protocol": "TCP"} == container_of(objects)["ports"][0]
+
+
+@EACH_CASE
+def test_service_and_budget_lead_to_the_pods_and_to_nothing_else(case: Any) -> None:
+    """Whatever the labels are, the selectors are two of the Pods' labels, and the test's Pod has other ones."""
+    objects = objects_of(case)
+    selector = one(objects, "Deployment")["spec"]["selector"]["matchLabels"]
+
+    assert {"app.kubernetes.io/name", "app.kubernetes.io/instance"} == selector.keys()
+    assert selector.items() <= pod_of(objects)["metadata"]["labels"].items()
+    assert selector == one(objects, "Service")["spec"]["selector"]
+    assert not selector.items() <= one(objects, "Pod")["metadata"]["labels"].items()
+    for kind in ("PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "ServiceMonitor", "PodLogs"):
+        for each in (each for each in objects if each["kind"] == kind):
+            spec = each["spec"]
+            assert selector == (spec.get("selector") or spec["podSelector"])["matchLabels"], kind
+
+
+def test_labels_of_pods_do_not_follow_the_chart_s_version() -> None:
+    """A new version of the chart alone replaces no Pod: its label stands on the objects, not on the Pods."""
+    objects = render(ACCOUNT)
+
+    assert "helm.sh/chart" in one(objects, "Deployment")["metadata"]["labels"]
+    assert "helm.sh/chart" not in pod_of(objects)["metadata"]["labels"]
+
+
+def test_a_new_pod_comes_before_an_old_one_goes() -> None:
+    """An update never has fewer Pods than wanted."""
+    strategy = one(render(ACCOUNT), "Deployment")["spec"]["strategy"]
+
+    assert {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}} == strategy
+
+
+def test_pods_are_spread_over_nodes_where_there_are_some() -> None:
+    """By default one node's end does not take all replicas along, and a cluster of one node still takes them."""
+    spread = pod_of(render(ACCOUNT))["spec"]["topologySpreadConstraints"]
+
+    assert [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": SELECTOR},
+        }
+    ] == spread
+
+
+def test_a_spread_of_one_s_own_keeps_its_selector() -> None:
+    """Only an entry without selector gets the release's."""
+    spread = pod_of(objects_of(case("scheduling")))["spec"]["topologySpreadConstraints"]
+
+    assert [SELECTOR, {"app.kubernetes.io/part-of": "nats"}] == [
+        each["labelSelector"]["matchLabels"] for each in spread
+    ]
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1), (3, 1)])
+def test_there_is_a_budget_only_for_several_replicas(replicas: int, budgets: int) -> None:
+    """With one replica a budget would make the drain of its node hang."""
+    objects = render(ACCOUNT, f"--set=replicaCount={replicas}")
+
+    assert budgets == kinds(objects).count("PodDisruptionBudget")
+
+
+@pytest.mark.parametrize(
+    ("values", "spec"),
+    [
+        pytest.param("maxUnavailable=1", {"maxUnavailable": 1}, id="one"),
+        pytest.param("maxUnavailable=34%", {"maxUnavailable": "34%"}, id="share"),
+        pytest.param("maxUnavailable=null,podDisruptionBudget.minAvailable=2", {"minAvailable": 2}, id="least"),
+        pytest.param(
+            "maxUnavailable=null,podDisruptionBudget.minAvailable=66%", {"minAvailable": "66%"}, id="least-share"
+        ),
+    ],
+)
+def test_a_budget_lets_a_pod_go(values: str, spec: Object) -> None:
+    """What leaves room is taken as it is; what does not has a file among the refusals. Unready Pods never hold a node."""
+    budget = one(render(ACCOUNT, f"--set=replicaCount=3,podDisruptionBudget.{values}"), "PodDisruptionBudget")["spec"]
+
+    assert spec == {name: budget[name] for name in ("maxUnavailable", "minAvailable") if name in budget}
+    assert "AlwaysAllow" == budget["unhealthyPodEvictionPolicy"]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+def test_pods_may_do_nothing(kind: str) -> None:
+    """As the restricted Pod Security Standard wants it and beyond, for the test's Pod as for the service's."""
+    objects = render(ACCOUNT)
+    spec = pod_of(objects)["spec"] if kind == "Deployment" else one(objects, "Pod")["spec"]
+    container = spec["containers"][0]
+
+    assert {"type": "RuntimeDefault"} == spec["securityContext"]["seccompProfile"]
+    assert (True, 65532) == (spec["securityContext"]["runAsNonRoot"], spec["securityContext"]["runAsUser"])
+    assert {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    } == container["securityContext"]
+    assert spec["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+
+
+def test_the_api_token_is_mounted_where_it_is_used_and_nowhere_else() -> None:
+    """The Deployment's Pods have it; the ServiceAccount hands it to no other Pod; the test's Pod has none, nor a Secret."""
+    objects = render(ACCOUNT)
+    test = one(objects, "Pod")["spec"]
+
+    assert pod_of(objects)["spec"]["automountServiceAccountToken"] is True
+    assert one(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+    assert test["automountServiceAccountToken"] is False
+    assert not {"volumes", "serviceAccountName"} & test.keys()
+    assert not {"env", "envFrom"} & test["containers"][0].keys()
+
+
+def test_probes_ask_what_they_are_for() -> None:
+    """Liveness and startup ask whether the process is stuck, readiness whether it serves."""
+    container = container_of(render(ACCOUNT))
+
+    paths = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"} == {
+        name: get["path"] for name, get in paths.items()
+    }
+    assert {"http"} == {get["port"] for get in paths.values()}
+
+
+@EACH_CASE
+def test_secrets_are_folders(case: Any) -> None:
+    """No subPath, which would keep the old content for the Pod's life; nobody but the group reads; nothing is writable."""
+    pod = pod_of(objects_of(case))["spec"]
+    mounts = {mount["name"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+
+    for volume in (volume for volume in pod["volumes"] if volume["name"] not in ("tmp", "more", "my-tls")):
+        assert mounts[volume["name"]]["readOnly"] is True
+        assert "subPath" not in mounts[volume["name"]]
+        assert 0o440 == volume.get("secret", {}).get("defaultMode", 0o440)
+    assert {"sizeLimit": "16Mi"} == next(volume for volume in pod["volumes"] if volume["name"] == "tmp")["emptyDir"]
+
+
+@EACH_CASE
+def test_no_secret_stands_in_an_object(case: Any) -> None:
+    """The chart makes no Secret and quotes none: it names those that exist."""
+    assert "Secret" not in kinds(objects_of(case))
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        pytest.param("quick-start", True, id="all-namespaces"),
+        pytest.param("scoped", True, id="own-namespace-among-them"),
+        pytest.param("scoped-elsewhere", False, id="own-namespace-not-among-them"),
+        pytest.param("rules-of-your-own", False, id="switched-off"),
+    ],
+)
+def test_the_self_test_is_there_where_it_can_succeed(name: str, there: bool) -> None:
+    """Out of scope nobody would answer its login; variable, volume and mount come and go together."""
+    objects = objects_of(case(name))
+    pod = pod_of(objects)["spec"]
+
+    assert there == ("SELF_TEST_TOKEN_FILE" in environment_of(objects))
+    assert there == ("nats-self-test" in {volume["name"] for volume in pod["volumes"]})
+    assert there == ("nats-self-test" in {mount["name"] for mount in container_of(objects)["volumeMounts"]})
+    assert f"SELF_TEST = {there}" in one(objects, "Pod")["spec"]["containers"][0]["command"][2]
+
+
+@pytest.mark.parametrize(("name", "audience"), [("quick-start", "nats"), ("custom-jwt", "my-custom-audience")])
+def test_the_self_test_s_token_is_for_nats(name: str, audience: str) -> None:
+    """It has the audience that the service wants, so the API server does not take it."""
+    volumes = {volume["name"]: volume for volume in pod_of(objects_of(case(name)))["spec"]["volumes"]}
+
+    assert [{"serviceAccountToken": {"audience": audience, "expirationSeconds": 3600, "path": "token"}}] == (
+        volumes["nats-self-test"]["projected"]["sources"]
+    )
+
+
+def test_a_large_id_stays_a_number() -> None:
+    """OpenShift's ids are above a million, where a careless template prints 1.00073e+09."""
+    context = pod_of(objects_of(case("openshift")))["spec"]["securityContext"]
+
+    assert {"runAsNonRoot": True, "runAsUser": 1000730000, "seccompProfile": {"type": "RuntimeDefault"}} == context
+
+
+def test_no_two_variables_have_one_name() -> None:
+    """Helm 4 applies on the server's side, which refuses a list with a name twice."""
+    for path in CASES:
+        names = [each["name"] for each in container_of(objects_of(path))["env"]]
+        assert len(set(names)) == len(names), path.stem
