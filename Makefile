@@ -36,6 +36,7 @@ test: $(VENV)/.dev tools ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
+	@$(BIN)/python tools/build.py prometheus
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
 
 test-core: ## the core's tests on another Python: make test-core PYTHON=python3.13
