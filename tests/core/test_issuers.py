@@ -112,6 +112,18 @@ def test_other_audience(aud: object) -> None:
     assert Reason.WRONG_AUDIENCE == reason(claims(over={"aud": aud}))
 
 
+def test_wrong_audience_says_whose() -> None:
+    """
+    The line about a token for somebody else names whose it is: in most cases a pod's own token for the API server.
+    """
+    token = claims(over={"aud": ["https://kubernetes.default.svc"]})
+
+    denied = issuers.identify(token, RULES, NOW)
+
+    assert isinstance(denied, Deny)
+    assert f"'{token.sub}' has a token for 'https://kubernetes.default.svc'" == denied.detail
+
+
 def test_audience_is_missing() -> None:
     """
     A missing audience means the API server's own to Kubernetes, never ours.

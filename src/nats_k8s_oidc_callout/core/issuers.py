@@ -34,7 +34,9 @@ def identify(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Workload 
     if claims.iss is UNSET or claims.iss not in rules.issuers:
         return Deny(Reason.WRONG_ISSUER, _shown(claims.iss))
     if rules.audience not in claims.audiences:
-        return Deny(Reason.WRONG_AUDIENCE, ", ".join(_shown(audience) for audience in claims.audiences[:4]))
+        # The commonest mistake: a pod's own token for the API server. The signature holds, so it may be said whose.
+        audiences = ", ".join(_shown(audience) for audience in claims.audiences[:4]) or "none"
+        return Deny(Reason.WRONG_AUDIENCE, f"{_shown(claims.sub)} has a token for {audiences}")
     workload = _named(claims)
     if isinstance(workload, Deny):
         return workload
