@@ -1,5 +1,18 @@
 """`python -m nats_k8s_oidc_callout` is the command `nats-k8s-oidc-callout`."""
 
-from nats_k8s_oidc_callout.cli import main
+import signal
+import sys
 
-main()
+
+def run() -> None:
+    """Run the command line, and be stoppable from here on."""
+    # Process 1 of a container ignores what it has no handler for, and the imports take most of a second: a pod that is
+    # deleted meanwhile would start, serve, and be killed after its grace period. `serve` puts its own in this one's place.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    from nats_k8s_oidc_callout.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    run()
