@@ -33,13 +33,15 @@ class ApiServer:
 
     issuer = ISSUER
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST, port: int = 0) -> None:
         self.folder = folder
+        self._host = host
         self.signing_keys = [ServiceAccountKey(), ServiceAccountKey()]
         """The first signs at start, and only it is published; `use_keys` rolls over."""
         self._published, self._signing = [0], 0
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
-        self._port, *self._etcd_ports = (free_port() for _ in range(3))
+        free, *self._etcd_ports = (free_port() for _ in range(3))
+        self._port = port or free
         authority = Authority("test cluster")
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_bytes(authority.pem)
@@ -48,7 +50,7 @@ class ApiServer:
             "kubernetes.default",
             ISSUER.removeprefix("https://"),
             "localhost",
-            HOST,
+            host,
         ]
         self._tls_files = authority.serve(folder, names)
         self._admin_file = folder / "admins.csv"
@@ -108,7 +110,7 @@ class ApiServer:
 
     @property
     def service_host(self) -> str:
-        return HOST
+        return self._host
 
     @property
     def service_port(self) -> int:
@@ -116,19 +118,19 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        return f"https://{HOST}:{self._port}"
+        return f"https://{self._host}:{self._port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What the kubelet puts into every container, and where our token may therefore go."""
-        return {"KUBERNETES_SERVICE_HOST": HOST, "KUBERNETES_SERVICE_PORT": str(self._port)}
+        return {"KUBERNETES_SERVICE_HOST": self._host, "KUBERNETES_SERVICE_PORT": str(self._port)}
 
     # How to call it
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as an administrator and return what it prints; raise ClusterError with what it complains of."""
         done = subprocess.run(
-            [str(_program("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments],
+            [*self._command("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments],
             check=False,
             input=stdin or "",
             capture_output=True,
@@ -207,31 +209,40 @@ class ApiServer:
         self._run(
             "kube-apiserver",
             f"--etcd-servers=http://{HOST}:{self._etcd_ports[0]}",
-            f"--bind-address={HOST}",
+            f"--bind-address={self._host}",
             f"--secure-port={self._port}",
-            # A loopback address is refused as an endpoint of the `kubernetes` Service, which nothing here needs.
-            "--endpoint-reconciler-type=none",
             f"--tls-cert-file={certificate}",
             f"--tls-private-key-file={key}",
             f"--cert-dir={self.folder}",
             "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.0.0.0/24",
-            # It would wait for a `default` ServiceAccount that no controller makes.
-            "--disable-admission-plugins=ServiceAccount",
             f"--token-auth-file={self._admin_file}",
             f"--service-account-issuer={ISSUER}",
             f"--service-account-jwks-uri={self.url}/openid/v1/jwks",
             *(f"--service-account-key-file={file}" for file in published),
             f"--service-account-signing-key-file={signer}",
             f"--api-audiences={ISSUER}",
+            *self._more_flags(),
         )
         self._await_ready()
 
+    def _more_flags(self) -> list[str]:
+        """Return what depends on the cluster around the API server; here there is none."""
+        return [
+            # A loopback address is refused as an endpoint of the `kubernetes` Service, which nothing here needs.
+            "--endpoint-reconciler-type=none",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            # It would wait for a `default` ServiceAccount that no controller makes.
+            "--disable-admission-plugins=ServiceAccount",
+        ]
+
+    def _command(self, name: str) -> list[str]:
+        """Return how to start one of the cluster's programs."""
+        return [str(program(name))]
+
     def _run(self, name: str, *flags: str) -> None:
-        program = _program(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             self._servers[name] = subprocess.Popen(
-                [str(program), *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+                [*self._command(name), *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
             )
 
     def _await_ready(self) -> None:
@@ -262,11 +273,12 @@ class ApiServer:
             server.wait()
 
 
-def _program(name: str) -> Path:
-    program = build.path(name)
-    if program is None:
+def program(name: str) -> Path:
+    """Return one of the built programs; raise ClusterError where it is not built."""
+    built = build.path(name)
+    if built is None:
         raise ClusterError(f"{name} is not built: run `make tools` (minutes, once)")
-    return program
+    return built
 
 
 def _decoded(body: bytes) -> Any:
