@@ -8,7 +8,7 @@ import pytest
 
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from tests.e2e.clients import REFUSED, ask, connected
-from tests.e2e.plans import Plan, write_creds
+from tests.e2e.plans import Plan, write_creds, write_seeds
 from tests.e2e.worlds import World, world_of
 from tests.fakes.issuer import issuer_key, jwks
 from tests.fakes.nats_modes import Pair, operator_mode
@@ -172,6 +172,17 @@ async def test_key_rotation_by_url() -> None:
         first = await ask(world, **world.fields(world.token(key=new)))
 
         assert (True, 2, True) == (first.let_in, world.keys.asked, await let_in(world))
+
+
+async def test_server_that_still_asks_for_the_login_key() -> None:
+    """
+    A responder with a signing key of its own goes on answering servers whose issuer is still the login's key.
+    """
+    with world_of("config-creds") as world:
+        seed = write_seeds(world.folder / "signing.seed", Pair.new(Kind.ACCOUNT))
+        world.start_responder(NATS_SIGNING_KEY_FILE=seed)
+
+        assert await let_in(world)
 
 
 def quick_start(folder: Path) -> Plan:

@@ -105,9 +105,10 @@ class Keyring:
 
     def _placement(self) -> Placement:
         settings = self._settings
-        signing = self._signing or self._derive()
         if settings.mode is Mode.CONFIG:
-            return placement.config_mode(settings.nats_account, signing)
+            # A server that was not restarted yet asks for the login's own key, and its clients must still get in.
+            return placement.config_mode(settings.nats_account, (*self._signing, *self._derive()))
+        signing = self._signing or self._derive()
         account_signing = self._account_signing or self._derive()
         return placement.operator_mode(
             settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0]

@@ -55,7 +55,7 @@ class NatsVariables(BaseSettings):
         shown="the seed in `NATS_CREDS_FILE`, in account form",
         changes=KEY_FILE,
         meaning="Seeds (`SA…`), one a line; lines with `#` are comments. Config mode: each request is answered with "
-        "the one that it asks for. Operator mode: the first signs for the callout account.",
+        "the one that it asks for, the login's own included. Operator mode: the first signs for the callout account.",
     )
     nats_account_signing_key_file: OptionalPath = variable(
         "NATS_ACCOUNT_SIGNING_KEY_FILE",
