@@ -10,7 +10,7 @@ BENCH  ?= $(wildcard bench/[a-z]*.py)
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SRC     := src tests tools $(wildcard bench fuzz)
+SRC     := src tests tools image $(wildcard bench fuzz)
 # A virtual environment belongs to one Python: the other versions of `make test-core` have theirs outside the checkout.
 VERSION  = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
@@ -37,6 +37,8 @@ test: $(VENV)/.dev tools ## all tests but the slow ones
 
 test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
 	@$(BIN)/python tools/build.py prometheus
+	@$(BIN)/python -m tests.clients.builds
+	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
 
 test-core: ## the core's tests on another Python: make test-core PYTHON=python3.13
