@@ -41,17 +41,18 @@ authorization {{
 """
 
 _OPERATOR_MODE = """\
-# Operator mode: with nsc, in an operator whose accounts {callout} and {target} exist.
-nsc edit user    --account {callout} --name auth-service --allow-sub '$SYS.REQ.USER.AUTH,$SYS.ACCOUNT.CLIENT.AUTH.ERR' --allow-pub-response
+# Operator mode: nsc commands, in an operator whose accounts {callout} and {target} exist. A shell can run all of this.
+# auth-service is the user of the creds file: say its name if it is another.
+nsc edit user --account {callout} --name auth-service --allow-sub '$SYS.REQ.USER.AUTH,$SYS.ACCOUNT.CLIENT.AUTH.ERR' --allow-pub-response
 nsc edit account --name {callout} --sk {issuer}
 nsc edit account --name {target} --sk {issuer}
-nsc add user     --account {callout} --name sentinel --deny-pubsub '>'
-nsc edit user    --account {callout} --name sentinel --bearer
-nsc edit authcallout --account {callout} --auth-user {user} --allowed-account <the public key of {target}>{curve}
-nsc push -A
-# The sentinel's JWT goes to nats-server (default_sentinel, 2.11.2 or later), so that clients need only their token:
-#   default_sentinel: <nsc describe user --account {callout} --name sentinel --raw>
+nsc add user --account {callout} --name sentinel --deny-pubsub '>' --bearer
+nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$(nsc describe account --name {target} --field sub | tr -d '"')"{curve}
+# Then write the creds file anew (nsc generate creds), since nsc edit user gave its JWT other rights.
+# Servers that hold the accounts already are told by:  nsc push -A -u nats://<a server>:4222
+# Into their configuration, the second so that clients need nothing but their token (nats-server 2.11.2 or later):
 #   authorization {{ timeout: 1.5 }}
+#   default_sentinel: <what this prints: nsc describe user --account {callout} --name sentinel --raw>
 """
 
 
