@@ -25,6 +25,9 @@ COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 STEP_SECONDS = 4.0
 # A complaint leaves the server a moment after its answer to the client.
 _ECHO_SECONDS = 0.3
+# Behind one name there may be a cluster: the client then logs in at another server than we listen at, and that one hears
+# of our subscription only through a route. Nothing tells when it has.
+_SPREAD_SECONDS = 0.5
 
 Tls = Callable[[], ssl.SSLContext | None]
 
@@ -168,6 +171,7 @@ async def attempt(
             listener = Listener(probe, xkeys)
             trial.listened, trial.heard = await listener.listen()
             listener.expect(name, trial)
+            await asyncio.sleep(_SPREAD_SECONDS)
             await _land(trial, address, tls, client, name, inbox)
             await listener.settle()
     except Unreachable as error:
