@@ -36,7 +36,7 @@ class Timing:
     """How long a sign of life may take: a storm of requests stands before it in the same socket."""
     first_retry: float = 0.1
     longest_retry: float = 2.0
-    farewell: float = 0.5
+    farewell: float = 1.0
     """How long we go on listening in a cluster after we left the queue group: its servers tell each other."""
 
 
