@@ -85,10 +85,12 @@ class Secrets:
     def scan(self, log: bytes) -> list[Finding]:
         """Return one finding for each kind and line, in the order of the log; empty is what we want."""
         self.load()
+        # Other threads of the run go on registering meanwhile.
+        known = frozenset(self._known)
         lines = _distinct_lines(log)
         found: set[Finding] = set()
         for search in (_encoded, _joints, _passwords):
-            found.update(search(lines, self._known))
+            found.update(search(lines, known))
         return sorted(found, key=lambda finding: finding.offset)
 
 
