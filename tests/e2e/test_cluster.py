@@ -129,6 +129,7 @@ def test_kubectl_complains_in_its_own_words(cluster: Cluster) -> None:
         cluster.kubectl("get", "namespace", "nowhere")
 
 
+@pytest.mark.slow
 def test_keys_roll_over(tmp_path: Path) -> None:
     """With two keys published and the second signing, both old and new tokens hold; data outlive the restart."""
     with Cluster(tmp_path) as cluster:
