@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.monitoring.shipped import (
     run_promtool,
     selectors,
 )
+from tests.side_by_side import side_by_side
 from tests.test_docs import anchors, families
 
 SEVERITIES = {"critical", "warning", "info"}
@@ -155,15 +157,36 @@ def test_unit_tests_notice(mutant: mutants.Mutant, tmp_path: Path) -> None:
     assert "FAILED" in said
 
 
+EVERY_MUTANT = (*mutants.every(), *mutants.moved())
+ALL_MUTANTS = {mutant.name: mutant for mutant in EVERY_MUTANT}
+assert len(ALL_MUTANTS) == len(EVERY_MUTANT), "two mutants of one name"
+
+
+@pytest.fixture(scope="module")
+def verdicts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], tuple[int, str]]]:
+    """Say what promtool made of a mutant; two at a time."""
+    folder = tmp_path_factory.mktemp("mutants")
+
+    def run(name: str) -> tuple[int, str]:
+        mutant = ALL_MUTANTS[name]
+        place = folder / str(list(ALL_MUTANTS).index(name))
+        place.mkdir()
+        return run_unit_tests(place, mutant.rules, *mutant.unit_tests)
+
+    yield from side_by_side(
+        request, test_unit_tests_notice_every_mutant.__name__, lambda params: str(params["name"]), run
+    )
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "mutant", [pytest.param(mutant, id=mutant.name) for mutant in (*mutants.every(), *mutants.moved())]
-)
-def test_unit_tests_notice_every_mutant(mutant: mutants.Mutant, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ALL_MUTANTS)
+def test_unit_tests_notice_every_mutant(name: str, verdicts: Callable[[str], tuple[int, str]]) -> None:
     """
     So it is for every metric, every comparison and every `for` of every rule.
     """
-    code, said = run_unit_tests(tmp_path, mutant.rules, *mutant.unit_tests)
+    code, said = verdicts(name)
 
     assert 0 != code, said
     assert "FAILED" in said

@@ -200,6 +200,8 @@ async def forward(address: str, host: str, pairs: list[tuple[int, int]]) -> None
                 await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
             except OSError as error:
                 print(f"error: {error}", file=sys.stderr, flush=True)
+            except asyncio.CancelledError:
+                pass  # We are ending, and asyncio's streams would print a traceback about it.
             writer.close()
 
         server = await asyncio.start_server(serve, address, local)
