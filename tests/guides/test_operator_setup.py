@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guides import OPEN_FAULT
 from tests.guides.blocks import ROOT
 from tests.guides.walk import Walk
 from tests.node.node import Node, why_not
@@ -92,6 +93,7 @@ def clients_that_log_in(node: Node, folder: Path) -> Iterator[None]:
     assert tries.count("refused") <= LOST_AT_MOST, tries
 
 
+@OPEN_FAULT
 def test_config_mode_then_an_upgrade_then_a_switch(node: Node, checkout: Path) -> None:
     """
     Config mode ends with a client let in; logins go on while a release is upgraded, rolled back, replaced.
@@ -110,6 +112,7 @@ def test_config_mode_then_an_upgrade_then_a_switch(node: Node, checkout: Path) -
         walk.run()
 
 
+@OPEN_FAULT
 def test_operator_mode(node: Node, checkout: Path) -> None:
     """
     Operator mode ends with a client let in, after the servers were told of a further account by a push.
