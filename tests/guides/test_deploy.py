@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import OPEN_FAULT
 from tests.guides.blocks import ROOT, blocks
+from tests.guides.open_fault import open_fault
 from tests.guides.walk import Walk, WalkError
 from tests.node import Node, why_not
 
@@ -95,28 +95,26 @@ def headings(document: Path) -> list[str]:
     return list(dict.fromkeys(block.heading for block in blocks(document)))
 
 
-@OPEN_FAULT
 def test_newcomers_path(newcomer: Walk) -> None:
     """Each command of DEPLOY.md, in order, does and prints what the document says."""
-    newcomer.run(tuple(heading for heading in headings(DEPLOY) if heading not in LAST))
+    with open_fault():
+        newcomer.run(tuple(heading for heading in headings(DEPLOY) if heading not in LAST))
 
     assert {"git-clone", "make-image", "nats-chart"} == {row.name for row in newcomer.substituted}
 
 
-@OPEN_FAULT
 def test_troubleshooting(newcomer: Walk) -> None:
     """Each command of TROUBLESHOOTING.md shows what it says, with broken what the section is about."""
     told = headings(TROUBLESHOOTING)
     assert [] == [heading for heading in (*BROKEN, *MENDED) if heading not in told]
 
-    with Walk(TROUBLESHOOTING, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
+    with open_fault(), Walk(TROUBLESHOOTING, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
         for heading in told:
             shell(walk, BROKEN.get(heading, ""))
             walk.run((heading,))
             shell(walk, MENDED.get(heading, ""))
 
 
-@OPEN_FAULT
 def test_way_back(newcomer: Walk) -> None:
     """NATS is open again after the way back, the service can go, and a release for each namespace can come."""
     for heading in LAST:

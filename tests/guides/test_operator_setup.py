@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import OPEN_FAULT
 from tests.guides.blocks import ROOT
+from tests.guides.open_fault import open_fault, strikes
 from tests.guides.walk import Walk
 from tests.node.node import Node, why_not
 
@@ -90,29 +90,28 @@ def clients_that_log_in(node: Node, folder: Path) -> Iterator[None]:
     tries = (folder / "tries").read_text().split()
     (folder / "tries").unlink()
     assert len(tries) > 20
-    assert tries.count("refused") <= LOST_AT_MOST, tries
+    if tries.count("refused") > LOST_AT_MOST:
+        strikes(f"{tries.count('refused')} of {len(tries)} logins refused")
 
 
-@OPEN_FAULT
 def test_config_mode_then_an_upgrade_then_a_switch(node: Node, checkout: Path) -> None:
     """
     Config mode ends with a client let in; logins go on while a release is upgraded, rolled back, replaced.
     """
     with Walk(SETUP, node, checkout) as walk:
         walk.run((*CONFIG, CHECK))
-    with clients_that_log_in(node, checkout), Walk(UPGRADING, node, checkout / "upgrade") as walk:
+    with open_fault(), clients_that_log_in(node, checkout), Walk(UPGRADING, node, checkout / "upgrade") as walk:
         walk.command(f"cd {checkout}")
         walk.run(("Upgrade",))
         code, said = walk.command(f"{UPGRADE} --set logLevel=debug")
         assert 0 == code, said
         walk.run(("Roll back",))
-    with clients_that_log_in(node, checkout), Walk(MIGRATING, node, checkout / "migrate") as walk:
+    with open_fault(), clients_that_log_in(node, checkout), Walk(MIGRATING, node, checkout / "migrate") as walk:
         code, said = walk.command(f"cd {checkout}\n{OLD_SERVICE}")
         assert 0 == code, said
         walk.run()
 
 
-@OPEN_FAULT
 def test_operator_mode(node: Node, checkout: Path) -> None:
     """
     Operator mode ends with a client let in, after the servers were told of a further account by a push.
