@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.clients import ask
 from tests.e2e.responder import ResponderProcess
 from tests.e2e.worlds import World, world_of
+from tests.fakes.nats_world import until
 
 pytestmark = pytest.mark.e2e
 
@@ -80,6 +81,24 @@ async def test_no_login_is_lost_when_a_replica_leaves(setting: str) -> None:
     assert [] == come.turned_away
     assert come.let_in >= LEAST_LOGINS
     assert come.slowest < 1.5
+
+
+async def test_replicas_leave_together_beside_another_release() -> None:
+    """
+    While a release is replaced by another (MIGRATING.md), all its replicas leave one server at once: nobody notices.
+
+    Three answers to one login, and a nats-server goes deaf to a route (tests/adapters/test_nats_cluster.py).
+    """
+    with world_of("cluster") as world:
+        world.start_responder(NATS_QUEUE_GROUP="q")
+        replicas = [start_on(world, 0), start_on(world, 0)]
+        async with crowd(world) as come:
+            await until(lambda: come.let_in > 50)
+            assert [0, 0] == await asyncio.gather(*(asyncio.to_thread(replica.stop) for replica in replicas))
+            left = come.let_in
+            await until(lambda: come.let_in > left + 50)
+
+    assert [] == come.turned_away
 
 
 async def test_replicas_share_the_load() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.guides.blocks import ROOT, blocks
-from tests.guides.open_fault import open_fault
 from tests.guides.walk import Walk, WalkError
 from tests.node import Node, why_not
 
@@ -97,8 +96,7 @@ def headings(document: Path) -> list[str]:
 
 def test_newcomers_path(newcomer: Walk) -> None:
     """Each command of DEPLOY.md, in order, does and prints what the document says."""
-    with open_fault():
-        newcomer.run(tuple(heading for heading in headings(DEPLOY) if heading not in LAST))
+    newcomer.run(tuple(heading for heading in headings(DEPLOY) if heading not in LAST))
 
     assert {"git-clone", "make-image", "nats-chart"} == {row.name for row in newcomer.substituted}
 
@@ -108,7 +106,7 @@ def test_troubleshooting(newcomer: Walk) -> None:
     told = headings(TROUBLESHOOTING)
     assert [] == [heading for heading in (*BROKEN, *MENDED) if heading not in told]
 
-    with open_fault(), Walk(TROUBLESHOOTING, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
+    with Walk(TROUBLESHOOTING, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
         for heading in told:
             shell(walk, BROKEN.get(heading, ""))
             walk.run((heading,))

@@ -142,11 +142,6 @@ class Connection(Client):
         raise RuntimeError("nats-py's publish waited")
 
     @property
-    def clustered(self) -> bool:
-        """Whether the server has others beside it that ask us too."""
-        return bool(self._server_info.get("cluster"))
-
-    @property
     def version(self) -> str:
         """What the server says it is: its word, for the log only."""
         return str(self._server_info.get("version", ""))[:32]

@@ -122,7 +122,6 @@ class Link:
 
     async def drain(self) -> None:
         """End the subscription; return once `on_request` was called for all that the server has sent."""
-        self._wish.leaving = True
         self.set_serving(False)
         if self._session is not None:
             await self._session.idle.wait()

@@ -36,8 +36,6 @@ class Timing:
     """How long a sign of life may take: a storm of requests stands before it in the same socket."""
     first_retry: float = 0.1
     longest_retry: float = 2.0
-    farewell: float = 1.0
-    """How long we go on listening in a cluster after we left the queue group: its servers tell each other."""
 
 
 USUAL = Timing()
@@ -55,8 +53,6 @@ class Wish:
     """What the rest of the process wants of whichever session lives."""
 
     serving: bool = False
-    leaving: bool = False
-    """The subscription ends for good although we could still answer."""
     stopping: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -134,17 +130,10 @@ class Session:
         if self._subscription is None:
             return
         self.subscribed = False
-        # The other servers of a cluster hear of our UNSUB after ours did; what they send meanwhile is for a member of
-        # the group that is gone, and nobody gets it. A subscription beside the group does. For so long some requests
-        # are answered twice, which no server minds.
-        echo = None
-        if self._wish.leaving and self.connection.clustered and not self._refused:
-            echo = await self.connection.subscribe(REQUESTS, cb=self._receive)
+        # What other servers of a cluster still send for us reaches the group's other members: ours hands it on. So no
+        # second subscription covers for this one. It would double answers, and the third to one login stops a route.
         await self._drain(self._subscription)
         self._subscription = None
-        if echo is not None:
-            await asyncio.sleep(self._timing.farewell)
-            await self._drain(echo)
         self.idle.set()
         if not self._refused:
             log.info("nats unsubscribed", server=str(self.connection.address))
