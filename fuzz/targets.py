@@ -291,14 +291,6 @@ def log_text(data: bytes) -> None:
 _SEED = "SA" + "A2B3C4D5E6F7" * 4 + "ABCDEFGH"
 
 TARGETS: Mapping[str, Target] = {
-    "token": token,
-    "request": request,
-    "box": box,
-    "key_set": key_set,
-    "watch": watch,
-    "list_page": list_page,
-    "annotation": annotation,
-    "manifest": manifest,
-    "secret_file": secret_file,
-    "log_text": log_text,
+    target.__name__: target
+    for target in (token, request, box, key_set, watch, list_page, annotation, manifest, secret_file, log_text)
 }

@@ -15,11 +15,12 @@ from typing import Any
 
 import yaml
 
+from tools.marked import with_part, write_part
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "nats-k8s-oidc-callout"
 DOCUMENT, VALUES = CHART / "README.md", CHART / "values.yaml"
 BEGIN = "<!-- begin: made by tools/chart_readme.py from values.yaml -->"
-END = "<!-- end -->"
 _KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):")
 
 
@@ -77,9 +78,7 @@ def tables() -> str:
 
 def updated(document: str) -> str:
     """Return the document with the tables of today."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    return with_part(document, BEGIN, tables())
 
 
 def version() -> str:
@@ -105,7 +104,7 @@ def _shown(default: object) -> str:
 
 
 def main() -> int:
-    DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    write_part(DOCUMENT, BEGIN, tables())
     return 0
 
 

@@ -1,6 +1,6 @@
 """Writes the reference tables of docs/CONFIGURATION.md from the settings class, between two marks.
 
-python tools/configuration_table.py   brings the document up to date; tests/settings/test_document.py compares them
+python -m tools.configuration_table   brings the document up to date; tests/settings/test_document.py compares them
 """
 
 import sys
@@ -10,10 +10,10 @@ from typing import cast
 
 from nats_k8s_oidc_callout.settings import Settings, names_of
 from nats_k8s_oidc_callout.settings.fields import Group
+from tools.marked import with_part, write_part
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "CONFIGURATION.md"
 BEGIN = "<!-- begin: made by tools/configuration_table.py from the settings class -->"
-END = "<!-- end -->"
 
 
 def tables() -> str:
@@ -28,9 +28,7 @@ def tables() -> str:
 
 def updated(document: str) -> str:
     """Return the document with the tables of today."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    return with_part(document, BEGIN, tables())
 
 
 def _extra(field: str) -> dict[str, str | None]:
@@ -56,7 +54,7 @@ def _shown(default: object) -> str:
 
 
 def main() -> int:
-    DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    write_part(DOCUMENT, BEGIN, tables())
     return 0
 
 

@@ -19,7 +19,7 @@ def test_every_variable_is_read() -> None:
 
 def test_the_document_is_up_to_date() -> None:
     """
-    docs/CONFIGURATION.md says what the class says: `python tools/configuration_table.py` brings it up to date.
+    docs/CONFIGURATION.md says what the class says: `python -m tools.configuration_table` brings it up to date.
     """
     document = configuration_table.DOCUMENT.read_text(encoding="utf-8")
 
