@@ -49,9 +49,19 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 @pytest.fixture(params=[pytest.param("2.11", marks=pytest.mark.slow), "2.15"])
 def binary(request: pytest.FixtureRequest) -> str:
     """A nats-server for tests of doctor."""
-    path = BINARIES[request.param]()
+    return _built(request.param)
+
+
+@pytest.fixture(params=["2.11", "2.15"])
+def either_end(request: pytest.FixtureRequest) -> str:
+    """The oldest nats-server that is supported, then the newest."""
+    return _built(request.param)
+
+
+def _built(name: str) -> str:
+    path = BINARIES[name]()
     if path is None:
-        pytest.skip(f"nats-server {request.param} is not built (make tools)")
+        pytest.skip(f"nats-server {name} is not built (make tools)")
     return str(path)
 
 

@@ -6,6 +6,7 @@ import email.utils
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from aiohttp import web
 from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.app import doctor
 from nats_k8s_oidc_callout.app.doctor import Report
-from tests.e2e import kubernetes_world, plans
+from tests.e2e import faults, kubernetes_world
 from tests.e2e.cluster import Cluster
+from tests.e2e.plans import Plan
 from tests.e2e.responder import environment
 from tests.e2e.worlds import World, world_of
 from tests.fakes import key_server
@@ -25,6 +27,12 @@ from tests.fakes.nats_world import free_port
 from tests.leaks import SECRETS
 
 pytestmark = pytest.mark.e2e
+
+
+def impatient(folder: Path) -> Plan:
+    """Nobody answers here, and doctor waits for that to be certain: servers that wait for less make it short."""
+    plan: Plan = faults.timeout_of(0.7)(folder)
+    return replace(plan, variables={**plan.variables, "NATS_AUTH_TIMEOUT_SECONDS": "0.7"})
 
 
 @contextlib.asynccontextmanager
@@ -82,7 +90,7 @@ async def test_nothing_is_wrong() -> None:
     """
     With every right, a true clock and good tokens nothing is found on the cluster's side.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (_, env):
             report = await examined(env)
 
@@ -97,7 +105,7 @@ async def test_missing_right_is_named(verb: str, namespaces: str) -> None:
     """
     Each of the three verbs that is missing is a cause of its own, for a whole cluster and for a scoped release.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (server, env):
             server.faults[verb] = answers(403)
             report = await examined({**env, "K8S_NAMESPACES": namespaces})
@@ -109,7 +117,7 @@ async def test_all_rights_are_missing() -> None:
     """
     Without any binding all three are named at once, a line each.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (server, env):
             server.faults |= dict.fromkeys(("list", "watch", "get"), answers(403))
             report = await examined(env)
@@ -130,7 +138,7 @@ async def test_clock_that_is_five_minutes_off(seconds: int) -> None:
     """
     An API server five minutes ahead of us, or behind, is seen by the date of its answers.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (server, env):
             server.faults |= dict.fromkeys(("list", "watch", "get"), dated(seconds))  # type: ignore[arg-type]  # handlers
             report = await examined(env)
@@ -144,7 +152,7 @@ async def test_api_server_that_is_away() -> None:
     """
     An API server that nobody reaches is one cause, not three missing rights.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (server, env):
             await server.stop()
             report = await examined(env)
@@ -156,7 +164,7 @@ async def test_api_server_of_another_ca() -> None:
     """
     A ca.crt that is not the API server's is the same cause, in words that name the certificate.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (_, env):
             (world.folder / "else").mkdir()
             other = mint_tls(world.folder / "else", "127.0.0.1").path("ca.pem").read_bytes()
@@ -171,7 +179,7 @@ async def test_issuer_is_wrong() -> None:
     """
     JWT_ISSUER that is not what the cluster writes into tokens: both our tokens tell.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (_, env):
             report = await examined({**env, "JWT_ISSUER": f"{world.issuer.url}/"})
 
@@ -183,7 +191,7 @@ async def test_audience_is_wrong() -> None:
     """
     A self-test token that was projected for another audience.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (_, env):
             report = await examined({**env, "JWT_AUDIENCE": "nats.example.com"})
 
@@ -194,7 +202,7 @@ async def test_token_that_has_run_out() -> None:
     """
     What a responder would refuse the token for is told in its own word.
     """
-    with world_of("config-creds") as world:
+    with world_of(impatient) as world:
         async with pod(world) as (_, env):
             renew(world, world.token(now=time.time() - 7200))
             report = await examined(env)
@@ -234,7 +242,7 @@ async def test_key_endpoint(fault: str, expected: list[str]) -> None:
     """
     Keys that cannot be had: away, behind a certificate that we do not trust, not for us, or no keys at all.
     """
-    with world_of(plans.config_creds) as world:
+    with world_of(impatient) as world:
         async with key_endpoint(fault, world) as keys:
             renew(world, world.token())
             env = {name: text for name, text in world.environment().items() if name != "JWKS_FILE"}
@@ -248,7 +256,7 @@ async def test_forbidden_by_the_api_server_itself() -> None:
     """
     The cluster's own key endpoint that does not let our ServiceAccount in is answered with the binding that it lacks.
     """
-    with world_of(plans.config_creds) as world:
+    with world_of(impatient) as world:
         async with key_server.running(key_server.body(b"{}", 403)) as server:
             env = {name: text for name, text in world.environment().items() if name != "JWKS_FILE"}
             report = await examined({**env, "JWKS_URL": server.url, "PORT": str(free_port())})

@@ -1,11 +1,10 @@
-"""The login that proves that it works: seen to succeed everywhere, and to fail in every way of running in vain."""
+"""The login that proves that it works: seen to succeed everywhere, to fail, and to come back."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog.testing
@@ -13,72 +12,23 @@ import structlog.testing
 from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.app import selftest
 from nats_k8s_oidc_callout.app.selftest import SelfTest
-from tests.e2e import faults, plans
 from tests.e2e.clients import ask, logged_in
-from tests.e2e.plans import Plan
-from tests.e2e.responder import ResponderProcess
-from tests.e2e.worlds import BINARIES, World, world_of
+from tests.e2e.self_tests import REJECTED, SUCCESS, WITHIN_SECONDS, line_of, measured, variables
+from tests.e2e.worlds import World, world_of
 from tests.fakes.nats_desk import linked, nkey
 from tests.fakes.nats_modes import config_mode, mint
 from tests.fakes.nats_world import NatsServer, free_port, until
 from tests.fakes.server import claims_of
-from tests.leaks import SECRETS
 
 pytestmark = pytest.mark.e2e
 
-SUCCESS = "nats_auth_selftest_success"
-REJECTED = "nats_auth_answers_rejected_total"
-WITHIN_SECONDS = 15.0
-
-
-@pytest.fixture(params=["2.11", "2.15"])
-def binary(request: pytest.FixtureRequest) -> str:
-    path = BINARIES[request.param]()
-    if path is None:
-        pytest.skip(f"nats-server {request.param} is not built (make tools)")
-    return str(path)
-
-
-def variables(world: World) -> dict[str, Any]:
-    """Return what turns the self-test on in this world."""
-    token = world.folder / "self-test.token"
-    token.write_text(world.token() + "\n")
-    found = {"SELF_TEST_TOKEN_FILE": str(token)}
-    if world.plan.sentinel:
-        found["NATS_SENTINEL_CREDS_FILE"] = plans.write_creds(world.folder / "sentinel", world.plan.sentinel)
-    return found
-
-
-def measured(responder: ResponderProcess, metric: str, wanted: Callable[[float], bool]) -> float:
-    """Return the metric once it is as wanted; fail with the log otherwise."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while not ((value := responder.metrics().get(metric)) is not None and wanted(value)):
-        assert time.monotonic() < deadline, f"{metric} is {value}:\n{responder.log()[-3000:]}"
-        time.sleep(0.05)
-    return value
-
-
-def line_of(responder: ResponderProcess, event: str) -> dict[str, Any]:
-    """Return the first line of this event; the log may be a moment behind the metrics."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while not (lines := responder.events(event)):
-        assert time.monotonic() < deadline, f"no {event}:\n{responder.log()[-3000:]}"
-        time.sleep(0.05)
-    return lines[0]
-
-
-def failure(responder: ResponderProcess) -> dict[str, Any]:
-    """Return the log line of the self-test that failed, once the metric says so."""
-    measured(responder, SUCCESS, lambda value: value == 0)
-    return line_of(responder, "self-test login failed")
-
 
 @pytest.mark.parametrize("setting", ["config-creds", "config-xkey", "operator-identity", "operator-signing", "tls"])
-def test_success_is_seen(setting: str, binary: str) -> None:
+def test_success_is_seen(setting: str, either_end: str) -> None:
     """
     Where everything is right, the metric is 1 right after the start, one line names the account, and /readyz is as ever.
     """
-    with world_of(setting, binary) as world:
+    with world_of(setting, either_end) as world:
         responder = world.start_responder(**variables(world))
         measured(responder, SUCCESS, lambda value: value == 1)
         line = line_of(responder, "self-test login works")
@@ -97,46 +47,11 @@ def test_there_is_no_metric_without_a_token() -> None:
         assert SUCCESS not in world.start_responder().metrics()
 
 
-@pytest.mark.parametrize(
-    ("plan", "rejected"),
-    [
-        pytest.param(faults.answers_refused, "", id="answers-not-let-through"),
-        pytest.param(faults.target_unknown, 'No valid account "AP"', id="target-account-unknown"),
-        pytest.param(faults.other_issuer, "", id="other-issuer"),
-        pytest.param(faults.callout_off, "", id="callout-off"),
-        pytest.param(faults.sealed_for_another, "", id="other-xkey"),
-        pytest.param(faults.not_allowed, "not permitted as valid account option", id="target-not-allowed"),
-        pytest.param(faults.callout_key_unknown, "signing key is unknown", id="callout-key-unknown"),
-        pytest.param(faults.target_key_unknown, "is not known", id="target-key-unknown"),
-        pytest.param(faults.sentinel_missing, "", id="sentinel-missing"),
-    ],
-)
-def test_running_in_vain_is_seen(plan: Callable[[Path], Plan], rejected: str, binary: str) -> None:
-    """
-    A responder that is ready but lets nobody in says so: in the metric, and in one line. Where the server refuses what
-    we answer, that has a metric and a line of its own, in the server's words, and no secret is in any of them.
-    """
-    with world_of(plan, binary) as world:
-        if plan is faults.callout_key_unknown and world.version.startswith("2.11."):
-            pytest.skip("2.11 believes a response's issuer_account, whoever signed it, and lets the client in")
-        responder = world.start_responder(**variables(world))
-        line = failure(responder)
-
-        assert ("error", "refused") == (line["level"], line["reason"])
-        if rejected:
-            measured(responder, REJECTED, lambda value: value >= 1)
-            assert rejected in line_of(responder, "nats rejected an answer of ours")["reason"]
-        else:
-            assert 0 == responder.metrics()[REJECTED]
-        assert [] == SECRETS.scan(responder.log().encode())
-        assert responder.ready
-
-
-def test_another_release_is_seen(binary: str) -> None:
+def test_another_release_is_seen(either_end: str) -> None:
     """
     A second unscoped release answers for the same servers and places clients elsewhere: the landing account gives it away.
     """
-    with world_of("config-creds", binary) as world:
+    with world_of("config-creds", either_end) as world:
         world.start_responder(NATS_ACCOUNT="OTHER")
         ours = world.start_responder()
         with a_self_test(world, {**ours.env, **variables(world)}) as test:
@@ -240,11 +155,11 @@ async def test_one_server_that_is_down_is_no_failure() -> None:
     assert (None, "nats_unreachable") == (one, none and none.reason)
 
 
-async def test_a_self_test_may_do_nothing_else(binary: str) -> None:
+async def test_a_self_test_may_do_nothing_else(either_end: str) -> None:
     """
     A session that calls itself a self-test may ask who it is, and neither publish nor read what its workload may.
     """
-    with world_of("config-creds", binary) as world:
+    with world_of("config-creds", either_end) as world:
         world.start_responder()
         async with logged_in(world, world.token(), name="nats-k8s-oidc-callout self-test 1") as login:
             said = [
@@ -264,11 +179,11 @@ def test_a_fault_shows_within_75_seconds() -> None:
     assert selftest.INTERVAL_SECONDS + selftest.ROUND_SECONDS <= 75
 
 
-def test_a_strangers_wrong_password_is_no_rejected_answer(binary: str) -> None:
+def test_a_strangers_wrong_password_is_no_rejected_answer(either_end: str) -> None:
     """
     Somebody who tries our own user with a wrong password is in the server's complaints too, and is not about us.
     """
-    with world_of("config-creds", binary) as world:
+    with world_of("config-creds", either_end) as world:
         responder = world.start_responder()
         refused = asyncio.run(ask(world, user="responder", **{"pass": "wrong"}))
         assert not refused.let_in
@@ -277,7 +192,7 @@ def test_a_strangers_wrong_password_is_no_rejected_answer(binary: str) -> None:
         assert 0 == responder.metrics()[REJECTED]
 
 
-async def test_another_kind_of_responder_is_seen(binary: str) -> None:
+async def test_another_kind_of_responder_is_seen(either_end: str) -> None:
     """
     Other software that answers does not let us ask who we are: 2.12 and later tell the account by themselves, before
     that it is told apart.
@@ -292,7 +207,7 @@ async def test_another_kind_of_responder_is_seen(binary: str) -> None:
         response = {"type": "authorization_response", "jwt": jwt}
         return mint(mode.issuer, asked["user_nkey"], "", response, aud=asked["server_id"]["id"]).encode()
 
-    with world_of("config-creds") as world, NatsServer(mode.text, binary=binary) as server:
+    with world_of("config-creds") as world, NatsServer(mode.text, binary=either_end) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=answer) as desk:
             await until(lambda: desk.link.subscribed)
             env = {**world.environment(), **variables(world), "NATS_URL": server.url}
