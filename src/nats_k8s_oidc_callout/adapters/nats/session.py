@@ -131,7 +131,8 @@ class Session:
             return
         self.subscribed = False
         # What other servers of a cluster still send for us reaches the group's other members: ours hands it on. So no
-        # second subscription covers for this one. It would double answers, and the third to one login stops a route.
+        # second subscription covers for this one. It would double answers, and the third to one login stops a route
+        # (docs/decisions/0010-one-answer-to-a-login.md).
         await self._drain(self._subscription)
         self._subscription = None
         self.idle.set()
