@@ -15,6 +15,7 @@ import sysconfig
 import tempfile
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +32,27 @@ def find_binary() -> str:
     return found
 
 
+_GIVEN: deque[int] = deque(maxlen=1000)
+
+
 def free_port() -> int:
     """Return a TCP port that nobody listens on at this moment.
 
     It lies below the range that the system gives to outgoing connections (32768 and up on Linux): one of those could
-    take the port of a server that is down for a moment.
+    take the port of a server that is down for a moment. The last ones that were given are not given again: their
+    servers may not listen yet.
     """
     while True:
         port = random.randint(10_000, 32_000)
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _GIVEN.append(port)
+        return port
 
 
 class NatsServer:

@@ -72,6 +72,13 @@ BROKEN: Mapping[str, str] = {
         "kubectl exec -n nats-system nats-0 -- nats-server --signal reload=/var/run/nats/nats.pid\n"
         "for try in $(seq 50); do kubectl logs -n nats-system nats-0 | grep -q 'Failed to reload' && break; sleep 0.1; done"
     ),
+    # The section before has restarted NATS: not each server reaches a responder at once (DEPLOY.md, step 6).
+    "nats-box, NACK or exporters are locked out": (
+        "for try in $(seq 20); do\n"
+        "  kubectl exec -n nats-auth deployment/nats-k8s-oidc-callout -- nats-k8s-oidc-callout doctor > doctor.txt && break\n"
+        "  sleep 1\n"
+        "done"
+    ),
 }
 MENDED: Mapping[str, str] = {
     "A request gets no reply": f"{_OURS} --set inboxMode=shared && {_OURS_READY}",
