@@ -107,3 +107,25 @@ def test_files_stay_short() -> None:
     lengths = {name(module): len(module.read_text().splitlines()) for module in modules(PACKAGE)}
 
     assert {} == {module: length for module, length in lengths.items() if length > MOST_LINES}
+
+
+def test_a_strangers_json_is_read_in_one_place() -> None:
+    """Only core.strangers decodes what others wrote: who catches msgspec's exceptions by hand forgets one of three.
+
+    The two that use `msgspec.json.decode` read back what we have encoded ourselves.
+    """
+    found = {
+        name(module)
+        for module in modules(PACKAGE)
+        if any(
+            isinstance(node, ast.Attribute) and node.attr in ("Decoder", "DecodeError", "decode") and _is_msgspec(node)
+            for node in ast.walk(ast.parse(module.read_text()))
+        )
+    }
+
+    ours = "src/nats_k8s_oidc_callout/"
+    assert {f"{ours}core/strangers.py", f"{ours}app/trace.py", f"{ours}adapters/telemetry/logs.py"} == found
+
+
+def _is_msgspec(node: ast.Attribute) -> bool:
+    return ast.unparse(node).startswith("msgspec.")

@@ -5,6 +5,7 @@ CalloutError
 ├── BadKey               text that is not an nkey, a seed or a creds file of the wanted kind
 ├── BadToken             a NATS JWT that does not decode, verify or fit its type
 ├── BadBox               an xkey message that does not open
+├── Unreadable           a stranger's JSON that is not what was expected
 ├── BadKeySet            a key endpoint's or file's answer that holds no usable key set
 ├── BadManifest          a manifest that does not describe ServiceAccounts
 └── Unreachable          the API server or a key endpoint did not answer as it should
@@ -36,6 +37,10 @@ class BadToken(CalloutError):
 
 class BadBox(CalloutError):
     """An xkey message that does not open."""
+
+
+class Unreadable(CalloutError):
+    """A stranger's JSON that is not what was expected; the message quotes nothing of it."""
 
 
 class BadKeySet(CalloutError):

@@ -74,6 +74,7 @@ async def test_refusal_has_the_servers_words() -> None:
         pytest.param(b"MSG a 1 99999999999\r\n", id="message-without-end"),
         pytest.param(b"HMSG a 1 x 5\r\n", id="no-number"),
         pytest.param(b"INFO {\r\n", id="half-an-info"),
+        pytest.param(b'INFO {"version":"\xff"}\r\n', id="an-info-that-is-no-text"),
         pytest.param(b"x" * (2 << 20), id="line-without-end"),
         pytest.param(b"PING\r\n" * 50, id="pings-alone"),
     ],

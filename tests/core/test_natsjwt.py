@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadKey, BadToken
 
 ACCOUNT = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
@@ -22,7 +23,7 @@ class Claims(msgspec.Struct):
     sub: str = ""
 
 
-DECODER = msgspec.json.Decoder(Claims)
+DECODER = reader(Claims)
 
 
 def b64(text: str) -> bytes:

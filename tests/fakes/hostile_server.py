@@ -29,11 +29,16 @@ class HostileServer:
 
 @asynccontextmanager
 async def hostile_server(
-    info: dict[str, object] | None = None, *, answer: bytes = b"PONG\r\n", after: bytes = b"", drop: bool = False
+    info: dict[str, object] | None = None,
+    *,
+    greeting: bytes = b"",
+    answer: bytes = b"PONG\r\n",
+    after: bytes = b"",
+    drop: bool = False,
 ) -> AsyncIterator[HostileServer]:
     """Serve on a free port: send INFO with these fields, then `answer` to each PING, `after` once, and maybe hang up.
 
-    `info` may hold anything: a nonce that is none, or no `tls_required`.
+    `info` may hold anything: a nonce that is none, or no `tls_required`. `greeting` is sent instead of all that.
     """
     fields: dict[str, object] = {
         "server_id": "N",
@@ -42,7 +47,7 @@ async def hostile_server(
         "headers": True,
         "max_payload": 1 << 20,
     }
-    line = b"INFO " + json.dumps(fields | {"auth_required": True} | (info or {})).encode() + b"\r\n"
+    line = greeting or b"INFO " + json.dumps(fields | {"auth_required": True} | (info or {})).encode() + b"\r\n"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         world.connections += 1

@@ -20,6 +20,8 @@ from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
 from nats_k8s_oidc_callout.core import callout
 from nats_k8s_oidc_callout.core.model import Allow, Request, Verdict
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreadable
 from nats_k8s_oidc_callout.responder import Ports, Responder
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -198,8 +200,8 @@ class App:
     def _hear(self, event: bytes) -> None:
         """Take a server's complaint about one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR)."""
         try:
-            reason = _complaints.decode(event).reason
-        except (msgspec.DecodeError, RecursionError):
+            reason = _read_complaint(event).reason
+        except Unreadable:
             return
         # Our own refusals come back here, and an empty text is a time-out: both are counted elsewhere.
         if reason and callout.REFUSAL not in reason and reason not in _NOT_ABOUT_US:
@@ -255,4 +257,4 @@ class _Complaint(msgspec.Struct):
     reason: str = ""
 
 
-_complaints = msgspec.json.Decoder(_Complaint)
+_read_complaint = reader(_Complaint)

@@ -17,7 +17,8 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
 from nats_k8s_oidc_callout.core import natsjwt, permissions
-from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreachable
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel
 
 log = structlog.get_logger("self-test")
@@ -64,7 +65,7 @@ class _Claims(msgspec.Struct):
     kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default_factory=_Kubernetes)
 
 
-_decode = msgspec.json.Decoder(_Claims).decode
+_read_claims = reader(_Claims)
 
 
 def tester(settings: Settings) -> Tester:
@@ -89,8 +90,8 @@ def tester(settings: Settings) -> Tester:
 def _inbox(token: str) -> str:
     """Return the inbox that only this token's ServiceAccount may read; its claims are our own, so unchecked."""
     try:
-        claims = _decode(natsjwt.b64decode(token.split(".")[1].encode())).kubernetes
-    except (IndexError, BadToken, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        claims = _read_claims(natsjwt.b64decode(token.split(".")[1].encode())).kubernetes
+    except (IndexError, BadToken, Unreadable):
         claims = _Kubernetes()
     return permissions.private_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
 

@@ -12,6 +12,7 @@ from nats_k8s_oidc_callout.core import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Token
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from nats_k8s_oidc_callout.core.placement import Placement, Signers
+from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError
 
@@ -69,7 +70,7 @@ class _RequestClaims(msgspec.Struct):
     nats: _Question
 
 
-_request_claims = msgspec.json.Decoder(_RequestClaims)
+_request_claims = reader(_RequestClaims)
 
 
 class Unanswerable(CalloutError):

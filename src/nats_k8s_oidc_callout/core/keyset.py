@@ -12,8 +12,9 @@ from joserfc.jwk import ECKey, RSAKey
 from msgspec import UNSET, UnsetType
 
 from nats_k8s_oidc_callout.core import natsjwt, tokens
+from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.tokens import VerifyingKey
-from nats_k8s_oidc_callout.errors import BadKeySet, BadToken
+from nats_k8s_oidc_callout.errors import BadKeySet, BadToken, Unreadable
 
 MAX_BYTES = 1 << 20
 MAX_KEYS = 100
@@ -63,9 +64,8 @@ class _Jwk(msgspec.Struct, gc=False):
 
 
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
-_decode_document = msgspec.json.Decoder(_Document).decode
-_decode_jwk = msgspec.json.Decoder(_Jwk).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_read_document = reader(_Document)
+_read_jwk = reader(_Jwk)
 
 
 class _Unusable(Exception):
@@ -80,8 +80,8 @@ def parse_jwks(body: bytes) -> ParsedKeys:
     if len(body) > MAX_BYTES:
         raise BadKeySet(f"is larger than {MAX_BYTES} bytes")
     try:
-        entries = _decode_document(body).keys
-    except _UNREADABLE:
+        entries = _read_document(body).keys
+    except Unreadable:
         raise BadKeySet("is not a JSON object with a list `keys`") from None
     if len(entries) > MAX_KEYS:
         raise BadKeySet(f"has more than {MAX_KEYS} keys")
@@ -107,8 +107,8 @@ def parse_jwks(body: bytes) -> ParsedKeys:
 
 def _parse_key(entry: msgspec.Raw) -> VerifyingKey:
     try:
-        jwk = _decode_jwk(entry)
-    except _UNREADABLE:
+        jwk = _read_jwk(entry)
+    except Unreadable:
         raise _Unusable(": is not a JWK") from None
     if jwk.kid is UNSET or not tokens.legal_kid(jwk.kid):
         raise _Unusable(": has no usable kid")

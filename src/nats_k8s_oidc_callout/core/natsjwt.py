@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -9,7 +10,8 @@ import msgspec
 
 from nats_k8s_oidc_callout.core import nkeys
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.errors import BadKey, BadToken
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreadable
 
 T = TypeVar("T")
 
@@ -43,9 +45,7 @@ class _Header(msgspec.Struct):
     alg: str
 
 
-_decode_header = msgspec.json.Decoder(_Header).decode
-# What msgspec raises on bytes of a stranger; UnicodeDecodeError and RecursionError are not its own.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_read_header = reader(_Header)
 
 
 def sign(claims: bytes, key: SigningKey) -> bytes:
@@ -58,10 +58,10 @@ class _Issuer(msgspec.Struct):
     iss: str
 
 
-_decode_issuer = msgspec.json.Decoder(_Issuer).decode
+_read_issuer = reader(_Issuer)
 
 
-def verify(token: bytes, kind: Kind, claims: msgspec.json.Decoder[T]) -> T:
+def verify(token: bytes, kind: Kind, claims: Callable[[bytes], T]) -> T:
     """Return the claims of a JWT that the key in its own `iss`, of this kind, has signed; else raise BadToken.
 
     That proves self-consistency only: whether that key may speak is the caller's question.
@@ -75,21 +75,20 @@ def verify(token: bytes, kind: Kind, claims: msgspec.json.Decoder[T]) -> T:
         _check_header(head)
     payload = b64decode(body)
     try:
-        issuer = _decode_issuer(payload).iss
+        issuer = _read_issuer(payload).iss
         if not nkeys.verify(issuer, kind, token[: len(head) + 1 + len(body)], b64decode(signature)):
             raise BadToken("has a wrong signature")
-        return claims.decode(payload)
+        return claims(payload)
     except BadKey as error:
         raise BadToken(f"its issuer {error}") from None
-    except _UNREADABLE:
-        # msgspec's text may quote what it read, and a request holds the client's token.
+    except Unreadable:
         raise BadToken("has claims that do not fit") from None
 
 
 def _check_header(head: bytes) -> None:
     try:
-        header = _decode_header(b64decode(head))
-    except _UNREADABLE:
+        header = _read_header(b64decode(head))
+    except Unreadable:
         raise BadToken("has a header that does not fit") from None
     if header.alg != "ed25519-nkey" or header.typ.upper() != "JWT":
         raise BadToken("is not an ed25519-nkey JWT")
@@ -106,7 +105,7 @@ class _UserClaims(msgspec.Struct):
     nats: _NatsUser = msgspec.field(default_factory=_NatsUser)
 
 
-_user_claims = msgspec.json.Decoder(_UserClaims)
+_user_claims = reader(_UserClaims)
 _JWT_BLOCK = re.compile(r"-{3,}BEGIN NATS USER JWT-{3,}\s+(\S+)\s+-{3,}END NATS USER JWT-{3,}")
 _SEED_BLOCK = re.compile(r"-{3,}BEGIN USER NKEY SEED-{3,}\s+(\S+)\s+-{3,}END USER NKEY SEED-{3,}")
 

@@ -10,13 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 
 KEYS_SHARED_MAX = 64
 """Tenants choose annotation keys: past this many different ones they are no longer shared between entries."""
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are no JSON, no text, or nested for mischief."""
 
 
 class ServiceAccount(NamedTuple):
@@ -106,10 +104,10 @@ class _Line(msgspec.Struct, gc=False):
     object: _Subject
 
 
-_list = msgspec.json.Decoder(_List)
-_raw_list = msgspec.json.Decoder(_RawList)
-_object = msgspec.json.Decoder(_Object)
-_line = msgspec.json.Decoder(_Line)
+_read_list = reader(_List)
+_read_raw_list = reader(_RawList)
+_read_object = reader(_Object)
+_read_line = reader(_Line)
 
 
 class Index:
@@ -141,8 +139,8 @@ class Index:
         a delete, and a delete that is skipped keeps a ServiceAccount alive for ever.
         """
         try:
-            read = _line.decode(line)
-        except UNREADABLE as error:
+            read = _read_line(line)
+        except Unreadable as error:
             # Tenants write annotations, so nothing of the line goes into the message.
             raise Unreachable("a watch line is not an event that we know") from error
         if read.type is EventKind.ERROR:
@@ -162,8 +160,8 @@ class Index:
         Raises Unreachable when the answer is something else.
         """
         try:
-            read = _object.decode(body)
-        except UNREADABLE as error:
+            read = _read_object(body)
+        except Unreadable as error:
             raise Unreachable("the answer is not a ServiceAccount") from error
         if read.kind != "ServiceAccount" or not _is_whole(read.metadata):
             raise Unreachable("the answer is not a ServiceAccount")
@@ -225,10 +223,10 @@ class Relist:
         Raises Unreachable when it is not a ServiceAccountList: `{}` must never pass for an empty cluster.
         """
         try:
-            read = _list.decode(body)
+            read = _read_list(body)
             metadata, kind = read.metadata, read.kind
             items: Iterator[_Meta] = (item.metadata for item in read.items or ())
-        except UNREADABLE:
+        except Unreadable:
             metadata, kind, items = self._one_by_one(body)
         if kind != "ServiceAccountList" or not metadata.resource_version:
             raise Unreachable("the answer is not a list of ServiceAccounts")
@@ -255,16 +253,16 @@ class Relist:
 
     def _one_by_one(self, body: bytes) -> tuple[_ListMeta, str, Iterator[_Meta]]:
         try:
-            read = _raw_list.decode(body)
-        except UNREADABLE as error:
+            read = _read_raw_list(body)
+        except Unreadable as error:
             raise Unreachable("the answer is not a list of ServiceAccounts") from error
         return read.metadata, read.kind, self._readable(read.items or [])
 
     def _readable(self, items: list[msgspec.Raw]) -> Iterator[_Meta]:
         for item in items:
             try:
-                yield _object.decode(item).metadata
-            except UNREADABLE:
+                yield _read_object(item).metadata
+            except Unreadable:
                 self._index.skipped += 1
 
 

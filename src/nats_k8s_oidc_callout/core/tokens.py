@@ -17,7 +17,8 @@ from msgspec import UNSET, UnsetType
 
 from nats_k8s_oidc_callout.core import natsjwt
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
-from nats_k8s_oidc_callout.errors import BadToken
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import BadToken, Unreadable
 
 ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 """All that Kubernetes signs with. Nothing symmetric, nothing that a second kind of key could satisfy."""
@@ -28,9 +29,6 @@ MAX_KID_CHARACTERS = 1024
 
 # joserfc's own arithmetic for each algorithm. A key brings its algorithm, so that no header chooses between them.
 _MODELS = {name: jws.JWSRegistry(algorithms=[name]).get_alg(name) for name in ALGORITHMS}
-
-# What msgspec raises on bytes of a stranger; RecursionError and UnicodeDecodeError are not its own.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +98,8 @@ class _Header(msgspec.Struct, gc=False):
     crit: msgspec.Raw | UnsetType = UNSET
 
 
-_decode_header = msgspec.json.Decoder(_Header).decode
-_decode_claims = msgspec.json.Decoder(VerifiedClaims).decode
+_read_header = reader(_Header)
+_read_claims = reader(VerifiedClaims)
 
 
 def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
@@ -119,10 +117,10 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
     if len(parts) != 3:
         return Deny(Reason.MALFORMED_TOKEN, "not three parts")
     try:
-        header = _decode_header(natsjwt.b64decode(parts[0]))
+        header = _read_header(natsjwt.b64decode(parts[0]))
     except BadToken:
         return Deny(Reason.MALFORMED_TOKEN, "header is not base64url")
-    except _UNREADABLE:
+    except Unreadable:
         return Deny(Reason.MALFORMED_TOKEN, "header is not an object with alg and kid")
     if header.crit is not UNSET:
         return Deny(Reason.UNSUPPORTED_ALGORITHM, "crit")
@@ -161,8 +159,8 @@ def verify(unverified: Unverified, key: VerifyingKey) -> VerifiedClaims | Deny:
     if not proved:
         return Deny(Reason.BAD_SIGNATURE)
     try:
-        return _decode_claims(decoded)
-    except _UNREADABLE:
+        return _read_claims(decoded)
+    except Unreadable:
         return Deny(Reason.BAD_CLAIMS, "payload has a claim of a wrong type")
 
 

@@ -11,8 +11,9 @@ import msgspec
 from nats_k8s_oidc_callout.core import keyset, natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.xkey import CurveKey
-from nats_k8s_oidc_callout.errors import BadKey, BadToken
+from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreadable
 
 # The new key while the servers still use the old one; a third has no use, and each costs a try on every request.
 _MOST_XKEYS = 2
@@ -109,7 +110,7 @@ class _SentinelClaims(msgspec.Struct):
     exp: int = 0
 
 
-_sentinel_claims = msgspec.json.Decoder(_SentinelClaims)
+_sentinel_claims = reader(_SentinelClaims)
 _JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+", re.ASCII)
 
 
@@ -170,13 +171,13 @@ class _Claims(msgspec.Struct):
     iss: str
 
 
-_claims = msgspec.json.Decoder(_Claims)
+_read_claims = reader(_Claims)
 
 
 def own_issuer(data: bytes) -> str:
     """Return `iss` of our own mounted token, or nothing. Not verified, so good for a default only."""
     try:
-        issuer = _claims.decode(natsjwt.b64decode(data.strip().split(b".")[1])).iss
-    except (IndexError, BadToken, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        issuer = _read_claims(natsjwt.b64decode(data.strip().split(b".")[1])).iss
+    except (IndexError, BadToken, Unreadable):
         return ""
     return "" if _SPACE.search(issuer) else issuer

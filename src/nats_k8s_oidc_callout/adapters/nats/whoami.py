@@ -16,6 +16,8 @@ from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import WorkloadLogin
 from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
 from nats_k8s_oidc_callout.adapters.nats.wire import Message
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreadable
 
 _WHO_AM_I = "$SYS.REQ.USER.INFO"
 
@@ -40,7 +42,7 @@ class _UserInfo(msgspec.Struct):
     data: _Data = msgspec.field(default_factory=_Data)
 
 
-_decode = msgspec.json.Decoder(_UserInfo).decode
+_read = reader(_UserInfo)
 
 
 async def land(
@@ -67,8 +69,8 @@ async def _ask(probe: Probe, seconds: float, inbox: str, timeout: float) -> Land
     try:
         async with asyncio.timeout(timeout):
             answer = await answers.get()
-        account = _decode(answer.payload).data.account if answer.payload else ""
-    except (TimeoutError, msgspec.DecodeError, RecursionError):
+        account = _read(answer.payload).data.account if answer.payload else ""
+    except (TimeoutError, Unreadable):
         # Without a system account there is nobody to answer.
         account = ""
     return Landing(account, seconds)

@@ -16,7 +16,8 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     WorkloadLogin,
     guarded,
 )
-from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 
 _WORDS_MAX = 200
 
@@ -67,14 +68,14 @@ class Message:
         return ""
 
 
-_decode_info = msgspec.json.Decoder(ServerInfo).decode
+_read = reader(ServerInfo)
 
 
 def read_info(text: bytes) -> ServerInfo:
     """Return what stands behind `INFO `; raise Unreachable when it cannot be read."""
     try:
-        return _decode_info(text)
-    except (msgspec.DecodeError, RecursionError):
+        return _read(text)
+    except Unreadable:
         raise Unreachable("the server's INFO cannot be read") from None
 
 

@@ -9,7 +9,8 @@ from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, 
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.core import natsjwt
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Token
-from nats_k8s_oidc_callout.errors import BadToken, Unreachable
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import BadToken, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings
 
 _VERBS = {
@@ -58,13 +59,13 @@ class _Claims(msgspec.Struct):
     aud: str | list[str] = ""
 
 
-_decode = msgspec.json.Decoder(_Claims).decode
+_read_claims = reader(_Claims)
 
 
 def _claims(token: str) -> _Claims | None:
     try:
-        return _decode(natsjwt.b64decode(token.split(".")[1].encode()))
-    except (IndexError, BadToken, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_claims(natsjwt.b64decode(token.split(".")[1].encode()))
+    except (IndexError, BadToken, Unreadable):
         return None
 
 

@@ -17,8 +17,9 @@ from nats_k8s_oidc_callout.adapters.nats import Landing, Login, Message, Probe, 
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.core import callout, natsjwt, permissions
 from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.xkey import CurveKey
-from nats_k8s_oidc_callout.errors import BadBox, BadToken, Unreachable
+from nats_k8s_oidc_callout.errors import BadBox, BadToken, Unreachable, Unreadable
 
 REQUESTS = callout.SUBJECT
 COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
@@ -53,7 +54,7 @@ class _Claims(msgspec.Struct):
     nats: _Question
 
 
-_claims = msgspec.json.Decoder(_Claims)
+_claims = reader(_Claims)
 
 
 class _Client(msgspec.Struct):
@@ -65,7 +66,7 @@ class _Complaint(msgspec.Struct):
     client: _Client = msgspec.field(default_factory=_Client)
 
 
-_complaint = msgspec.json.Decoder(_Complaint)
+_read_complaint = reader(_Complaint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,8 @@ class Listener:
 
     def _complain(self, message: Message) -> None:
         try:
-            event = _complaint.decode(message.payload)
-        except (msgspec.DecodeError, RecursionError):
+            event = _read_complaint(message.payload)
+        except Unreadable:
             return
         trial = self._trials.get(event.client.name)
         if trial is not None:
