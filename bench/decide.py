@@ -31,12 +31,13 @@ from cryptography.hazmat.primitives import hashes  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
 
 from nats_k8s_oidc_callout.core import callout, keyset, natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.annotations import PermissionRules  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, SessionRules, decide  # noqa: E402
+from nats_k8s_oidc_callout.core.grants import Grants  # noqa: E402
 from nats_k8s_oidc_callout.core.issuers import ClaimRules  # noqa: E402
 from nats_k8s_oidc_callout.core.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey  # noqa: E402
-from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules  # noqa: E402
 from nats_k8s_oidc_callout.core.placement import Placement, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.tokens import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.xkey import CurveKey  # noqa: E402

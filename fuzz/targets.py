@@ -16,14 +16,15 @@ from joserfc.jwk import ECKey
 
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
-from nats_k8s_oidc_callout.core import callout, issuers, natsjwt, permissions, placement, subjects, tokens
+from nats_k8s_oidc_callout.core import annotations, callout, issuers, natsjwt, placement, subjects, tokens, user
+from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules
 from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.decide import Facts, SessionRules, decide
+from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.permissions import Grants, InboxMode, PermissionRules
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey, BadKeySet, BadManifest, Unreachable
@@ -234,17 +235,17 @@ def annotation(data: bytes) -> None:
     # One side at a time: both are compiled alike, and it is twice as fast.
     side = rules.subscribe_annotation if data[:1] and data[0] & 2 else rules.publish_annotation
     written = {side: text}
-    grant = permissions.compile_grant("team-a", "orders.v2", written, rules)
+    grant = annotations.compile_grant("team-a", "orders.v2", written, rules)
     for subjects_of_side, given in (
         (grant.permissions.publish, grant.default_publish),
         (grant.permissions.subscribe, grant.default_subscribe),
     ):
-        assert len(subjects_of_side) <= permissions.MAX_ENTRIES
+        assert len(subjects_of_side) <= annotations.MAX_ENTRIES
         for subject in subjects_of_side[len(given) :]:
             assert not subjects.problem(subject), subject
             _check_reach(subject)
     assert len(grant.refused) <= 2 * 33
-    wire = json.loads(permissions.encode(grant.permissions))
+    wire = json.loads(user.encode(grant.permissions))
     for name in ("pub", "sub"):
         assert wire[name].get("allow") or wire[name].get("deny") == [">"], wire
 

@@ -52,11 +52,11 @@ DEMO_MUTANTS = [
     ),
     Mutant(
         "a side left open",
-        "core/permissions.py",
+        "core/user.py",
         "pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,",
         "pub=_Side(),",
     ),
-    Mutant("annotations ignored", "core/permissions.py", '(annotations or {}).get(annotation, "")', '""'),
+    Mutant("annotations ignored", "core/annotations.py", '(annotations or {}).get(annotation, "")', '""'),
 ]
 
 
@@ -90,7 +90,7 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "permissions of the previous ServiceAccount",
-        "core/permissions.py",
+        "core/grants.py",
         "key = namespace, name",
         'key = "", ""',
         behaviour("config-creds", "test_each_workload_has_its_own_subjects"),
@@ -111,10 +111,10 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "deny left out on an empty side",
-        "core/permissions.py",
+        "core/user.py",
         '_NOTHING = _Side(deny=(">",))',
         "_NOTHING = _Side()",
-        ("tests/core/test_permissions.py",),
+        ("tests/core/test_user.py",),
     ),
     Mutant(
         "watch deletes ignored",

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from nats_k8s_oidc_callout.core import placement
+from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
+from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
-from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import Unreachable

@@ -3,7 +3,9 @@
 from tests.mutants import Mutant
 
 _TOKENS, _ISSUERS, _KEYSET = "core/tokens.py", "core/issuers.py", "core/keyset.py"
-_CALLOUT, _PERMISSIONS, _CLIENT = "core/callout.py", "core/permissions.py", "adapters/nats/client.py"
+_CALLOUT, _CLIENT = "core/callout.py", "adapters/nats/client.py"
+_FILTER, _ANNOTATIONS, _GRANTS = "core/filter.py", "core/annotations.py", "core/grants.py"
+_SUBJECTS, _USER = "core/subjects.py", "core/user.py"
 _BOUNDS = "tests/attack/test_bounds.py"
 
 
@@ -20,7 +22,11 @@ _OF_TOKENS = ("tests/core/test_tokens.py",)
 _OF_ISSUERS = ("tests/core/test_issuers.py",)
 _OF_KEYS = ("tests/core/test_keyset.py",)
 _OF_REQUESTS = ("tests/core/test_callout.py",)
-_OF_PERMISSIONS = ("tests/core/test_permissions.py",)
+_OF_FILTER = ("tests/core/test_filter.py",)
+_OF_ANNOTATIONS = ("tests/core/test_annotations.py",)
+_OF_GRANTS = ("tests/core/test_grants.py",)
+_OF_USER = ("tests/core/test_user.py",)
+_OF_SUBJECTS = ("tests/core/test_subjects.py",)
 
 TOKEN_MUTANTS = [
     never("no size cap", _TOKENS, "len(text) > max_bytes", *_OF_TOKENS),
@@ -143,23 +149,23 @@ REQUEST_MUTANTS = [
 ]  # fmt: skip
 
 TENANT_MUTANTS = [
-    never("wildcard first", _PERMISSIONS, "not subjects.is_literal(first)", *_OF_PERMISSIONS),
-    never("inboxes of others", _PERMISSIONS, 'first.startswith("_")', *_OF_PERMISSIONS),
-    never("system subjects", _PERMISSIONS, "first not in _JETSTREAM_ROOTS", *_OF_PERMISSIONS),
-    other("all of JetStream", _PERMISSIONS, "if grants is JetStreamGrants.ADMIN or any(", "if True or any(",
-          *_OF_PERMISSIONS),
-    other("any stream", _PERMISSIONS, "if not subjects.is_literal(token) or (wanted not in (_STREAM, token)):",
-          "if wanted not in (_STREAM, token):", *_OF_PERMISSIONS),
-    other("dots in inboxes", _PERMISSIONS, "name.replace('.', '_')", "name", *_OF_PERMISSIONS),
-    never("any number of entries", _PERMISSIONS, "not why and len(taken) == MAX_ENTRIES", *_OF_PERMISSIONS),
-    other("grants of others", _PERMISSIONS, "key = namespace, name", 'key = "", ""', *_OF_PERMISSIONS),
-    other("old annotations", _PERMISSIONS, "if kept is not None and (kept[0] is annotations or kept[0] == annotations):",
-          "if kept is not None:", *_OF_PERMISSIONS),
-    other("grants without a top", _PERMISSIONS, "while self.size > CACHE_BYTES and", "while False and", _BOUNDS, "-k", "grants"),
-    other("a side left open", _PERMISSIONS, '_NOTHING = _Side(deny=(">",))', "_NOTHING = _Side()", *_OF_PERMISSIONS),
-    never("empty tokens", "core/subjects.py", "not token", "tests/core/test_subjects.py"),
-    never("any character", "core/subjects.py", "not _TOKEN.fullmatch(token)", "tests/core/test_subjects.py"),
-    never("any length", "core/subjects.py", "len(subject) > MAX_CHARACTERS", "tests/core/test_subjects.py"),
+    never("wildcard first", _FILTER, "not subjects.is_literal(first)", *_OF_FILTER),
+    never("inboxes of others", _FILTER, 'first.startswith("_")', *_OF_FILTER),
+    never("system subjects", _FILTER, "first not in _JETSTREAM_ROOTS", *_OF_FILTER),
+    other("all of JetStream", _FILTER, "if grants is JetStreamGrants.ADMIN or any(", "if True or any(",
+          *_OF_FILTER),
+    other("any stream", _FILTER, "if not subjects.is_literal(token) or (wanted not in (_STREAM, token)):",
+          "if wanted not in (_STREAM, token):", *_OF_FILTER),
+    other("dots in inboxes", _SUBJECTS, "name.replace('.', '_')", "name", *_OF_SUBJECTS),
+    never("any number of entries", _ANNOTATIONS, "not why and len(taken) == MAX_ENTRIES", *_OF_ANNOTATIONS),
+    other("grants of others", _GRANTS, "key = namespace, name", 'key = "", ""', *_OF_GRANTS),
+    other("old annotations", _GRANTS, "if kept is not None and (kept[0] is annotations or kept[0] == annotations):",
+          "if kept is not None:", *_OF_GRANTS),
+    other("grants without a top", _GRANTS, "while self.size > CACHE_BYTES and", "while False and", _BOUNDS, "-k", "grants"),
+    other("a side left open", _USER, '_NOTHING = _Side(deny=(">",))', "_NOTHING = _Side()", *_OF_USER),
+    never("empty tokens", _SUBJECTS, "not token", *_OF_SUBJECTS),
+    never("any character", _SUBJECTS, "not _TOKEN.fullmatch(token)", *_OF_SUBJECTS),
+    never("any length", _SUBJECTS, "len(subject) > MAX_CHARACTERS", *_OF_SUBJECTS),
     other("any annotation is held", "core/serviceaccounts.py", "if key.startswith(self._prefix)", "if True",
           "tests/core/test_serviceaccounts.py"),
     other("a half line deletes nothing", "core/serviceaccounts.py", "if is_deleted or meta.deletion:", "if is_deleted:",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from nats_k8s_oidc_callout.core import permissions
+from nats_k8s_oidc_callout.core import user
 from tests.e2e.clients import connected, logged_in
 from tests.e2e.worlds import PUBLISH, SUBSCRIBE, World
 
@@ -209,6 +209,6 @@ async def test_the_self_tests_name_gives_rights_up(attacked: World) -> None:
     Who takes the connection name of our self-test may do less than their workload may, not more.
     """
     token = attacked.token()
-    async with logged_in(attacked, token, f"{permissions.SELF_TEST}mine") as client:
+    async with logged_in(attacked, token, f"{user.SELF_TEST}mine") as client:
         assert "permissions violation" in (await client.publish("team-a.x")).lower()
         assert "permissions violation" in (await client.subscribe("_INBOX.>")).lower()

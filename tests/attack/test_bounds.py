@@ -15,11 +15,12 @@ from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
     UNVERIFIED_LINES_PER_SECOND,
     VERIFIED_LINES_PER_SECOND,
 )
-from nats_k8s_oidc_callout.core import callout, nkeys, permissions, placement
+from nats_k8s_oidc_callout.core import callout, nkeys, placement
+from nats_k8s_oidc_callout.core.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.grants import CACHE_BYTES, Grants
 from nats_k8s_oidc_callout.core.hosts import HOSTS_MAX, Hosts
 from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifiedTokens
 from nats_k8s_oidc_callout.core.xkey import _BOXES, CurveKey
@@ -160,9 +161,9 @@ def test_grants_are_bounded_by_what_they_weigh(traced: None) -> None:
     for number in range(200):
         grants.of("team-a", f"sa-{number}", dict(huge))
 
-    assert grants.size <= permissions.CACHE_BYTES
+    assert grants.size <= CACHE_BYTES
     assert len(grants._kept) < 200
-    assert _held() < 4 * permissions.CACHE_BYTES
+    assert _held() < 4 * CACHE_BYTES
 
 
 def test_the_index_grows_with_what_tenants_write(traced: None) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from nats_k8s_oidc_callout.core import callout, natsjwt, placement
+from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
 from nats_k8s_oidc_callout.core.model import Allow, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.permissions import PermissionRules, compile_grant, encode
+from nats_k8s_oidc_callout.core.user import encode
 from nats_k8s_oidc_callout.settings import keyfiles
 from tests.attack.hall import SUBJECT, Hall, reply
 from tests.e2e.clients import connected

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import callout, natsjwt, permissions, placement
+from nats_k8s_oidc_callout.core import annotations, callout, natsjwt, placement, user
 from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
@@ -17,7 +17,7 @@ SERVER = Server()
 OURS = CurveKey(bytes([5] * 32))
 OLD = CurveKey(bytes([6] * 32))
 PLACED = placement.config_mode("APP", [ISSUER])
-GRANT = permissions.encode(permissions.compile_grant("shop", "web", None, permissions.PermissionRules()).permissions)
+GRANT = user.encode(annotations.compile_grant("shop", "web", None, annotations.PermissionRules()).permissions)
 WORKLOAD = Workload("shop", "web", "uid-1")
 
 

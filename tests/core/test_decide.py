@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
+from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, SessionRules, decide, session_end
+from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import (
@@ -23,7 +25,6 @@ from nats_k8s_oidc_callout.core.model import (
     Request,
     Token,
 )
-from nats_k8s_oidc_callout.core.permissions import Grants, PermissionRules
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, issuer_key
 from tests.fakes.server import ISSUER as OUR_KEY

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import subjects
+from nats_k8s_oidc_callout.core.subjects import private_inbox
 
 tokens = st.sampled_from(["a", "b", "c", "*"])
 patterns = st.builds(
@@ -12,6 +13,8 @@ patterns = st.builds(
     st.lists(tokens, min_size=1, max_size=4),
     st.sampled_from([[], [">"]]),
 ) | st.just(">")
+labels = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?\Z")
+names = st.lists(labels, min_size=1, max_size=3).map(".".join)
 messages = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=5)
 
 
@@ -94,3 +97,23 @@ def test_overlap_of_known_pairs(one: str, other: str, expected: bool) -> None:
     Overlap is symmetric and as the server sees it.
     """
     assert expected == subjects.overlap(one, other) == subjects.overlap(other, one)
+
+
+@given(namespaces=st.tuples(labels, labels), accounts=st.tuples(names, names))
+def test_inboxes_are_apart(namespaces: tuple[str, str], accounts: tuple[str, str]) -> None:
+    """
+    No two ServiceAccounts share a message of their private inboxes.
+    """
+    one, other = zip(namespaces, accounts, strict=True)
+    if one == other:
+        return
+
+    assert not subjects.overlap(private_inbox(*one), private_inbox(*other))
+
+
+def test_dotted_names_are_apart() -> None:
+    """
+    ServiceAccount `a` reads nothing of the private inbox of `a.b`.
+    """
+    assert "_INBOX_team_a_b.>" == private_inbox("team", "a.b")
+    assert not subjects.overlap(private_inbox("team", "a"), "_INBOX_team_a_b.>")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.permissions import InboxMode, JetStreamGrants
+from nats_k8s_oidc_callout.core.annotations import InboxMode
+from nats_k8s_oidc_callout.core.filter import JetStreamGrants
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, Settings, XkeyMode
 from tests.settings.whole import CONFIG, MOUNT, VARIABLES, load, without

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.files import FileWatch
-from nats_k8s_oidc_callout.core import decide, permissions
+from nats_k8s_oidc_callout.core import annotations, decide
+from nats_k8s_oidc_callout.core.annotations import Grant
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Facts
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, Token, Verdict, Workload
-from nats_k8s_oidc_callout.core.permissions import Grant
 from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -51,7 +51,7 @@ class Inquiry:
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
         """Return what a ServiceAccount may do, and what its annotations asked for in vain."""
-        return permissions.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
+        return annotations.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
 
     async def judge(self, token: Token) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
-from nats_k8s_oidc_callout.core import natsjwt, permissions
+from nats_k8s_oidc_callout.core import natsjwt, subjects, user
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel
@@ -93,7 +93,7 @@ def _inbox(token: str) -> str:
         claims = _read_claims(natsjwt.b64decode(token.split(".")[1].encode())).kubernetes
     except (IndexError, BadToken, Unreadable):
         claims = _Kubernetes()
-    return permissions.private_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
+    return subjects.private_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
 
 
 class SelfTest:
@@ -167,7 +167,7 @@ class SelfTest:
 
     async def _log_in(self, address: addresses.Address, who: Tester) -> None:
         """Log in once; raise Failed, or Unreachable when there was no server to decide about it."""
-        name = f"{permissions.SELF_TEST}{os.urandom(8).hex()}"
+        name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
         try:
             landing = await land(address, self._tls(), who.login, name, who.inbox, STEP_SECONDS)
         except Refused as refused:

@@ -15,8 +15,8 @@ from nats_k8s_oidc_callout.app import inquiry
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
+from nats_k8s_oidc_callout.core.annotations import Grant, InboxMode
 from nats_k8s_oidc_callout.core.model import Allow, Token
-from nats_k8s_oidc_callout.core.permissions import Grant, InboxMode
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 

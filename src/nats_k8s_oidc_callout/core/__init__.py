@@ -8,7 +8,10 @@ tokens           the client's token: its shape, its signature -> VerifiedClaims
 keyset           the issuer's last good keys, and when they may be asked for again
 issuers          verified claims -> Workload
 serviceaccounts  which ServiceAccounts exist, by uid, with their annotations
-permissions      what a workload may publish and subscribe
+grants           the encoded permissions of each workload, kept by weight
+annotations      what a workload may publish and subscribe: its defaults, and what it asks for
+filter           which subjects a tenant may ask for
+user             permissions as the JSON of a NATS user
 subjects         the NATS subject grammar
 placement        which account a client lands in, and who signs for it
 natsjwt, xkey, nkeys   NATS' own formats

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from nats_k8s_oidc_callout.core import issuers, tokens
+from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet
 from nats_k8s_oidc_callout.core.model import (
@@ -23,9 +24,9 @@ from nats_k8s_oidc_callout.core.model import (
     Verdict,
     Workload,
 )
-from nats_k8s_oidc_callout.core.permissions import SELF_TEST, Grants, self_test
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.tokens import VerifiedClaims, VerifiedTokens
+from nats_k8s_oidc_callout.core.user import SELF_TEST, self_test
 
 # Pods of one rollout share the second their tokens end; without this they would all come back in that second.
 _JITTER_SHARE = 0.1

@@ -119,7 +119,7 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
 
     workload: Workload
     grant: bytes
-    """The permissions as the JSON object `nats` of a user JWT, made once by `permissions.encode`."""
+    """The permissions as the JSON object `nats` of a user JWT, made once by `user.encode`."""
     expires_at: int
     refused: tuple[Refusal, ...] = ()
     """What the workload's annotations asked for in vain; told once, when the grant was made."""

@@ -45,3 +45,11 @@ def overlap(one: str, other: str) -> bool:
 def is_literal(token: str) -> bool:
     """Say whether a token names exactly one thing."""
     return token not in ("*", ">")
+
+
+def private_inbox(namespace: str, name: str) -> str:
+    """Return the inbox pattern that only this ServiceAccount may read.
+
+    Names may contain dots, which NATS would take for more tokens, so that `a` could cover `a.b`; none contains `_`.
+    """
+    return f"_INBOX_{namespace}_{name.replace('.', '_')}.>"

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nats_k8s_oidc_callout.core.permissions import InboxMode, JetStreamGrants
+from nats_k8s_oidc_callout.core.annotations import InboxMode
+from nats_k8s_oidc_callout.core.filter import JetStreamGrants
 from nats_k8s_oidc_callout.settings import text
 from nats_k8s_oidc_callout.settings.fields import (
     Cluster,

@@ -2,7 +2,7 @@
 
 nats-server 2.12 and later tell the account in the INFO that answers a login (client.go, `sendConnectInfo`), whoever let
 the client in. Before that only `$SYS.REQ.USER.INFO` tells, which wants a permission: our responders give it to a login
-that calls itself a self-test (core.permissions.SELF_TEST). Measured on 2.11.17 and 2.15.2.
+that calls itself a self-test (core.user.SELF_TEST). Measured on 2.11.17 and 2.15.2.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Trial, attempt
 from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
-from nats_k8s_oidc_callout.core import permissions
+from nats_k8s_oidc_callout.core import subjects, user
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
 
@@ -172,7 +172,7 @@ class _Examination:
     def _client(self) -> Tester:
         with suppress(selftest.Failed):
             return selftest.tester(self.settings)
-        return Tester(WorkloadLogin(""), permissions.private_inbox("unknown", "unknown"))
+        return Tester(WorkloadLogin(""), subjects.private_inbox("unknown", "unknown"))
 
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""
@@ -240,7 +240,7 @@ class _Examination:
         who = self._client()
         times: list[float] = []
         for number in range(LOGINS):
-            name = f"{permissions.SELF_TEST}doctor {number}"
+            name = f"{user.SELF_TEST}doctor {number}"
             try:
                 landing = await land(server.address, self.keyring.tls(), who.login, name, who.inbox, STEP_SECONDS)
             except Refused as refused:

@@ -15,7 +15,7 @@ import msgspec
 
 from nats_k8s_oidc_callout.adapters.nats import Landing, Login, Message, Probe, Refused, WorkloadLogin, land, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.core import callout, natsjwt, permissions
+from nats_k8s_oidc_callout.core import callout, natsjwt, user
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.xkey import CurveKey
@@ -165,7 +165,7 @@ async def attempt(
 ) -> Trial:
     """Log in once as a client while a second connection listens; never raises what a server can cause."""
     trial = Trial()
-    name = f"{permissions.SELF_TEST}{os.urandom(8).hex()}"
+    name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
     try:
         async with opened(address, tls(), STEP_SECONDS) as probe:
             await probe.log_in(responder, "nats-k8s-oidc-callout doctor", STEP_SECONDS)

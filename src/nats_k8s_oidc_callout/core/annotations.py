@@ -1,0 +1,105 @@
+"""What a workload may publish and subscribe: the defaults of its namespace, and what its annotations add.
+
+Annotations are written by tenants: `subjects` checks each entry's grammar, `filter` what it may reach.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nats_k8s_oidc_callout.core import filter as reach
+from nats_k8s_oidc_callout.core import subjects
+from nats_k8s_oidc_callout.core.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.model import Permissions, Refusal
+from nats_k8s_oidc_callout.core.subjects import private_inbox
+
+# Far above what teams write by hand; keeps the longest answer (256 x 256 characters a side) under max_payload.
+MAX_ENTRIES = 256
+# An annotation can be 256 KiB of commas. Reading on after this many entries would be work a tenant can order at will.
+_MAX_WRITTEN = 4 * MAX_ENTRIES
+_MAX_REFUSALS = 32
+
+_SEPARATORS = re.compile(r"[,\n]")
+
+
+class InboxMode(StrEnum):
+    """Whether every workload of an account may read `_INBOX.>` (the guide's default), or only its own inbox."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRules:
+    """What the platform decides for all workloads."""
+
+    annotation_prefix: str = "nats.io/"
+    inbox_mode: InboxMode = InboxMode.SHARED
+    jetstream_grants: JetStreamGrants = JetStreamGrants.DATA
+    replies_max: int = 1
+    replies_ttl_seconds: float = 120.0
+
+    @property
+    def publish_annotation(self) -> str:
+        return f"{self.annotation_prefix}allowed-pub-subjects"
+
+    @property
+    def subscribe_annotation(self) -> str:
+        return f"{self.annotation_prefix}allowed-sub-subjects"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The permissions of one workload, which of them are defaults, and what was left out."""
+
+    permissions: Permissions
+    default_publish: tuple[str, ...]
+    default_subscribe: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+
+
+def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | None, rules: PermissionRules) -> Grant:
+    """Return what a ServiceAccount with these annotations may do."""
+    own = f"{namespace}.>"
+    inboxes: tuple[str, ...] = (private_inbox(namespace, name),)
+    if rules.inbox_mode is InboxMode.SHARED:
+        inboxes = ("_INBOX.>", *inboxes)
+    refused: list[Refusal] = []
+    publish = _add((own,), annotations, rules.publish_annotation, rules, refused)
+    subscribe = _add((own, *inboxes), annotations, rules.subscribe_annotation, rules, refused)
+    permissions = Permissions(publish, subscribe, rules.replies_max, rules.replies_ttl_seconds)
+    return Grant(permissions, (own,), (own, *inboxes), tuple(refused))
+
+
+def _add(
+    defaults: tuple[str, ...],
+    annotations: Mapping[str, str] | None,
+    annotation: str,
+    rules: PermissionRules,
+    refused: list[Refusal],
+) -> tuple[str, ...]:
+    """Return the defaults and the entries of one annotation, each once, in the order they were written."""
+    taken = dict.fromkeys(defaults)
+    unread = 0
+    written = _SEPARATORS.split((annotations or {}).get(annotation, ""), maxsplit=_MAX_WRITTEN)
+    if len(written) > _MAX_WRITTEN:
+        unread = 1 + len(_SEPARATORS.findall(written.pop()))
+    refusals: list[Refusal] = []
+    for entry in written:
+        subject = entry.strip()
+        if not subject or subject in taken:
+            continue
+        why = subjects.problem(subject) or reach.trespass(subject, rules.jetstream_grants)
+        if not why and len(taken) == MAX_ENTRIES:
+            why = f"is beyond the {MAX_ENTRIES} entries that one side may have"
+        if not why:
+            taken[subject] = None
+        elif len(refusals) < _MAX_REFUSALS:
+            refusals.append(Refusal(annotation, subject[: subjects.MAX_CHARACTERS], why))
+        else:
+            unread += 1
+    if unread:
+        refusals.append(Refusal(annotation, "…", f"and {unread} more entries are left out"))
+    refused.extend(refusals)
+    return tuple(taken)

@@ -1,0 +1,67 @@
+"""What a session may do, as the object `nats` of a user JWT: the only writer of permissions."""
+
+import msgspec
+
+from nats_k8s_oidc_callout.core.model import Permissions
+from nats_k8s_oidc_callout.core.subjects import private_inbox
+
+
+class _Side(msgspec.Struct, omit_defaults=True):
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class _Replies(msgspec.Struct):
+    max: int
+    ttl: int
+
+
+class _NatsUser(msgspec.Struct, omit_defaults=True):
+    pub: _Side
+    sub: _Side
+    resp: _Replies | None = None
+    # -1 is "no limit"; the server ignores these for callout users, but its validation wants them set.
+    subs: int = msgspec.field(default=0)
+    data: int = msgspec.field(default=0)
+    payload: int = msgspec.field(default=0)
+    type: str = ""
+    version: int = 0
+
+
+# A login under such a connection name asks for less than its workload may: only to be told by the server who it is and
+# in which account. Anybody may take the name, since it gives up everything and gains a look at oneself.
+SELF_TEST = "nats-k8s-oidc-callout self-test "
+WHO_AM_I = "$SYS.REQ.USER.INFO"
+
+_NOTHING = _Side(deny=(">",))
+_encode = msgspec.json.Encoder().encode
+
+
+def encode(permissions: Permissions) -> bytes:
+    """Return the JSON object `nats` of a user JWT, or nothing when there is nothing the user may do.
+
+    To NATS a side without an allow list is a side with every right (server/accounts.go, facts 7.3): such a side is
+    written as `deny: [">"]`.
+    """
+    if not permissions.publish and not permissions.subscribe:
+        return b""
+    replies = None
+    if permissions.replies_max:
+        replies = _Replies(permissions.replies_max, round(permissions.replies_ttl_seconds * 1_000_000_000))
+    return _encode(
+        _NatsUser(
+            pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,
+            sub=_Side(allow=permissions.subscribe) if permissions.subscribe else _NOTHING,
+            resp=replies,
+            subs=-1,
+            data=-1,
+            payload=-1,
+            type="user",
+            version=2,
+        )
+    )
+
+
+def self_test(namespace: str, name: str) -> bytes:
+    """Return the encoded grant of a self-test: to ask the server about oneself, and to hear the answer."""
+    return encode(Permissions((WHO_AM_I,), (private_inbox(namespace, name),), 0, 0.0))

@@ -1,0 +1,88 @@
+"""What a workload may do: the guide's defaults, and what annotations add."""
+
+import pytest
+
+from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, compile_grant
+
+RULES = PermissionRules()
+PUB = "nats.io/allowed-pub-subjects"
+SUB = "nats.io/allowed-sub-subjects"
+
+
+def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
+    """Return what an annotation added to the publish side."""
+    return compile_grant("shop", "web", {PUB: text}, rules).permissions.publish[1:]
+
+
+def test_defaults_are_the_guides() -> None:
+    """
+    Without annotations a workload has its namespace, the shared inbox and its own inbox.
+    """
+    granted = compile_grant("shop", "web", None, RULES).permissions
+
+    assert ("shop.>",) == granted.publish
+    assert ("shop.>", "_INBOX.>", "_INBOX_shop_web.>") == granted.subscribe
+    assert (1, 120.0) == (granted.replies_max, granted.replies_ttl_seconds)
+
+
+def test_private_inbox_mode() -> None:
+    """
+    In private mode nobody gets the inbox that all share.
+    """
+    granted = compile_grant("shop", "web", None, PermissionRules(inbox_mode=InboxMode.PRIVATE))
+
+    assert ("shop.>", "_INBOX_shop_web.>") == granted.permissions.subscribe
+
+
+def test_annotations_add() -> None:
+    """
+    Annotations add to the defaults, each side its own, in the order written and each entry once.
+    """
+    annotations = {PUB: "test.>, a.b,a.b,\n shop.> ,", SUB: "x.*"}
+    granted = compile_grant("shop", "web", annotations, RULES).permissions
+
+    assert ("shop.>", "test.>", "a.b") == granted.publish
+    assert ("shop.>", "_INBOX.>", "_INBOX_shop_web.>", "x.*") == granted.subscribe
+
+
+def test_another_prefix() -> None:
+    """
+    With another annotation prefix the guide's annotations mean nothing.
+    """
+    rules = PermissionRules(annotation_prefix="corp.example/")
+
+    assert () == publish("a.b", rules)
+    granted = compile_grant("shop", "web", {"corp.example/allowed-pub-subjects": "a.b"}, rules)
+    assert ("shop.>", "a.b") == granted.permissions.publish
+
+
+@pytest.mark.parametrize("bad", ["foo..bar", "a b", "a\x07b", "x" * 257, "foo.>.bar", "fo*"])
+def test_a_bad_entry_spoils_no_other(bad: str) -> None:
+    """
+    An entry that is no subject is left out and named; its neighbours count.
+    """
+    grant = compile_grant("shop", "web", {PUB: f"one.>,{bad},two"}, RULES)
+
+    assert ("shop.>", "one.>", "two") == grant.permissions.publish
+    assert [(PUB, bad[:256])] == [(refusal.annotation, refusal.subject) for refusal in grant.refused]
+
+
+def test_no_more_than_256_entries_a_side() -> None:
+    """
+    One side has at most 256 entries, the defaults included.
+    """
+    grant = compile_grant("shop", "web", {PUB: ",".join(f"s.{i}" for i in range(400))}, RULES)
+
+    assert 256 == len(grant.permissions.publish)
+    assert "256" in grant.refused[0].why
+
+
+def test_a_huge_annotation_is_read_in_part() -> None:
+    """
+    Of 100,000 bad entries some are named, the rest counted.
+    """
+    grant = compile_grant("shop", "web", {PUB: "a b," * 100_000 + "good"}, RULES)
+
+    assert 33 == len(grant.refused)
+    assert "and 99969 more entries are left out" == grant.refused[-1].why
+    assert ("shop.>",) == grant.permissions.publish
