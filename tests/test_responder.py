@@ -342,12 +342,20 @@ async def test_an_unknown_key_within_the_cool_down_costs_nothing_more() -> None:
     assert (Reason.UNKNOWN_KEY, 0) == (world.verdict.reason, world.refreshes)
 
 
-async def test_a_flooding_host_waits_behind_the_others() -> None:
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(KUBERNETES.token(header={"kid": "invented"}), id="unverified"),
+        pytest.param(KUBERNETES.token(audience="vault"), id="verified"),
+        pytest.param(KUBERNETES.token(claims={"exp": NOW}), id="of a known workload"),
+    ],
+)
+async def test_a_flooding_host_waits_behind_the_others(token: str) -> None:
     """
     A host that sent almost only refused logins is answered after the others, and still answered.
     """
-    world = World()
-    bad = world.server.ask(KUBERNETES.token(audience="vault"))
+    world = World(keys_may_come=False)
+    bad = world.server.ask(token)
     async with world.running() as responder:
         for _ in range(60):
             responder.receive(bad, "_BAD", "")
@@ -365,6 +373,32 @@ async def test_a_flooding_host_waits_behind_the_others() -> None:
     assert "_GOOD" == world.sent[0][0]
     assert 6 == len(world.sent)
     assert world.slowed >= 5
+
+
+async def test_the_slow_lane_keeps_nothing_that_is_late() -> None:
+    """
+    A flooding host's login that waited too long is dropped without more work, and not answered.
+    """
+    world = World()
+    bad = world.server.ask(KUBERNETES.token(audience="vault"))
+    async with world.running() as responder:
+        for _ in range(60):
+            responder.receive(bad, "_BAD", "")
+        await responder.drain()
+        world.sent.clear()
+        world.verdicts.clear()
+        # A first turn puts them all into the slow lane and answers some; the rest is late at the next.
+        for _ in range(40):
+            responder.receive(bad, "_LATE", "")
+        await until(lambda: bool(world.sent))
+        answered = len(world.sent)
+        world.monotonic += 1.41
+        await responder.drain()
+
+    assert 0 < answered < 40
+    assert answered == len(world.sent)
+    late = Drop(DropReason.LATE, "it waited here too long")
+    assert [late] * (40 - answered) == [verdict for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
 
 
 async def test_the_slow_lane_is_never_starved() -> None:

@@ -156,12 +156,13 @@ def test_close_tells_what_the_running_second_held_back(stage: Make) -> None:
 )
 def test_what_a_client_chose_is_masked_escaped_and_cut(stage: Make, name: str, shown: str) -> None:
     """
-    A connection name cannot forge a line, hide text, fill the log or carry a token into it.
+    Neither a connection name nor an audience can forge a line, hide text, fill the log or carry a token into it.
     """
     made = stage()
-    made.record(Deny(Reason.EXPIRED), asked=request(client_name=name))
+    made.record(Allow(WORKLOAD, b"{}", 1, other_audiences=(name, "vault")), asked=request(client_name=name))
 
-    assert shown == made.lines()[0]["connection"]
+    line = made.lines()[0]
+    assert (shown, f"{shown} vault") == (line["connection"], line["other_audiences"])
 
 
 def test_console_form_is_one_readable_line(stage: Make) -> None:

@@ -136,6 +136,8 @@ def test_no_key_is_good_when_all_are_stale() -> None:
     [
         pytest.param(None, Reason.UNKNOWN_SERVICE_ACCOUNT, id="it does not exist"),
         pytest.param(ServiceAccount("another-uid", None), Reason.UID_MISMATCH, id="made again"),
+        pytest.param(ServiceAccount(UID[:8], None), Reason.UID_MISMATCH, id="the beginning of its uid"),
+        pytest.param(ServiceAccount(f"{UID}0", None), Reason.UID_MISMATCH, id="more than its uid"),
     ],
 )
 def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected: Reason) -> None:
@@ -187,7 +189,7 @@ def test_a_manifest_without_a_uid_is_matched_by_name() -> None:
 
 def test_nothing_but_the_signature_is_remembered() -> None:
     """
-    A token seen before is let in without its signature, but never past its expiry, uid or permissions.
+    A token seen before is let in without its signature, but never past its uid.
     """
     world = facts()
     token = KUBERNETES.token()
@@ -196,9 +198,33 @@ def test_nothing_but_the_signature_is_remembered() -> None:
 
     assert 1 == len(world.verified)
     assert isinstance(decided(token, world), NeedServiceAccount)
-    expired = decided(token, world, now=NOW + 4000)
-    # The server's own request time moves too: what counts here is that the client is not let in.
-    assert isinstance(expired, Deny | Drop)
+
+
+@pytest.mark.parametrize("ends", ["exp", "warnafter"])
+def test_a_remembered_token_is_never_past_its_time(ends: str) -> None:
+    """
+    A token seen before is refused as expired from the second of its `exp` on, and of its `warnafter`.
+    """
+    world = facts()
+    kubernetes = KUBERNETES.claims()["kubernetes.io"]
+    claims = {"exp": NOW + 100} if ends == "exp" else {"kubernetes.io": {**kubernetes, "warnafter": NOW + 100}}
+    asked = request(KUBERNETES.token(claims=claims), expires_at=NOW + 100)
+    verdicts = [decide(asked, world, NOW + after, 1.0) for after in (0, 99, 100)]
+
+    assert [Allow, Allow, Deny] == [type(verdict) for verdict in verdicts]
+    assert isinstance(verdicts[2], Deny)
+    assert Reason.EXPIRED == verdicts[2].reason
+
+
+def test_a_remembered_token_is_worth_nothing_by_stale_keys() -> None:
+    """
+    A token seen before is not let in by a key that nobody vouched for within the bound.
+    """
+    world = facts()
+    asked = request(KUBERNETES.token())
+    assert isinstance(decide(asked, world, NOW, 1.0), Allow)
+
+    assert isinstance(decide(asked, world, NOW, 90_000.0), NeedKeys)
 
 
 def test_a_removed_key_ends_what_was_remembered() -> None:

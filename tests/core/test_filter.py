@@ -33,6 +33,7 @@ def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
         "_INBOX.>",
         "_INBOX_other_sa.>",
         "_R_.x",
+        "_GR_.>",
         "_REPLY",
         "$SYS.>",
         "$SYS.REQ.USER.AUTH",
@@ -126,6 +127,7 @@ def test_no_annotation_reaches_an_inbox_or_the_system(annotation: str, inbox: st
             "_INBOX.>",
             private_inbox("other", inbox),
             "_R_.>",
+            "_GR_.>",
             "$SYS.>",
             "$JS.API.STREAM.CREATE.>",
         ):

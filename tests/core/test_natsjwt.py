@@ -85,6 +85,11 @@ def test_other_spellings_of_the_header(head: str) -> None:
         pytest.param(signed(HEAD, BODY + b"\n"), "base64url", id="newline"),
         pytest.param(signed(HEAD, BODY)[:-4] + b"AAAA", "signature", id="flipped signature"),
         pytest.param(signed(HEAD, BODY, USER), "signature", id="other signer"),
+        pytest.param(
+            signed(HEAD, b64(json.dumps({"iss": ACCOUNT.public, "sub": 1})), USER),
+            "signature",
+            id="other signer and a wrong type: claims are read after the signature",
+        ),
         pytest.param(signed(HEAD, b64('{"iss":"A"}')), "issuer is not the 56", id="iss that is no key"),
         pytest.param(signed(HEAD, b64(json.dumps({"iss": USER.public})), USER), "issuer is no account", id="user key"),
         pytest.param(signed(HEAD, b64(json.dumps({"iss": ACCOUNT.public, "sub": 1}))), "fit", id="wrong type"),
