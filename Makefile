@@ -36,7 +36,7 @@ test: $(VENV)/.dev tools ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
-	@$(BIN)/python tools/build.py prometheus
+	@$(BIN)/python tools/build.py prometheus helm-3
 	@$(BIN)/python -m tests.clients.builds
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
