@@ -6,8 +6,7 @@ import tracemalloc
 
 import pytest
 
-from nats_k8s_oidc_callout.core.serviceaccounts import Page, ServiceAccount
-from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from tests.fakes.serviceaccounts import index, item, line, listed, page
 
 
@@ -32,13 +31,6 @@ def test_only_annotations_under_the_prefix_are_held() -> None:
 
     assert held.find("team", "app") == ServiceAccount("u1", {"nats.io/allowed-pub-subjects": "a"})
     assert held.find("team", "bare") == ServiceAccount("u1", None)
-
-
-def test_a_page_tells_where_the_list_goes_on() -> None:
-    """
-    A page gives the continue token and the list's resource version.
-    """
-    assert Page("next", "9") == index().begin().page(page(token="next"))
 
 
 def test_a_relist_removes_what_it_lacks() -> None:
@@ -119,42 +111,6 @@ def test_an_item_that_cannot_be_read_is_skipped_and_counted(bad: object) -> None
     assert len(held) == 2
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{}",
-        b"<html>login</html>",
-        b'{"kind":"Status","metadata":{},"code":200}',
-        b'{"kind":"ServiceAccountList","metadata":{},"items":[]}',
-        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":""},"items":[]}',
-        b'{"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]}',
-        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"}}',
-        page(item("team", "app"))[:-4],
-        b"[" * 100_000,
-        b'{"kind":"ServiceAccountList","x":' + b"[" * 100_000,
-        b'{"kind":"\xff"}',
-    ],
-    ids=["empty", "object", "html", "status", "no version", "empty version", "pods", "no items", "half", "deep",
-         "deep inside", "no text"],
-)  # fmt: skip
-def test_an_answer_that_is_no_list_never_passes_for_an_empty_cluster(body: bytes) -> None:
-    """
-    Whatever is not a whole ServiceAccountList is an error, so that it can never empty the index.
-    """
-    with pytest.raises(Unreachable):
-        index().begin().page(body)
-
-
-def test_a_list_without_items_is_an_empty_cluster() -> None:
-    """
-    Go writes an empty list as null; that is a true list.
-    """
-    body = b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"},"items":null}'
-
-    assert Page("", "9") == index().begin().page(body)
-
-
 def test_huge_annotations_do_not_break_the_index() -> None:
     """
     Annotations beyond what a server allows are held like others.
@@ -175,20 +131,6 @@ def test_a_single_answer_gives_the_serviceaccount_and_leaves_the_index() -> None
         json.dumps({"kind": "ServiceAccount", **entry}).encode()
     )
     assert len(held) == 0
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{}", b"<html>", json.dumps({"kind": "Pod", **item("team", "app")}).encode(),
-     b'{"kind":"ServiceAccount","metadata":{"name":"app","namespace":"team"}}'],
-    ids=["empty", "object", "html", "pod", "no uid"],
-)  # fmt: skip
-def test_a_single_answer_of_another_kind_is_an_error(body: bytes) -> None:
-    """
-    An answer that is no ServiceAccount is neither a yes nor a no.
-    """
-    with pytest.raises(Unreachable):
-        index().read(body)
 
 
 def test_annotation_keys_are_shared_but_only_so_many() -> None:

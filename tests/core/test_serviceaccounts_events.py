@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from nats_k8s_oidc_callout.core.serviceaccounts import Event, EventKind, ServiceAccount
-from nats_k8s_oidc_callout.errors import Unreachable
-from tests.fakes.serviceaccounts import index, item, line, listed
+from nats_k8s_oidc_callout.core.kubernetes_wire import Event, EventKind
+from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from tests.fakes.serviceaccounts import item, line, listed
 
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
@@ -62,39 +62,3 @@ def test_a_bookmark_only_moves_the_version() -> None:
 
     assert Event(EventKind.BOOKMARK, "50") == held.apply(line("BOOKMARK", {"metadata": {"resourceVersion": "50"}}))
     assert len(held) == 1
-
-
-@pytest.mark.parametrize(
-    ("code", "reason", "is_gone"),
-    [(410, "", True), (410, "Expired", True), (0, "Gone", True), (500, "InternalError", False), (429, "", False)],
-    ids=["410", "expired", "gone", "500", "429"],
-)
-def test_an_error_line_says_whether_the_history_is_gone(code: int, reason: str, is_gone: bool) -> None:
-    """
-    An ERROR line carries the status; 410, Expired and Gone mean that only a list can tell.
-    """
-    event = index().apply(line("ERROR", {"kind": "Status", "metadata": {}, "code": code, "reason": reason}))
-
-    assert (EventKind.ERROR, code, reason, is_gone) == (event.kind, event.code, event.reason, event.is_gone)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        b"{",
-        b"null",
-        b'{"type":"DELETED"}',
-        line("RENAMED", item("team", "app")),
-        line("DELETED", {"metadata": {"name": "app", "resourceVersion": "9"}}),
-        line("DELETED", item("team", "app", resourceVersion="")),
-        line("BOOKMARK", {"metadata": {}}),
-        line("ADDED", item("team", "app", annotations={"a": 1})),
-    ],
-    ids=["half", "null", "no object", "new type", "nobody", "no version", "empty bookmark", "annotation number"],
-)
-def test_a_line_that_cannot_be_read_is_an_error_that_quotes_nothing(bad: bytes) -> None:
-    """
-    A watch line is never skipped, since it may have been a delete; the error does not quote it.
-    """
-    with pytest.raises(Unreachable, match=r"^a watch line [a-zA-Z ]*$"):
-        index().apply(bad)

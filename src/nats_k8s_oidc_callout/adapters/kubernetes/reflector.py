@@ -13,7 +13,8 @@ import structlog
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, TooLarge, read_bounded
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
-from nats_k8s_oidc_callout.core.serviceaccounts import EventKind, Index
+from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind
+from nats_k8s_oidc_callout.core.serviceaccounts import Index
 
 log = structlog.get_logger("informer")
 

@@ -1,0 +1,102 @@
+"""The API server's bytes: what a list, a watch and a get may say, and what never passes for one."""
+
+import json
+
+import pytest
+
+from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page
+from nats_k8s_oidc_callout.errors import Unreachable
+from tests.fakes.serviceaccounts import index, item, line, page
+
+
+def test_a_page_tells_where_the_list_goes_on() -> None:
+    """
+    A page gives the continue token and the list's resource version.
+    """
+    assert Page("next", "9") == index().begin().page(page(token="next"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"<html>login</html>",
+        b'{"kind":"Status","metadata":{},"code":200}',
+        b'{"kind":"ServiceAccountList","metadata":{},"items":[]}',
+        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":""},"items":[]}',
+        b'{"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]}',
+        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"}}',
+        page(item("team", "app"))[:-4],
+        b"[" * 100_000,
+        b'{"kind":"ServiceAccountList","x":' + b"[" * 100_000,
+        b'{"kind":"\xff"}',
+    ],
+    ids=["empty", "object", "html", "status", "no version", "empty version", "pods", "no items", "half", "deep",
+         "deep inside", "no text"],
+)  # fmt: skip
+def test_an_answer_that_is_no_list_never_passes_for_an_empty_cluster(body: bytes) -> None:
+    """
+    Whatever is not a whole ServiceAccountList is an error, so that it can never empty the index.
+    """
+    with pytest.raises(Unreachable):
+        index().begin().page(body)
+
+
+def test_a_list_without_items_is_an_empty_cluster() -> None:
+    """
+    Go writes an empty list as null; that is a true list.
+    """
+    body = b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"},"items":null}'
+
+    assert Page("", "9") == index().begin().page(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"<html>", json.dumps({"kind": "Pod", **item("team", "app")}).encode(),
+     b'{"kind":"ServiceAccount","metadata":{"name":"app","namespace":"team"}}'],
+    ids=["empty", "object", "html", "pod", "no uid"],
+)  # fmt: skip
+def test_a_single_answer_of_another_kind_is_an_error(body: bytes) -> None:
+    """
+    An answer that is no ServiceAccount is neither a yes nor a no.
+    """
+    with pytest.raises(Unreachable):
+        index().read(body)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "is_gone"),
+    [(410, "", True), (410, "Expired", True), (0, "Gone", True), (500, "InternalError", False), (429, "", False)],
+    ids=["410", "expired", "gone", "500", "429"],
+)
+def test_an_error_line_says_whether_the_history_is_gone(code: int, reason: str, is_gone: bool) -> None:
+    """
+    An ERROR line carries the status; 410, Expired and Gone mean that only a list can tell.
+    """
+    event = index().apply(line("ERROR", {"kind": "Status", "metadata": {}, "code": code, "reason": reason}))
+
+    assert (EventKind.ERROR, code, reason, is_gone) == (event.kind, event.code, event.reason, event.is_gone)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{",
+        b"null",
+        b'{"type":"DELETED"}',
+        line("RENAMED", item("team", "app")),
+        line("DELETED", {"metadata": {"name": "app", "resourceVersion": "9"}}),
+        line("DELETED", item("team", "app", resourceVersion="")),
+        line("BOOKMARK", {"metadata": {}}),
+        line("ADDED", item("team", "app", annotations={"a": 1})),
+    ],
+    ids=["half", "null", "no object", "new type", "nobody", "no version", "empty bookmark", "annotation number"],
+)
+def test_a_line_that_cannot_be_read_is_an_error_that_quotes_nothing(bad: bytes) -> None:
+    """
+    A watch line is never skipped, since it may have been a delete; the error does not quote it.
+    """
+    with pytest.raises(Unreachable, match=r"^a watch line [a-zA-Z ]*$"):
+        index().apply(bad)
