@@ -20,9 +20,9 @@ PIECES = (
     ("log line, metrics", ("adapters/telemetry", "App._record")),
     ("NATS client", ("nats/aio", "nats/protocol", "adapters/nats")),
     ("read the request", ("core/callout.py:open_request", "open_request (")),
-    ("write the answer", ("allow (nats_k8s", "deny (nats_k8s", "_Login.encode")),
+    ("write the answer", ("allow (nats_k8s", "deny (nats_k8s", "Login.encode")),
     ("decide: ServiceAccount, permissions, expiry", ("core/decide.py",)),
-    ("queue and turns", ("responder.py",)),
+    ("queue and turns", ("responder/",)),
 )
 
 

@@ -121,8 +121,8 @@ REQUEST_MUTANTS = [
     other("exp without a top", _CALLOUT, "msgspec.Meta(ge=0, le=1 << 53)", "msgspec.Meta()", *_OF_REQUESTS),
     other("cid without a top", _CALLOUT, "msgspec.Meta(ge=0, le=(1 << 63) - 1)", "msgspec.Meta()", *_OF_REQUESTS),
     other("host without a top", _CALLOUT, "msgspec.Meta(max_length=256)", "msgspec.Meta()", _BOUNDS, "-k", "host_is_short"),
-    other("invalid text raises", "core/natsjwt.py", "(msgspec.DecodeError, UnicodeDecodeError, RecursionError)",
-          "(msgspec.DecodeError, RecursionError)", "tests/core/test_natsjwt.py"),
+    other("invalid text raises", "core/strangers.py", "(msgspec.DecodeError, UnicodeDecodeError, RecursionError)",
+          "(msgspec.DecodeError, RecursionError)", "tests/core/test_strangers.py"),
     other("any checksum", "core/nkeys.py", 'if binascii.crc_hqx(body, 0).to_bytes(2, "little") != crc:', "if False:",
           "tests/core/test_nkeys.py"),
     never("any kind of key", "core/nkeys.py", "body[0] != kind", "tests/core/test_nkeys.py"),
@@ -198,7 +198,7 @@ OUTSIDE_MUTANTS = [
           "tests/adapters/test_http.py", "-k", "huge_heads"),
     other("slow heads are waited for", "adapters/http.py", "keepalive_timeout=IDLE_SECONDS,", "keepalive_timeout=3600,",
           "tests/adapters/test_http.py", "-k", "slow_head"),
-    other("answers too large are sent", "responder.py", "if len(payload) > self._ports.max_payload():", "if False:",
+    other("answers too large are sent", "responder/turns.py", "if len(payload) > self._ports.max_payload():", "if False:",
           "tests/test_responder.py", "-k", "too_large"),
 ]  # fmt: skip
 

@@ -1,0 +1,9 @@
+"""A request's bytes in, its answer's bytes out. The only place where deciding meets waiting.
+
+`turns` has the queue and sends the answers, `settle` decides and fetches what that needs, `ports` is the world.
+"""
+
+from nats_k8s_oidc_callout.responder.ports import Keys, Ports
+from nats_k8s_oidc_callout.responder.turns import QUEUE_BYTES, Responder
+
+__all__ = ["QUEUE_BYTES", "Keys", "Ports", "Responder"]

@@ -1,0 +1,70 @@
+"""What a login comes to: decide, fetch each need once, decide again."""
+
+from dataclasses import replace
+
+import structlog
+
+from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Need, NeedKeys, Reason, Verdict, Workload
+from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.responder.login import Login
+from nats_k8s_oidc_callout.responder.ports import Ports
+
+log = structlog.get_logger("responder")
+
+
+class Settle:
+    """Gives each login its verdict, within `patience` seconds of its coming in. Sends and records nothing."""
+
+    def __init__(self, facts: Facts, ports: Ports, patience: float) -> None:
+        self._facts = facts
+        self._ports = ports
+        self._patience = patience
+
+    def at_once(self, login: Login) -> Verdict | Need:
+        """Return what can be said on the spot."""
+        verdict = self._decide(login, NOTHING_ASKED)
+        if isinstance(verdict, NeedKeys) and not self._ports.keys_may_come():
+            verdict = self._decide(login, Asked(keys=True))
+        return verdict
+
+    async def fetch(self, login: Login, need: Need) -> Verdict:
+        """Return the verdict, once everything it needs was asked for."""
+        try:
+            return await self._fetch(login, need)
+        except Exception:
+            log.exception("what a decision needs could not be fetched")
+            return Deny(Reason.INTERNAL)
+
+    async def _fetch(self, login: Login, need: Verdict | Need) -> Verdict:
+        asked = NOTHING_ASKED
+        while not isinstance(need, Allow | Deny | Drop):
+            budget = max(0.0, login.message.received + self._patience - self._ports.monotonic())
+            if isinstance(need, NeedKeys):
+                await self._ports.refresh_keys(budget)
+                asked = replace(asked, keys=True)
+            else:
+                self._ports.cache_miss()
+                asked = await self._look_up(asked, need.workload, budget)
+            need = self._decide(login, asked)
+            if not asked.looked_up and isinstance(need, Allow):
+                self._ports.cache_hit()
+        return need
+
+    async def _look_up(self, asked: Asked, workload: Workload, budget: float) -> Asked:
+        try:
+            return replace(asked, looked_up=True, account=await self._ports.look_up(workload, budget))
+        except Unreachable as error:
+            log.warning("informer live lookup failed", workload=str(workload), error=str(error))
+            return replace(asked, looked_up=True, trouble=f"it is not in the cache, and {error}")
+
+    def _decide(self, login: Login, asked: Asked) -> Verdict | Need:
+        try:
+            found = decide(login.request, self._facts, self._ports.clock(), self._ports.monotonic(), asked)
+            if self._ports.trace is not None:
+                self._ports.trace(login.request, found)
+        except Exception:
+            # Fail closed, and at once: the client must not wait for the time-out because of a bug of ours.
+            log.exception("decision failed")
+            return Deny(Reason.INTERNAL)
+        return found
