@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from types import TracebackType
 
 
 def run() -> None:
@@ -11,7 +12,15 @@ def run() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from nats_k8s_oidc_callout.cli import main
 
+    sys.excepthook = _tell_fault
     main()
+
+
+def _tell_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback that no text of somebody else can turn against the terminal."""
+    from nats_k8s_oidc_callout.cli.output import tell_fault
+
+    tell_fault(kind, error, trace)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from nats_k8s_oidc_callout.core.spelling import escape
+
 log = structlog.get_logger("http")
 
 MAX_CONNECTIONS = 64
@@ -189,8 +191,7 @@ def _text(status: int, text: str) -> web.Response:
 def _verbose(check: Check) -> str:
     # As the API server's own /readyz?verbose, with the detail that one withholds.
     mark = f"[+]{check.name} ok" if check.ok else f"[-]{check.name} failed"
-    detail = "".join(c if c.isprintable() else " " for c in check.detail)
-    return f"{mark}: {detail}" if detail else mark
+    return f"{mark}: {escape(check.detail)}" if check.detail else mark
 
 
 def _all_addresses(port: int) -> socket.socket:

@@ -53,7 +53,7 @@ class Inquiry:
         """Return what a ServiceAccount may do, and what its annotations asked for in vain."""
         return annotations.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
 
-    async def judge(self, token: Token) -> Verdict:
+    async def judge(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""
         asked = NOTHING_ASKED
         while True:

@@ -1,9 +1,14 @@
 """The command line: one file a command, imported only when it is called for."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import click
+
+from nats_k8s_oidc_callout.core.spelling import escape
 
 PACKAGE = "nats-k8s-oidc-callout"
 _COMMANDS = ("serve", "demo", "doctor", "explain", "keys")
@@ -22,6 +27,23 @@ class _Lazy(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(f"nats_k8s_oidc_callout.cli.{cmd_name}").command
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _escaped():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  # click's
+        with _escaped():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _escaped() -> Iterator[None]:
+    """Escape what click says about bad use: it quotes the arguments, which may come from a cluster by a script."""
+    try:
+        yield
+    except click.ClickException as error:
+        raise click.UsageError(escape(error.format_message(), keep="\n"), getattr(error, "ctx", None)) from None
 
 
 @click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,9 +4,8 @@ import os
 import sys
 from typing import NoReturn
 
-import click
-
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings, load
 
@@ -22,9 +21,6 @@ def load_or_exit() -> Settings:
 def give_up(error: ConfigurationError) -> NoReturn:
     """Print every problem of the configuration, and exit 2."""
     many = len(error.problems) > 1
-    click.echo(
-        f"The configuration cannot work: {f'{len(error.problems)} problems' if many else 'one problem'}.", err=True
-    )
-    for problem in error.problems:
-        click.echo(f"  {problem}", err=True)
+    number = f"{len(error.problems)} problems" if many else "one problem"
+    say(f"The configuration cannot work: {number}.", *(f"  {problem}" for problem in error.problems), err=True)
     sys.exit(EXIT_BAD_USE)

@@ -1,14 +1,21 @@
 """Show the whole story on this machine, as a table that can fail."""
 
 import asyncio
+import shlex
+import shutil
 import sys
 import time
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, PACKAGE
+from nats_k8s_oidc_callout.cli.output import say
+from nats_k8s_oidc_callout.core.spelling import escape
+from nats_k8s_oidc_callout.core.subjects import private_inbox
 from nats_k8s_oidc_callout.demo.story import Outcome, Story
 from nats_k8s_oidc_callout.demo.world import Unavailable, World, find_server
 
@@ -16,7 +23,7 @@ from nats_k8s_oidc_callout.demo.world import Unavailable, World, find_server
 _PLAIN_WIDTH = 120
 
 
-@click.command("demo")
+@click.command("demo", short_help="Show on this machine what clients get, as a table that can fail.")
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards, and print commands to try by hand.")
 def command(keep: bool) -> None:
     """Run server, issuer, responder and real clients on this machine, and show what each client got.
@@ -27,7 +34,7 @@ def command(keep: bool) -> None:
         find_server()
         sys.exit(0 if asyncio.run(_demo(keep)) else 1)
     except Unavailable as error:
-        click.echo(str(error), err=True)
+        say(*str(error).splitlines(), err=True)
         sys.exit(EXIT_BAD_USE)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -49,7 +56,7 @@ async def _demo(keep: bool) -> bool:
         took = time.monotonic() - began
         if failed:
             console.print(f"{len(failed)} of {len(outcomes)} did not go as expected. The responder's log:")
-            console.print(world.log_file.read_text(), markup=False, highlight=False)
+            console.print(escape(world.log_file.read_text(), keep="\n"), markup=False, highlight=False)
         else:
             console.print(f"All {len(outcomes)} went as expected, in {took:.1f} s.")
         if keep:
@@ -60,7 +67,8 @@ async def _demo(keep: bool) -> bool:
 def _progress(console: Console, outcome: Outcome) -> None:
     """Say on a terminal that something happens; elsewhere the table is enough."""
     if console.is_terminal:
-        console.print(f"  {outcome.tried} … {outcome.seen}", style="dim", highlight=False)
+        text = escape(f"  {outcome.tried} … {outcome.seen}")
+        console.print(text, style="dim", markup=False, highlight=False)
 
 
 def _table(outcomes: list[Outcome]) -> Table:
@@ -69,25 +77,49 @@ def _table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         style = None if outcome.as_expected else "bold red"
         mark = "ok" if outcome.as_expected else "WRONG"
-        table.add_row(mark, outcome.tried, outcome.expected, outcome.seen, f"{outcome.seconds * 1000:.0f}", style=style)
+        cells = (mark, outcome.tried, outcome.expected, outcome.seen, f"{outcome.seconds * 1000:.0f}")
+        # As Text, so that rich takes no bracket in it for markup.
+        table.add_row(*(Text(escape(cell)) for cell in cells), style=style)
     return table
 
 
 async def _keep(console: Console, world: World) -> None:
     """Print what to try by hand, with a fresh token, and wait to be interrupted."""
-    token = world.issuer.token("shop", "web", "uid-web", seconds=3600)
+    token, environment = world.write_token("shop", "web", "uid-web"), world.write_environment()
+    nats = f"nats --server={world.url} --token=$TOKEN"
     port = world.app.port if world.app else 0
+    inbox = private_inbox("shop", "web").removesuffix(".>")
     for line in (
         "",
-        "Everything goes on running; Ctrl-C ends it. A token of shop/web, good for an hour:",
+        "Everything goes on running; Ctrl-C ends it. Into another terminal, with a token of shop/web that is good for an",
+        "hour. As that pod, with the nats CLI; the last one is not permitted:",
         "",
-        f"  TOKEN={token}",
-        f"  nats --server={world.url} --token=$TOKEN pub shop.hello world",
-        f"  nats --server={world.url} --token=$TOKEN --inbox-prefix=_INBOX_shop_web sub 'shop.>'",
-        f"  nats --server={world.url} --token=$TOKEN pub elsewhere.hello world     # no permission",
-        f"  curl http://127.0.0.1:{port}/readyz?verbose",
-        f"  tail -f {world.log_file}",
-        f"  ls {world.folder}/serviceaccounts     # edit one, and connect again",
+        f"  TOKEN=$(cat {token})",
+        f"  {nats} --inbox-prefix={inbox} sub 'shop.>' &",
+        f"  {nats} pub shop.hello world",
+        f"  {nats} pub elsewhere.hello world",
+        "",
+        "As the platform team, beside the responder:",
+        "",
+        f"  . {environment}",
+        f"  {_ourselves()} doctor --token-file {token}",
+        f"  {_ourselves()} explain shop/web",
+        f"  {_ourselves()} explain --token-file {token}",
+        f"  curl 'http://127.0.0.1:{port}/readyz?verbose'",
+        f"  tail {world.log_file}",
+        "",
+        "Change a ServiceAccount here, and connect again:",
+        "",
+        f"  ls {world.folder}/serviceaccounts",
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # No comments among them: an interactive zsh takes them for arguments.
+        console.print(escape(line), markup=False, highlight=False, soft_wrap=True)
     await asyncio.Event().wait()
+
+
+def _ourselves() -> str:
+    """Return what starts this program from any folder."""
+    name = Path(sys.argv[0])
+    if name.name != PACKAGE:
+        return f"{shlex.quote(sys.executable)} -m nats_k8s_oidc_callout"
+    return PACKAGE if shutil.which(PACKAGE) == str(name.absolute()) else shlex.quote(str(name.absolute()))

@@ -1,7 +1,6 @@
 """Check a deployment from the inside, and say what to do about what is wrong."""
 
 import asyncio
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,13 +10,14 @@ import click
 from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import doctor
 from nats_k8s_oidc_callout.app.doctor import Report, Status
+from nats_k8s_oidc_callout.cli.output import say, say_json, say_painted
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import load
 
 _COLOURS = {Status.OK: "green", Status.FAIL: "red", Status.SKIPPED: "yellow"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check a deployment from the inside, with a fix for each fault.")
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -37,7 +37,10 @@ def command(token_file: Path | None, as_json: bool) -> None:
         report = asyncio.run(_examine(token_file))
     finally:
         logs.close()
-    click.echo(json.dumps(report.as_json(), indent=2) if as_json else _for_people(report))
+    if as_json:
+        say_json(report.as_json())
+    else:
+        _for_people(report)
     sys.exit(0 if report.ok else 1)
 
 
@@ -51,16 +54,14 @@ async def _examine(token_file: Path | None) -> Report:
     return await doctor.examine(settings)
 
 
-def _for_people(report: Report) -> str:
-    lines = []
+def _for_people(report: Report) -> None:
     width = max(len(finding.check) for finding in report.findings)
     for finding in report.findings:
-        status = click.style(f"{finding.status.value:<8}", fg=_COLOURS[finding.status])
-        lines.append(f"{status} {finding.check:<{width}}  {finding.detail}".rstrip())
+        rest = f" {finding.check:<{width}}  {finding.detail}"
+        say_painted(f"{finding.status.value:<8}", _COLOURS[finding.status], rest)
         below = [f"note: {note}" for note in finding.notes]
         if finding.causes:
             below.append(f"cause: {' or '.join(finding.causes)}")
         if finding.fix:
             below.append(f"fix: {finding.fix}")
-        lines += [f"{'':<8} {'':<{width}}  {line}" for line in below]
-    return "\n".join(lines)
+        say(*(f"{'':<8} {'':<{width}}  {line}" for line in below))

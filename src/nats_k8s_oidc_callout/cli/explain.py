@@ -1,7 +1,6 @@
 """What a workload may do and why, or which check refuses its token."""
 
 import asyncio
-import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,52 +14,77 @@ from nats_k8s_oidc_callout.app import inquiry
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
+from nats_k8s_oidc_callout.cli.output import say, say_json
+from nats_k8s_oidc_callout.core import tokens
 from nats_k8s_oidc_callout.core.annotations import Grant, InboxMode
-from nats_k8s_oidc_callout.core.model import Allow, Token
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
+from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 
 Report = dict[str, Any]
 
+_USERNAME = "system:serviceaccount:"
 
-@click.command("explain")
-@click.argument("workload", required=False, metavar="[NAMESPACE/NAME]")
+
+def _workload(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, str] | None:
+    """Read a ServiceAccount as people write it, or as Kubernetes and NATS show it."""
+    if value is None:
+        return None
+    parts = value.removeprefix(_USERNAME).split(":" if value.startswith(_USERNAME) else "/")
+    if len(parts) != 2 or not all(parts):
+        raise click.BadParameter(f"{value} is neither NAMESPACE/NAME nor {_USERNAME}NAMESPACE:NAME")
+    return parts[0], parts[1]
+
+
+@click.command("explain", short_help="Say what a workload may do and why, or why it is refused.")
+@click.argument("workload", required=False, metavar="[NAMESPACE/NAME]", callback=_workload)
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Explain the workload that this token proves, or why it proves none.",
+    help="Explain the workload that this token proves, or why it proves none. It is judged as the file has it, to the "
+    "byte.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(workload: str | None, token_file: Path | None, as_json: bool) -> None:
+def command(workload: tuple[str, str] | None, token_file: Path | None, as_json: bool) -> None:
     """Say what a ServiceAccount may publish and subscribe, in which account, until when, and why.
 
-    Reads the same environment variables as the responder, and asks the cluster (or the manifests) at this moment.
-    Exits 1 when the workload or the token would be turned away.
+    system:serviceaccount:NAMESPACE:NAME, as Kubernetes and NATS show it, works as well. Reads the same environment
+    variables as the responder, and asks the cluster (or the manifests) at this moment. Exits 1 when the workload or the
+    token would be turned away.
     """
-    namespace, _, name = (workload or "").partition("/")
-    if bool(workload) == bool(token_file) or (workload and not (namespace and name)):
+    if (workload is None) == (token_file is None):
         raise click.UsageError("name one workload as NAMESPACE/NAME, or a token by --token-file")
     settings = load_or_exit()
     logs = telemetry.configure("warn", "console")
     try:
-        token = Token(token_file.read_text().strip()) if token_file else None
-        report = asyncio.run(_explain(settings, namespace, name, token))
+        report = asyncio.run(_explain(settings, workload, _read(token_file) if token_file else ""))
     except ConfigurationError as error:
         give_up(error)
-    except (Unreachable, OSError, UnicodeDecodeError) as error:
-        click.echo(f"It cannot be told now: {error}", err=True)
+    except (Unreachable, OSError) as error:
+        say(f"It cannot be told now: {error}", err=True)
         sys.exit(EXIT_BAD_USE)
     finally:
         logs.close()
-    click.echo(json.dumps(report, indent=2) if as_json else _for_people(report))
+    if as_json:
+        say_json(report)
+    else:
+        say(*_for_people(report))
     sys.exit(0 if report["allowed"] else 1)
 
 
-async def _explain(settings: Settings, namespace: str, name: str, token: Token | None) -> Report:
+def _read(file: Path) -> str:
+    """Return what a client sends that reads the file and does nothing to it."""
+    with file.open("rb") as opened:
+        # More is too large in any case.
+        return opened.read(2 * tokens.MAX_BYTES).decode("utf-8", "surrogateescape")
+
+
+async def _explain(settings: Settings, workload: tuple[str, str] | None, text: str) -> Report:
     async with inquiry.opened(settings) as asked:
-        if token is None:
-            return await _explain_workload(settings, asked, namespace, name)
-        return await _explain_token(settings, asked, token)
+        if workload is not None:
+            return await _explain_workload(settings, asked, *workload)
+        return await _explain_token(settings, asked, text)
 
 
 async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, name: str) -> Report:
@@ -73,17 +97,15 @@ async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, 
     return {**report, "uid": account.uid, **_permissions(settings, asked.grant(namespace, name, account))}
 
 
-async def _explain_token(settings: Settings, asked: Inquiry, token: Token) -> Report:
-    verdict = await asked.judge(token)
+async def _explain_token(settings: Settings, asked: Inquiry, text: str) -> Report:
+    verdict = await asked.judge(Token.of(text))
     if not isinstance(verdict, Allow):
-        workload = getattr(verdict, "workload", None)
-        detail = asked.keys_trouble if verdict.reason == "unknown_key" else ""
-        return {
-            "workload": str(workload) if workload else None,
-            "allowed": False,
-            "reason": verdict.reason.value,
-            "detail": detail or verdict.detail,
-        }
+        report = _refused(asked, verdict)
+        if verdict.reason is Reason.MALFORMED_TOKEN and (stripped := text.strip().rstrip("=")) != text:
+            # The usual client strips: one command tells both.
+            again = await asked.judge(Token.of(stripped))
+            report["stripped"] = "allowed" if isinstance(again, Allow) else again.reason.value
+        return report
     report = await _explain_workload(settings, asked, verdict.workload.namespace, verdict.workload.name)
     ends = datetime.fromtimestamp(verdict.expires_at, UTC).isoformat()
     return {
@@ -91,6 +113,21 @@ async def _explain_token(settings: Settings, asked: Inquiry, token: Token) -> Re
         "pod": verdict.workload.pod,
         "session_ends": ends,
         "session_seconds": verdict.expires_at - int(time.time()),
+    }
+
+
+def _refused(asked: Inquiry, verdict: Deny | Drop) -> Report:
+    workload = None if isinstance(verdict, Drop) else verdict.workload
+    detail = verdict.detail
+    if verdict.reason is Reason.UNKNOWN_KEY:
+        detail = asked.keys_trouble or detail
+    elif verdict.reason is Reason.NO_TOKEN:
+        detail = "the file is empty"
+    return {
+        "workload": str(workload) if workload else None,
+        "allowed": False,
+        "reason": verdict.reason.value,
+        "detail": detail,
     }
 
 
@@ -128,7 +165,7 @@ def _notes(settings: Settings) -> list[str]:
     return notes
 
 
-def _for_people(report: Report) -> str:
+def _for_people(report: Report) -> list[str]:
     lines = [report["workload"] or "unknown workload"]
 
     def row(label: str, text: str) -> None:
@@ -136,7 +173,9 @@ def _for_people(report: Report) -> str:
 
     if not report["allowed"]:
         row("refused", f"{report['reason']}" + (f" ({report['detail']})" if report["detail"] else ""))
-        return "\n".join(lines)
+        if stripped := report.get("stripped"):
+            row("stripped", "it would be let in" if stripped == "allowed" else f"it would be refused as {stripped}")
+        return lines
     row("uid", report["uid"] or "unchecked (the manifest has none)")
     row("account", f"{report['account']} ({report['mode']} mode)")
     if "session_ends" in report:
@@ -149,7 +188,8 @@ def _for_people(report: Report) -> str:
         for entry in report[label]:
             row(label, f"{entry['subject']:<40} {entry['from']}")
     for entry in report["refused"]:
-        row("left out", f"{entry['subject']:<40} {entry['from']}: {entry['why']}")
+        # No subject goes beyond ASCII: what looks like a letter of it is the reason.
+        row("left out", f"{escape(entry['subject'], ascii_only=True):<40} {entry['from']}: {entry['why']}")
     for note in report["notes"]:
         row("note", note)
-    return "\n".join(lines)
+    return lines

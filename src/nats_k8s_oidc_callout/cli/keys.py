@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import read_creds, read_signing_keys, read_xkeys
@@ -56,7 +57,7 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
 """
 
 
-@click.command("keys")
+@click.command("keys", short_help="Print public keys, and the NATS configuration they go into.")
 @click.option(
     "--creds-file",
     "creds_file",
@@ -91,21 +92,21 @@ def command(
     signing = _read(signing_key_file, read_signing_keys) if signing_key_file else (creds.key.in_form(Kind.ACCOUNT),)
     xkeys = _read(xkey_file, read_xkeys) if xkey_file else ()
     # All of it can go into a file: what is not configuration is a comment, in both languages.
-    click.echo(f"# user    {creds.key.public}  (auth_users)")
+    say(f"# user    {creds.key.public}  (auth_users)")
     for signer in signing:
-        click.echo(f"# issuer  {signer.public}  (issuer, or signing key of {callout_account} and {account})")
+        say(f"# issuer  {signer.public}  (issuer, or signing key of {callout_account} and {account})")
     for key in xkeys:
-        click.echo(f"# xkey    {key.public}  (xkey)")
+        say(f"# xkey    {key.public}  (xkey)")
     if creds.account:
-        click.echo(f"# account {creds.account}  (the account of the creds)")
+        say(f"# account {creds.account}  (the account of the creds)")
     names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
     curve = xkeys[0].public if xkeys else ""
     if mode != "operator":
-        click.echo("\n" + _CONFIG_MODE.format(**names, xkey=f"    xkey: {curve}\n" if curve else ""), nl=False)
+        say("", *_CONFIG_MODE.format(**names, xkey=f"    xkey: {curve}\n" if curve else "").splitlines())
     if mode != "config":
-        click.echo("\n" + _OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else ""), nl=False)
+        say("", *_OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else "").splitlines())
         if not creds.jwt:
-            click.echo("# Operator mode wants a whole creds file; this one holds a seed only.")
+            say("# Operator mode wants a whole creds file; this one holds a seed only.")
 
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:
@@ -113,5 +114,5 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T:
         return parse(path.read_bytes())
     except (BadKey, OSError) as error:
         why = error if isinstance(error, BadKey) else error.strerror
-        click.echo(f"{path} {why}", err=True)
+        say(f"{path} {why}", err=True)
         sys.exit(EXIT_BAD_USE)

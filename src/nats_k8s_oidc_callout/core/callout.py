@@ -125,7 +125,7 @@ def open_request(
         server_name=question.server_id.name,
         server_xkey=server_xkey,
         user_nkey=question.user_nkey,
-        token=Token(credential) if credential and not credential.isspace() else None,
+        token=Token.of(credential),
         client_host=client.host,
         client_id=client.id,
         client_name=options.name,

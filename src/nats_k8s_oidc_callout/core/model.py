@@ -49,6 +49,11 @@ class Token:
     def __init__(self, text: str) -> None:
         self._text = text
 
+    @classmethod
+    def of(cls, text: str) -> "Token | None":
+        """Return the credential as it came in; None when there is nothing, or nothing but white space."""
+        return cls(text) if text and not text.isspace() else None
+
     def reveal(self) -> str:
         return self._text
 

@@ -30,6 +30,26 @@ MAX_KID_CHARACTERS = 1024
 # joserfc's own arithmetic for each algorithm. A key brings its algorithm, so that no header chooses between them.
 _MODELS = {name: jws.JWSRegistry(algorithms=[name]).get_alg(name) for name in ALGORITHMS}
 
+# What stands behind a token that was sent as a file or another program printed it. Told by its own words, since the
+# same client works for whoever strips it.
+_SPACE_BEHIND = "ends in white space: the client must strip it"
+_STRAY = {
+    "\n": "ends in a line feed: the client sends its token file as it is, and must strip it",
+    "\r": _SPACE_BEHIND,
+    "\t": _SPACE_BEHIND,
+    " ": _SPACE_BEHIND,
+    "=": "ends in =: a token has no padding; is this base64 of a token, as a Secret shows it?",
+}
+_GUESSES = {
+    "/": ": it looks like the path of a file, not like what the file holds",
+    "Bearer ": ": it begins with Bearer, and the token alone is wanted",
+    '"': ": it begins with a quotation mark",
+    "'": ": it begins with a quotation mark",
+    " ": ": it begins with white space",
+    "\n": ": it begins with white space",
+    "ZXlK": ": it looks like base64 of a token, as a Secret shows it",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
@@ -108,18 +128,13 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
     A header with `crit` is `unsupported_algorithm`: it asks for a rule of signing that we do not know (RFC 7515, 4.1.11).
     """
     text = token.reveal()
-    # Characters first: encoding is work too, and no character takes less than a byte.
-    if len(text) > max_bytes:
-        return Deny(Reason.TOKEN_TOO_LARGE, f"{len(text)} characters")
-    if not text.isascii():
-        return Deny(Reason.MALFORMED_TOKEN, "not ASCII")
-    parts = text.encode().split(b".", 3)
-    if len(parts) != 3:
-        return Deny(Reason.MALFORMED_TOKEN, "not three parts")
+    parts = _parts(text, max_bytes)
+    if isinstance(parts, Deny):
+        return parts
     try:
         header = _read_header(natsjwt.b64decode(parts[0]))
     except BadToken:
-        return Deny(Reason.MALFORMED_TOKEN, "header is not base64url")
+        return Deny(Reason.MALFORMED_TOKEN, f"header is not base64url{_guess(text)}")
     except Unreadable:
         return Deny(Reason.MALFORMED_TOKEN, "header is not an object with alg and kid")
     if header.crit is not UNSET:
@@ -132,6 +147,24 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
     if not legal_kid(header.kid):
         return Deny(Reason.MALFORMED_TOKEN, "kid is empty, too long or not printable")
     return Unverified(header.kid, header.alg, text)
+
+
+def _parts(text: str, max_bytes: int) -> list[bytes] | Deny:
+    """Return the three parts of a token, nothing of them decoded."""
+    # Characters first: encoding is work too, and no character takes less than a byte.
+    if len(text) > max_bytes:
+        return Deny(Reason.TOKEN_TOO_LARGE, f"{len(text)} characters")
+    if not text.isascii():
+        return Deny(Reason.MALFORMED_TOKEN, "not ASCII")
+    if text[-1:] in _STRAY:
+        return Deny(Reason.MALFORMED_TOKEN, _STRAY[text[-1]])
+    parts = text.encode().split(b".", 3)
+    return parts if len(parts) == 3 else Deny(Reason.MALFORMED_TOKEN, f"not three parts{_guess(text)}")
+
+
+def _guess(text: str) -> str:
+    """Return what the client may have sent instead of a token, in words of ours, or nothing."""
+    return next((words for start, words in _GUESSES.items() if text.startswith(start)), "")
 
 
 def legal_kid(kid: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sysconfig
 import tempfile
@@ -111,6 +112,21 @@ class World:
         }
         (self._accounts / f"{namespace}.{name}.yaml").write_text(yaml.safe_dump(manifest))
 
+    def write_token(self, namespace: str, name: str, uid: str) -> Path:
+        """Write what the kubelet would mount, good for an hour, and return where."""
+        path = self.folder / f"{name}.token"
+        # As the kubelet does: no line feed, which a client would have to strip.
+        path.write_text(self.issuer.token(namespace, name, uid, seconds=3600))
+        path.chmod(0o600)
+        return path
+
+    def write_environment(self) -> Path:
+        """Write the responder's own variables for a shell to read, so that other commands see what it sees."""
+        path = self.folder / "responder.env"
+        found = {**self._environment(), "PORT": str(self.app.port if self.app else 0)}
+        path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in found.items()))
+        return path
+
     async def denials(self) -> dict[str, int]:
         """Return how many clients were turned away so far, by reason, from the responder's /metrics."""
         text = await self._get(f"http://127.0.0.1:{self.app.port if self.app else 0}/metrics")
@@ -169,20 +185,21 @@ class World:
                 return True
         return False
 
+    def _environment(self) -> dict[str, str]:
+        return {
+            "NATS_URL": self.url,
+            "NATS_ACCOUNT": "APP",
+            "NATS_AUTH_ACCOUNT": "AUTH",
+            "NATS_CREDS_FILE": str(self.folder / "auth-service.creds"),
+            "JWKS_FILE": str(self.folder / "jwks.json"),
+            "SERVICE_ACCOUNTS_DIR": str(self._accounts),
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "LOG_LEVEL": self._log_level,
+        }
+
     async def _start_responder(self) -> None:
-        configured = settings.load(
-            {
-                "NATS_URL": self.url,
-                "NATS_ACCOUNT": "APP",
-                "NATS_AUTH_ACCOUNT": "AUTH",
-                "NATS_CREDS_FILE": str(self.folder / "auth-service.creds"),
-                "JWKS_FILE": str(self.folder / "jwks.json"),
-                "SERVICE_ACCOUNTS_DIR": str(self._accounts),
-                "HOST": "127.0.0.1",
-                "PORT": "0",
-                "LOG_LEVEL": self._log_level,
-            }
-        )
+        configured = settings.load(self._environment())
         self._log = self.log_file.open("wb", buffering=0)
         self._logs = telemetry.configure(self._log_level, "json", self._log)
         self.app = App(configured, self._logs)

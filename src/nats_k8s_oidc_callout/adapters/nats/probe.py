@@ -21,9 +21,9 @@ from nats_k8s_oidc_callout.adapters.nats.wire import (
     ServerInfo,
     Untrusted,
     connect_fields,
-    printable,
     read_info,
 )
+from nats_k8s_oidc_callout.core import spelling
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # An INFO with the addresses of a large cluster, or a request with the largest token, sealed.
@@ -145,7 +145,7 @@ class Probe:
             case b"PING":
                 self.writer.write(b"PONG\r\n")
             case b"-ERR":
-                self.words.append(printable(rest.decode("utf-8", "replace").strip().strip("'")))
+                self.words.append(spelling.line(rest.decode("utf-8", "replace").strip().strip("'")))
             case b"INFO":
                 self._hear(read_info(rest))
             case b"MSG" | b"HMSG":
@@ -233,6 +233,6 @@ async def _secure(
             context or ssl.create_default_context(), server_hostname=address.tls_name or address.host
         )
     except ssl.SSLCertVerificationError as error:
-        raise Untrusted(f"its certificate is not trusted: {printable(error.verify_message)}") from None
+        raise Untrusted(f"its certificate is not trusted: {spelling.line(error.verify_message)}") from None
     except (OSError, ssl.SSLError) as error:
         raise Untrusted(f"no TLS handshake ({getattr(error, 'reason', '') or type(error).__name__})") from None

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.core import spelling
 from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 
 REQUESTS = "$SYS.REQ.USER.AUTH"
@@ -198,4 +199,4 @@ def words(error: BaseException) -> str:
     if not isinstance(error, CalloutError | OSError | nats.errors.Error):
         return type(error).__name__
     text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in text[:200])
+    return spelling.line(text)

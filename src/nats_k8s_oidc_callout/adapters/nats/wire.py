@@ -19,8 +19,6 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 
-_WORDS_MAX = 200
-
 
 class Refused(Unreachable):
     """The server turned the login away: in its own `words` (empty: it only closed), `seconds` after it was sent."""
@@ -102,7 +100,3 @@ def connect_fields(login: Login | WorkloadLogin, nonce: str) -> dict[str, Any]:
 def _signature(sign: Sign, nonce: str) -> dict[str, str]:
     # A server that asks for no login sends none.
     return {"sig": guarded(sign)(nonce).decode()} if nonce else {}
-
-
-def printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:_WORDS_MAX])

@@ -18,8 +18,9 @@ import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.telemetry.output import Device, Output
-from nats_k8s_oidc_callout.adapters.telemetry.redaction import MASK, escape, redact
+from nats_k8s_oidc_callout.adapters.telemetry.redaction import MASK, redact
 from nats_k8s_oidc_callout.adapters.telemetry.sampling import Sampler
+from nats_k8s_oidc_callout.core.spelling import escape
 
 DEBUG, INFO, WARN, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 LEVELS = {"debug": DEBUG, "info": INFO, "warn": WARN, "warning": WARN, "error": ERROR}

@@ -7,6 +7,8 @@ own words carry. It rather takes a word too many than a token too few.
 import re
 from functools import lru_cache
 
+from nats_k8s_oidc_callout.core.spelling import escape
+
 MASK = "[redacted]"
 
 _SECRETS = re.compile(
@@ -57,22 +59,6 @@ def _mask(match: re.Match[str]) -> str:
     run = match["run"]
     # A long plain name or a hexadecimal digest is no signature: that one mixes cases.
     return run if run and (run.islower() or run.isupper()) else MASK
-
-
-def escape(text: str, keep: str = "") -> str:
-    r"""Return `text` with control, bidirectional, invisible and surrogate characters spelled as \uXXXX.
-
-    str.isprintable is False for exactly the classes that move a terminal's cursor, reorder or hide text
-    (Cc, Cf, Zl, Zp, Cs, Co, Cn, and odd spaces). `keep` names characters that may stay.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else _spell(c) for c in text)
-
-
-def _spell(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 # What needs no look: addresses, Kubernetes names, uuids. Lower case throughout is neither token nor seed, and
