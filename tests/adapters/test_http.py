@@ -74,7 +74,7 @@ async def test_health_is_always_200_and_tells_its_state(
         (GOOD, "/readyz", 200, "ok\n"),
         (BAD, "/readyz", 503, "not ready: cache\n"),
         (GOOD, "/readyz?verbose", 200, "[+]nats ok\n[+]cache ok: 3 ServiceAccounts\nreadyz check passed\n"),
-        (BAD, "/readyz?verbose", 503, "[+]nats ok\n[-]cache failed: not synced since 5 s\nreadyz check failed\n"),
+        (BAD, "/readyz?verbose", 503, "[+]nats ok\n[-]cache failed: not synced\\u000asince 5 s\nreadyz check failed\n"),
         (BAD, "/livez", 200, "ok\n"),
     ],
 )

@@ -182,8 +182,9 @@ FORMS: Mapping[str, tuple[str, Make]] = {
     "only-dots": (MALFORMED, lambda world: ".."),
     "empty-signature": (MALFORMED, part(2, lambda _: "")),
     "detached-payload": (MALFORMED, part(1, lambda _: "")),
-    "newline-at-the-end": (SIGNATURE, part(2, lambda text: f"{text}\n")),  # 5
-    "padding-at-the-end": (SIGNATURE, part(2, lambda text: f"{text}==")),
+    "newline-at-the-end": (MALFORMED, part(2, lambda text: f"{text}\n")),  # 5
+    "space-at-the-end": (MALFORMED, respelt(lambda token: f"{token} ")),
+    "padding-at-the-end": (MALFORMED, part(2, lambda text: f"{text}==")),
     "standard-alphabet-in-the-signature": (
         SIGNATURE,
         part(2, lambda text: text.replace("-", "+").replace("_", "/") + "+"),

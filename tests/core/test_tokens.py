@@ -95,6 +95,34 @@ def test_text_that_is_no_token(text: str) -> None:
     assert Reason.MALFORMED_TOKEN == reason(tokens.peek(Token(text)))
 
 
+@pytest.mark.parametrize(
+    ("sent", "detail"),
+    [
+        ("{}\n", "ends in a line feed: "),
+        ("{}\r\n", "ends in a line feed: "),
+        ("{} ", "ends in white space: "),
+        ("{}\t", "ends in white space: "),
+        ("{}\r", "ends in white space: "),
+        ("{}==", "ends in =: "),
+        (" {}", "header is not base64url: it begins with white space"),
+        ("\n{}", "header is not base64url: it begins with white space"),
+        ('"{}"', "header is not base64url: it begins with a quotation mark"),
+        ("Bearer {}", "header is not base64url: it begins with Bearer"),
+        ("/var/run/secrets/nats/token", "not three parts: it looks like the path of a file"),
+        ("ZXlKaGJHY2lPaUpTVXpJMU5pSjk", "not three parts: it looks like base64 of a token"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_told(sent: str, detail: str) -> None:
+    """
+    What clients commonly send beside or instead of their token is malformed, and the detail says what it is.
+    """
+    outcome = tokens.peek(Token(sent.format(Issuer().token())))
+
+    assert isinstance(outcome, Deny)
+    assert Reason.MALFORMED_TOKEN == outcome.reason
+    assert outcome.detail.startswith(detail)
+
+
 @pytest.mark.parametrize("spoil", ["{}=", "{}\n", " {}", "{}+", "{}/", "{}A\x00"])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_each_part_has_one_spelling(part: int, spoil: str) -> None:

@@ -159,7 +159,9 @@ def _parts(text: str, max_bytes: int) -> list[bytes] | Deny:
     if text[-1:] in _STRAY:
         return Deny(Reason.MALFORMED_TOKEN, _STRAY[text[-1]])
     parts = text.encode().split(b".", 3)
-    return parts if len(parts) == 3 else Deny(Reason.MALFORMED_TOKEN, f"not three parts{_guess(text)}")
+    if len(parts) != 3:
+        return Deny(Reason.MALFORMED_TOKEN, f"not three parts{_guess(text)}")
+    return parts
 
 
 def _guess(text: str) -> str:

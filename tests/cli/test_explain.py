@@ -1,0 +1,86 @@
+"""explain, as an application team asks it."""
+
+import pytest
+
+from tests.cli.desk import Desk
+from tests.settings.whole import token as foreign
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal", "stripped"),
+    [
+        pytest.param("{}\n", "malformed_token (ends in a line feed: ", "it would be let in", id="line feed"),
+        pytest.param("{} ", "malformed_token (ends in white space: ", "it would be let in", id="space"),
+        pytest.param("{}\r\n", "malformed_token (ends in a line feed: ", "it would be let in", id="dos"),
+        pytest.param("{}=", "malformed_token (ends in =: ", "it would be let in", id="padding"),
+        pytest.param("x{}\n", "malformed_token (ends in a line feed: ", "it would be refused as malformed", id="both"),
+        pytest.param("\n{}", "malformed_token (header is not base64url: it begins with", "let in", id="before"),
+        pytest.param("Bearer {}", "malformed_token (header is not base64url: it begins with Bearer", "", id="bearer"),
+        pytest.param("/var/run/token", "malformed_token (not three parts: it looks like the path", "", id="path"),
+        pytest.param("", "no_token (the file is empty)", "", id="empty"),
+        pytest.param(" \n", "no_token (the file is empty)", "", id="blank"),
+        pytest.param(b"\xff\xfe", "malformed_token (not ASCII)", "", id="no text"),
+    ],
+)
+def test_a_token_is_judged_as_its_file_has_it(desk: Desk, content: str | bytes, refusal: str, stripped: str) -> None:
+    """
+    What a client would be told that sends the file as it is; and, where that is all that is wrong, what it is worth.
+    """
+    filled = content if isinstance(content, bytes) else content.replace("{}", desk.token())
+    ran = desk.run("explain", "--token-file", desk.file(filled))
+
+    assert 1 == ran.exit_code
+    assert ran.output.startswith(f"unknown workload\n  refused    {refusal}")
+    assert bool(stripped) == ("stripped" in ran.output)
+    assert stripped in ran.output
+
+
+def test_a_good_token_is_explained(desk: Desk) -> None:
+    """
+    A token that its file holds and nothing else is let in.
+    """
+    found = desk.report("explain", "--token-file", desk.file(desk.token()))
+
+    assert ("shop/web", True) == (found["workload"], found["allowed"])
+
+
+def test_a_foreign_token_keeps_its_reason(desk: Desk) -> None:
+    """
+    A line feed is told first, and what else is wrong beside it.
+    """
+    found = desk.report("explain", "--token-file", desk.file(foreign({})))
+
+    assert ("malformed_token", "malformed_token") == (found["reason"], found["stripped"])
+
+
+@pytest.mark.parametrize("spelling", ["shop/web", "system:serviceaccount:shop:web"])
+def test_a_workload_by_either_name(desk: Desk, spelling: str) -> None:
+    """
+    The name that Kubernetes, NATS and our log show is as good as namespace and name.
+    """
+    ran = desk.run("explain", spelling)
+
+    assert (0, "shop/web") == (ran.exit_code, ran.output.splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    "spelling", ["web", "shop/", "/web", "shop/web/x", "shop:web", "system:serviceaccount:shop", ""]
+)
+def test_what_names_no_workload_is_bad_use(desk: Desk, spelling: str) -> None:
+    """
+    One clear line, and exit code 2.
+    """
+    ran = desk.run("explain", spelling)
+
+    assert 2 == ran.exit_code
+    assert "is neither NAMESPACE/NAME nor system:serviceaccount:NAMESPACE:NAME" in ran.stderr
+
+
+def test_help_is_whole(desk: Desk) -> None:
+    """
+    At 80 columns no command's line in the list is cut.
+    """
+    shown = desk.run("--help").output
+
+    assert "..." not in shown.partition("Commands:")[2]
+    assert all(len(text) <= 80 for text in shown.splitlines())
