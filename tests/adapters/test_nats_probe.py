@@ -57,13 +57,13 @@ async def test_token_never_leaves_in_clear_when_tls_is_wanted() -> None:
 
 async def test_refusal_has_the_servers_words() -> None:
     """
-    What the server says to a login is kept, without quotes, and what cannot be printed is replaced.
+    What the server says to a login is kept, without quotes, and what a terminal would obey is spelled.
     """
     async with hostile_server(answer=b"-ERR 'No\x1b[31m way'\r\n", drop=True) as server:
         with pytest.raises(Refused) as caught:
             await land(parse(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
 
-    assert "No?[31m way" == caught.value.words
+    assert r"No\u001b[31m way" == caught.value.words
 
 
 @pytest.mark.parametrize(
