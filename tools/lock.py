@@ -55,12 +55,16 @@ def main(arguments: Sequence[str]) -> int:
     """Pin all files; `--upgrade` moves to the newest versions, without it only what pyproject.toml changed moves."""
     upgrade = "--upgrade" in arguments
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    runtime: list[str] = project["project"]["dependencies"]
-    extras: dict[str, list[str]] = project["project"]["optional-dependencies"]
-    builds: list[str] = project["build-system"]["requires"]
     name: str = project["project"]["name"]
+    # An extra that asks for another of ours, as `demo` for `responder`, is written out here: each file is whole.
+    extras: dict[str, list[str]] = {
+        extra: [entry for entry in entries if not entry.startswith(name)]
+        for extra, entries in project["project"]["optional-dependencies"].items()
+    }
+    runtime: list[str] = [*project["project"]["dependencies"], *extras["responder"]]
+    builds: list[str] = project["build-system"]["requires"]
     shared = [extra for extra_name, extra in extras.items() if extra_name not in _APART]
-    everything = [entry for extra in shared for entry in extra if not entry.startswith(name)]
+    everything = [entry for extra in shared for entry in extra]
     everything += [*runtime, *builds]
     _OUT.mkdir(exist_ok=True)
     _pin(everything, _OUT / "dev.txt", upgrade)
