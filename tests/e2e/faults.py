@@ -113,6 +113,44 @@ def queue_only(folder: Path) -> Plan:
     return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
 
 
+def as_keys_prints(folder: Path) -> Plan:
+    """Nothing is wrong: the responder's user has the permissions that the command `keys` prints, and no others."""
+    user = Pair.new(Kind.USER)
+    rights = (
+        '{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],'
+        ' allow_responses: { max: 1, expires: "5s" } }'
+    )
+    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=rights)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_AUTH_ACCOUNT": "AUTH", "NATS_CREDS_FILE": creds})
+
+
+def other_auth_account(folder: Path) -> Plan:
+    """NATS_AUTH_ACCOUNT names an account that our login is not in."""
+    plan = plans.config_creds(folder)
+    return replace(plan, variables={**plan.variables, "NATS_AUTH_ACCOUNT": "AUHT"})
+
+
+def target_is_ours(folder: Path) -> Plan:
+    """Clients are put into the callout account, and nothing in the settings tells that it is that."""
+    plan = plans.config_creds(folder)
+    kept = {name: value for name, value in plan.variables.items() if name != "NATS_AUTH_ACCOUNT"}
+    return replace(plan, variables={**kept, "NATS_ACCOUNT": "AUTH"})
+
+
+def name_for_an_operator(folder: Path) -> Plan:
+    """The servers are in operator mode, and NATS_ACCOUNT is a name."""
+    plan = _operator(folder)
+    return replace(plan, variables={"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": plan.variables["NATS_CREDS_FILE"]})
+
+
+def key_for_a_file(folder: Path) -> Plan:
+    """The servers are in config mode, and NATS_ACCOUNT is a public key."""
+    plan = plans.config_creds(folder)
+    creds = plan.variables["NATS_CREDS_FILE"]
+    return replace(plan, variables={"NATS_ACCOUNT": Pair.new(Kind.ACCOUNT).public, "NATS_CREDS_FILE": creds})
+
+
 def _with_text(folder: Path, old: str, new: str) -> Plan:
     plan = plans.config_creds(folder)
     assert old in plan.texts[0]

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +21,7 @@ from tests.e2e.examinations import beside_a_responder, causes, examined, self_te
 from tests.e2e.responder import environment
 from tests.e2e.worlds import World, world_of
 from tests.fakes.nats_modes import Pair
-from tests.fakes.nats_world import free_port
+from tests.fakes.nats_world import free_port, until
 
 pytestmark = pytest.mark.e2e
 
@@ -80,6 +83,58 @@ def test_two_releases(binary: str) -> None:
     assert ["two_releases"] == causes(report)
 
 
+@pytest.mark.parametrize(
+    ("plan", "cause"),
+    [
+        pytest.param(faults.other_auth_account, "auth_account_wrong", id="auth-account-wrong"),
+        pytest.param(faults.target_is_ours, "target_is_callout_account", id="target-is-the-callout-account"),
+    ],
+)
+def test_account_of_our_own_login(plan: Callable[[Path], plans.Plan], cause: str, binary: str) -> None:
+    """
+    In config mode a name that does not guard the account we are in is a failure, where the server tells that account.
+    """
+    with world_of(plan, binary) as world:
+        report = beside_a_responder(world)
+        tells = not world.version.startswith("2.11.")
+
+    assert (cause in causes(report)) == tells
+    assert {finding.check: finding.status for finding in report.findings}["subscription"] is Status.OK
+
+
+def test_no_error_in_the_servers_log(binary: str) -> None:
+    """
+    With the permissions that `keys` prints an examination leaves no error; without a token the one refused login.
+    """
+    with world_of(faults.as_keys_prints, binary) as world:
+        running = world.start_responder(**self_test(world))
+        env = {**running.env, "PORT": str(running.port)}
+        assert examined(env).ok
+        with_token = world.server.log()
+        assert examined({name: value for name, value in env.items() if name != "SELF_TEST_TOKEN_FILE"}).ok
+        without = world.server.log()
+
+    assert "[ERR]" not in with_token
+    # 2.11 writes a line of its own beside the one that every version has.
+    assert 1 == len(set(re.findall(r"\[ERR\] .*cid:(\d+) - authentication error", without)))
+    assert {"authentication error"} == set(re.findall(r"\[ERR\] .*cid:\d+ - (.*?)(?: - .*)?$", without, re.MULTILINE))
+
+
+def test_creds_of_operator_mode_are_told_in_the_log(binary: str) -> None:
+    """
+    A refused login in config mode says in one line that the creds, and so perhaps the servers, are of operator mode.
+
+    nats-server 2.11 lets the nkey in as its default sentinel, and refuses the subscription.
+    """
+    refusals = "nats refused our login", "nats refused our subscription"
+    with world_of(faults.name_for_an_operator, binary) as world:
+        running = world.start_responder(ready=False)
+        asyncio.run(until(lambda: running.events(*refusals)))
+        (line,) = running.events(*refusals)
+
+    assert "if the servers are in operator mode, NATS_ACCOUNT must be the public key (A…)" in line["hint"]
+
+
 def test_it_takes_no_request_from_anybody(binary: str) -> None:
     """
     While examinations run one after the other, every client that logs in is answered by the one responder.
@@ -133,8 +188,10 @@ def test_command_prints_a_line_a_check(binary: str) -> None:
         code, text = run({**running.env, **self_test(world), "PORT": str(running.port)})
 
     assert 0 == code, text
-    assert [*doctor.ALL] == [line[9:].split("  ")[0] for line in text.splitlines() if line[9] != " "]
-    assert "13 logins" in text
+    checks, rest = text.split("\n\n")
+    assert [*doctor.ALL] == [line[9:].split("  ")[0] for line in checks.splitlines()]
+    assert "13 logins" in checks
+    assert re.fullmatch(r"\d settings work and should be known: doctor --notes\n", rest)
 
 
 def test_command_fails_with_a_fix_and_as_json() -> None:
@@ -145,13 +202,20 @@ def test_command_fails_with_a_fix_and_as_json() -> None:
         env = {**world.environment(), **self_test(world)}
         code, text = run(env)
         code_json, out = run(env, "--json")
+        _, told = run(env, "--notes")
     found = json.loads(out)
 
     assert (1, 1) == (code, code_json)
-    assert "FAIL     login" in text
+    failing, others, _ = text.split("\n\n")
+    assert failing.startswith("FAIL     login")
+    assert "FAIL" not in others
+    assert others.startswith("ok       configuration")
     assert "cause: auth_users_without_us or login_unknown" in text
     assert "fix: auth_users of the callout must name U" in text
     assert (False, ["auth_users_without_us", "login_unknown"]) == (found["ok"], found["causes"])
+    notes = found["checks"][0]["notes"]
+    assert notes
+    assert notes == [line[6:] for line in told.splitlines() if line.startswith("note: ")]
 
 
 def test_token_of_a_workload_can_be_tried() -> None:

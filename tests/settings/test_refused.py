@@ -95,6 +95,11 @@ REFUSED = [
     ("NATS_QUEUE_GROUP", "a b", "NATS_QUEUE_GROUP: must be words joined by dots, without white space or wildcards"),
     ("NATS_QUEUE_GROUP", "a.>", "NATS_QUEUE_GROUP: must be words joined by dots, without white space or wildcards"),
     ("JWT_ISSUER", "https://a,", "JWT_ISSUER: has an empty entry"),
+    (
+        "JWT_AUDIENCE",
+        "nats,nats-staging",
+        "JWT_AUDIENCE: must be one audience: it is no list, and no token would ever match one with a comma",
+    ),
     ("JWT_AUDIENCE", "a b", "JWT_AUDIENCE: must be one word, without white space or control characters"),
     ("JWKS_URL", "http://keys.example/a", "JWKS_URL: http is only for loopback addresses; use https"),
     ("JWKS_URL", "https://u:p@keys.example/a", "JWKS_URL: a URL with user info is not accepted"),

@@ -74,6 +74,7 @@ class App:
             queue_group=settings.nats_queue_group,
             on_request=self._responder.receive,
             on_auth_error=self._hear,
+            doubt=self._keyring.doubt,
         )
         self._self_test = SelfTest(settings, self._keyring.tls, lambda: self._link.subscribed)
         self._http = HttpServer(settings.host, settings.port, self.checks, self._telemetry.render)

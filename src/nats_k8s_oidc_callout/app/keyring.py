@@ -46,16 +46,29 @@ class Keyring:
         """Return how to log in to NATS now."""
         settings = self._settings
         if self._creds is not None:
-            # Config mode ignores a JWT: there the nkey alone is the login.
-            if settings.mode is Mode.OPERATOR:
-                return CredsLogin(self._creds.jwt, self._creds.key.sign)
-            return NkeyLogin(self._creds.key.public, self._creds.key.sign)
+            return _by_creds(self._creds, settings.mode)
         user, password = settings.nats_url.user, settings.nats_url.password
         if user is not None:
             return PasswordLogin(user.get_secret_value(), password.get_secret_value() if password else "")
         if settings.nats_token is not None:
             return TokenLogin(settings.nats_token.get_secret_value())
         return NoLogin()
+
+    def login_of_other_mode(self) -> Login | None:
+        """Return the same creds as a login of the mode that NATS_ACCOUNT did not choose; None without a whole file."""
+        if self._creds is None or not self._creds.jwt:
+            return None
+        return _by_creds(self._creds, Mode.CONFIG if self._settings.mode is Mode.OPERATOR else Mode.OPERATOR)
+
+    def doubt(self) -> str:
+        """Return what may be behind a login that is refused: creds of operator mode under settings of config mode."""
+        if self._settings.mode is Mode.OPERATOR or self._creds is None or not self._creds.jwt:
+            return ""
+        return (
+            "NATS_ACCOUNT is a name (config mode), so the nkey of NATS_CREDS_FILE logs in without the file's JWT, which "
+            f"is of account {self._creds.account[:56]}: if the servers are in operator mode, NATS_ACCOUNT must be the "
+            "public key (A…) of the account that clients land in"
+        )
 
     def tls(self) -> ssl.SSLContext | None:
         """Return the TLS context for NATS; None takes the system's."""
@@ -124,3 +137,10 @@ class Keyring:
             if key not in self._derived[:1]:
                 self._derived = (key, *self._derived[:1])
         return self._derived
+
+
+def _by_creds(creds: Creds, mode: Mode) -> Login:
+    # Config mode ignores a JWT: there the nkey alone is the login.
+    if mode is Mode.OPERATOR:
+        return CredsLogin(creds.jwt, creds.key.sign)
+    return NkeyLogin(creds.key.public, creds.key.sign)

@@ -9,7 +9,7 @@ import click
 
 from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Report, Status
+from nats_k8s_oidc_callout.app.doctor import Finding, Report, Status
 from nats_k8s_oidc_callout.cli.output import say, say_json, say_painted
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import load
@@ -23,14 +23,15 @@ _COLOURS = {Status.OK: "green", Status.FAIL: "red", Status.SKIPPED: "yellow"}
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Log in with this token instead of SELF_TEST_TOKEN_FILE, as the workload that it is of.",
 )
+@click.option("--notes", is_flag=True, help="Print also what works and should be known of the configuration.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the causes in words that never change.")
-def command(token_file: Path | None, as_json: bool) -> None:
+def command(token_file: Path | None, notes: bool, as_json: bool) -> None:
     """Check a deployment from the inside, in the order in which things break.
 
     Reads the same environment variables as the responder: run it where that runs (kubectl exec). It logs in to NATS as
     the responder and as a client, listens to what the server asks about that client, and asks the cluster what the
     responder would. It changes nothing, and it never joins the queue group: no request is taken from anybody.
-    Exits 1 when a check fails.
+    What fails comes first, each with its cause and a fix. Exits 1 when a check fails.
     """
     logs = telemetry.configure("error", "console")
     try:
@@ -40,7 +41,7 @@ def command(token_file: Path | None, as_json: bool) -> None:
     if as_json:
         say_json(report.as_json())
     else:
-        _for_people(report)
+        _for_people(report, notes=notes)
     sys.exit(0 if report.ok else 1)
 
 
@@ -54,14 +55,28 @@ async def _examine(token_file: Path | None) -> Report:
     return await doctor.examine(settings)
 
 
-def _for_people(report: Report) -> None:
+def _for_people(report: Report, *, notes: bool) -> None:
+    """Print what failed, then the other checks, each part in the order in which things break, then what is no fault."""
     width = max(len(finding.check) for finding in report.findings)
-    for finding in report.findings:
-        rest = f" {finding.check:<{width}}  {finding.detail}"
-        say_painted(f"{finding.status.value:<8}", _COLOURS[finding.status], rest)
-        below = [f"note: {note}" for note in finding.notes]
-        if finding.causes:
-            below.append(f"cause: {' or '.join(finding.causes)}")
-        if finding.fix:
-            below.append(f"fix: {finding.fix}")
-        say(*(f"{'':<8} {'':<{width}}  {line}" for line in below))
+    failed = [finding for finding in report.findings if finding.status is Status.FAIL]
+    others = [finding for finding in report.findings if finding.status is not Status.FAIL]
+    for finding in failed:
+        _print(finding, width)
+    if failed and others:
+        say("")
+    for finding in others:
+        _print(finding, width)
+    known = [note for finding in report.findings for note in finding.notes]
+    if known and notes:
+        say("", *(f"note: {note}" for note in known))
+    elif known:
+        say("", f"{len(known)} settings work and should be known: doctor --notes")
+
+
+def _print(finding: Finding, width: int) -> None:
+    say_painted(f"{finding.status.value:<8}", _COLOURS[finding.status], f" {finding.check:<{width}}  {finding.detail}")
+    margin = f"{'':<8} {'':<{width}}  "
+    if finding.causes:
+        say(f"{margin}cause: {' or '.join(finding.causes)}")
+    if finding.fix:
+        say(f"{margin}fix: {finding.fix}")

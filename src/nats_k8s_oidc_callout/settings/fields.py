@@ -66,7 +66,7 @@ KEY_FILE, MANIFESTS = "within 10 s", "within 2 s"
 
 OptionalPath = Annotated[Path | None, BeforeValidator(text.path)]
 Folder = Annotated[Path, BeforeValidator(text.path)]
-Word = Annotated[str, BeforeValidator(text.word)]
+Audience = Annotated[str, BeforeValidator(text.audience)]
 Account = Annotated[str, BeforeValidator(text.account)]
 Whole = Annotated[int, BeforeValidator(text.whole)]
 Seconds = Annotated[float, BeforeValidator(text.seconds)]

@@ -12,12 +12,12 @@ from nats_k8s_oidc_callout.settings.fields import (
     KUBERNETES_ISSUER,
     KUBERNETES_JWKS_URL,
     MANIFESTS,
+    Audience,
     Folder,
     Group,
     OptionalPath,
     Seconds,
     Whole,
-    Word,
     variable,
 )
 
@@ -33,8 +33,11 @@ class KubernetesVariables(BaseSettings):
         meaning="`iss` of the tokens, exactly. Several, separated by commas, are names of one cluster's key set (a "
         "change of issuer), never several clusters.",
     )
-    jwt_audience: Word = variable(
-        "JWT_AUDIENCE", group=Group.TOKENS, default="nats", meaning="What `aud` of the tokens must contain, exactly."
+    jwt_audience: Audience = variable(
+        "JWT_AUDIENCE",
+        group=Group.TOKENS,
+        default="nats",
+        meaning="What `aud` of the tokens must contain, exactly. One audience: a comma is an error.",
     )
     jwks_url: Annotated[str, BeforeValidator(text.jwks_url)] = variable(
         "JWKS_URL",

@@ -95,6 +95,14 @@ def word(text: str) -> str:
     return text
 
 
+def audience(text: str) -> str:
+    """One audience. A list, as JWT_ISSUER takes one, would be compared whole with each `aud`, and refuse everybody."""
+    text = word(text)
+    if "," in text:
+        raise ValueError("must be one audience: it is no list, and no token would ever match one with a comma")
+    return text
+
+
 def token(text: str) -> SecretStr:
     if _SPACE_OR_CONTROL.search(text):
         # Nearly always the newline at the end of a file that went into a Secret whole.

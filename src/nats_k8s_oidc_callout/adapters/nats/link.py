@@ -16,11 +16,22 @@ import structlog
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address, AddressBook
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import Login
-from nats_k8s_oidc_callout.adapters.nats.session import USUAL, Ears, Reply, Session, Timing, Wish, until_set, words
+from nats_k8s_oidc_callout.adapters.nats.session import (
+    SUBSCRIPTION_REFUSED,
+    USUAL,
+    Ears,
+    Reply,
+    Session,
+    Timing,
+    Wish,
+    until_set,
+    words,
+)
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # Before the first INFO nobody knows better: nats-server's default.
 DEFAULT_MAX_PAYLOAD = 1 << 20
+LOGIN_REFUSED = "nats refused our login"
 
 log = structlog.get_logger("nats")
 
@@ -43,13 +54,19 @@ class Link:
         queue_group: str,
         on_request: Callable[[bytes, str, str], None],
         on_auth_error: Callable[[bytes], None] | None = None,
+        doubt: Callable[[], str] = str,
         timing: Timing = USUAL,
     ) -> None:
-        """Raise ConfigurationError when a URL is none; user info in it is ignored (it is a `login`)."""
+        """Raise ConfigurationError when a URL is none; user info in it is ignored (it is a `login`).
+
+        `doubt` says what may be wrong with the login, once the server has refused it, or gives it no right to listen;
+        empty for no idea.
+        """
         self._book = AddressBook(urls)
         self._login = login
         self._tls = tls
         self._ears = Ears(queue_group, on_request, on_auth_error, self._on_refusal)
+        self._doubt = doubt
         self._timing = timing
         self._session: Session | None = None
         self._wish = Wish()
@@ -111,7 +128,8 @@ class Link:
                     await self._live(address)
                 except Exception as error:  # noqa: BLE001  # the supervision boundary: the next one may be better
                     self._trouble = words(error)
-                    self._tell(self._event(error), address, self._trouble)
+                    event = self._event(error)
+                    self._tell(event, address, self._trouble)
                 self._session = None
                 # A server that lets us in and throws us out at once is no success.
                 failures = 1 if time.monotonic() - began > self._timing.longest_retry else failures + 1
@@ -190,7 +208,7 @@ class Link:
         # nats-server's words: 'Authorization Violation', 'User Authentication Expired', 'Authentication Timeout'…
         text = str(error).lower()
         if isinstance(error, nats.errors.Error) and ("authorization" in text or "authentication" in text):
-            return "nats refused our login"
+            return LOGIN_REFUSED
         return "nats unreachable"
 
     def _on_refusal(self, event: str, reason: str) -> None:
@@ -205,7 +223,8 @@ class Link:
             log.debug(event, server=str(address), reason=reason)
             return
         self._told[key] = reason
-        log.warning(event, server=str(address), reason=reason)
+        hint = self._doubt() if event in (LOGIN_REFUSED, SUBSCRIPTION_REFUSED) else ""
+        log.warning(event, server=str(address), reason=reason, **({"hint": hint} if hint else {}))
 
 
 async def _until_ended(connection: Connection, work: Coroutine[None, None, None]) -> bool:

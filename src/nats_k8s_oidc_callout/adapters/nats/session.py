@@ -18,6 +18,7 @@ from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 REQUESTS = "$SYS.REQ.USER.AUTH"
 COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 SERVER_XKEY = "Nats-Server-Xkey"
+SUBSCRIPTION_REFUSED = "nats refused our subscription"
 # A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
 _XKEY_MAX = 64
 
@@ -174,7 +175,7 @@ class Session:
             self._refused = True
             self.subscribed = False
             self._wish.changed.set()
-            self._ears.on_refusal("nats refused our subscription", words(error))
+            self._ears.on_refusal(SUBSCRIPTION_REFUSED, words(error))
         elif f'subscription to "{COMPLAINTS.lower()}"' in said:
             log.debug("nats does not let us hear its complaints", reason=words(error))
         else:

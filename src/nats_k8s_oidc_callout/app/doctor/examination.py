@@ -13,9 +13,10 @@ from nats_k8s_oidc_callout.adapters.neighbour import Neighbour
 from nats_k8s_oidc_callout.app import inquiry, selftest, sources
 from nats_k8s_oidc_callout.app.doctor import cluster, diagnosis
 from nats_k8s_oidc_callout.app.doctor.diagnosis import Setup
+from nats_k8s_oidc_callout.app.doctor.login import log_in, subscribe
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, Report, Status, failed, ok, skipped
 from nats_k8s_oidc_callout.app.doctor.server import Server, measured
-from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Trial, attempt
+from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Rights, Trial, attempt
 from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
@@ -72,6 +73,7 @@ class _Examination:
         self.beside: Neighbour | None = None
         self.trial = Trial(trouble="no server could be asked")
         self.counted: dict[str, float] = {}
+        self.rights = Rights()
 
     async def run(self) -> Report:
         settings, report = self.settings, self.report
@@ -107,15 +109,16 @@ class _Examination:
         if server.info is None:
             self.report.add(skipped("login", "needs NATS"), skipped("subscription", "needs NATS"))
             return
-        login = self.keyring.login()
-        accepted = await server.log_in(login)
-        if accepted.status is Status.FAIL and not server.waited:
+        login, otherwise = self.keyring.login(), self.keyring.login_of_other_mode()
+        admission = await log_in(server, login, otherwise, self.settings)
+        if not admission.accepted and not server.waited and Cause.MODE_WRONG not in admission.finding.causes:
             # Whether a refusal was quick can only be told by the server's own time-out.
             await self._until_measured(server)
-            accepted = await server.log_in(login)
-        self.report.add(accepted)
-        if accepted.status is Status.OK:
-            self.report.add(await server.subscribe(login, self.settings.nats_queue_group))
+            admission = await log_in(server, login, otherwise, self.settings)
+        self.report.add(admission.finding)
+        if admission.accepted:
+            subscription, self.rights = await subscribe(server, login, otherwise, self.settings.nats_queue_group)
+            self.report.add(subscription)
         else:
             self.report.add(skipped("subscription", "needs the login"))
 
@@ -176,13 +179,14 @@ class _Examination:
 
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""
-        if self.report.failed("login", "subscription"):
+        if self.report.failed("subscription"):
             self.report.add(skipped("keys", "needs the subscription"))
             return
         who = self._client()
         before = await neighbour.counters(self.host, self.settings.port) if self.beside else {}
+        keyring = self.keyring
         self.trial = await attempt(
-            server.address, self.keyring.tls, self.keyring.login(), self.keyring.keys.xkeys, who.login, who.inbox
+            server.address, keyring.tls, keyring.login(), self.rights, keyring.keys.xkeys, who.login, who.inbox
         )
         if self.beside:
             after = await neighbour.counters(self.host, self.settings.port)
@@ -224,11 +228,15 @@ class _Examination:
 
     async def _round_trip(self, server: Server) -> Finding:
         check = "round trip"
-        for needed in ("login", "subscription", "keys"):
+        for needed in ("subscription", "keys"):
             if self.report.failed(needed):
                 return skipped(check, f"needs {needed}")
         if self.settings.self_test_token_file is None:
-            return skipped(check, "needs a token with our audience: SELF_TEST_TOKEN_FILE")
+            return skipped(
+                check,
+                "needs a token with our audience: SELF_TEST_TOKEN_FILE. (The login without one, which showed us the "
+                "server's question, stands in the server's log as an authentication error.)",
+            )
         setup = self._setup(server)
         found = diagnosis.round_trip(self.trial, setup)
         if found.status is not Status.OK:

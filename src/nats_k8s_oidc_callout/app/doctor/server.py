@@ -1,14 +1,12 @@
-"""The checks of a NATS server: is it there, do we trust it, does it let us in, may we hear what it asks."""
+"""The checks of a NATS server before any login: is it there, do we trust it, how long does it wait for an answer."""
 
 import asyncio
-import os
 from dataclasses import dataclass
 
-from nats_k8s_oidc_callout.adapters.nats import Login, NkeyLogin, Probe, Refused, ServerInfo, Untrusted, opened
+from nats_k8s_oidc_callout.adapters.nats import ServerInfo, Untrusted, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.app.doctor.diagnosis import at_once
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.trial import COMPLAINTS, REQUESTS, STEP_SECONDS, Tls
+from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Tls
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # The servers' own default is 2.0, and the first PING comes between 2.0 and 2.4 s.
@@ -17,8 +15,6 @@ _WAIT_SECONDS = 2.5
 _TOLERANCE_SECONDS = 0.15
 # In TLS 1.3 a server refuses our certificate, or the lack of it, only after the handshake.
 _SECOND_THOUGHT_SECONDS = 0.3
-
-_KEYS = "the command `keys` prints the user's permissions"
 
 
 @dataclass(slots=True)
@@ -89,85 +85,6 @@ class Server:
                 fix=f"NATS_AUTH_TIMEOUT_SECONDS={self.timeout:.1f}",
             )
         return ok(check, f"{self.timeout:.1f} s")
-
-    async def log_in(self, login: Login) -> Finding:
-        """Log in as the responder does."""
-        check = "login"
-        try:
-            async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
-                await probe.log_in(login, "nats-k8s-oidc-callout doctor", STEP_SECONDS)
-                return ok(check, f"in account {probe.account[:64]}" if probe.account else "accepted")
-        except Refused as refused:
-            return self._login_refused(check, login, refused)
-        except Unreachable as error:
-            return skipped(check, f"unknown: {error}")
-
-    def _login_refused(self, check: str, login: Login, refused: Refused) -> Finding:
-        words = f"{refused} after {refused.seconds:.1f} s"
-        if at_once(refused.seconds, self.timeout):
-            return failed(
-                check,
-                words,
-                Cause.LOGIN_REFUSED,
-                fix="the server decided at once: compare NATS_CREDS_FILE, NATS_TOKEN or the user in NATS_URL with its "
-                "users; creds may be expired, revoked or of another operator",
-            )
-        who = login.public if isinstance(login, NkeyLogin) else "our user"
-        return failed(
-            check,
-            f"{words}: the server asked the callout about us",
-            Cause.AUTH_USERS_WITHOUT_US,
-            Cause.LOGIN_UNKNOWN,
-            fix=f"auth_users of the callout must name {who}, and the callout account must have that user",
-        )
-
-    async def subscribe(self, login: Login, queue_group: str) -> Finding:
-        """Try the permission without a subscription: see `_allowed`."""
-        check = "subscription"
-        try:
-            async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
-                await probe.log_in(login, "nats-k8s-oidc-callout doctor", STEP_SECONDS)
-                allowed, inbox = await _allowed(probe, queue_group)
-        except Unreachable as error:
-            return skipped(check, f"unknown: {error}")
-        if allowed:
-            return ok(check, f"{REQUESTS} in the queue group {queue_group}")
-        if inbox:
-            return failed(
-                check,
-                f"the server refuses {REQUESTS} and lets us subscribe _INBOX.>: the rights are the wrong way round",
-                Cause.PERMISSIONS_REVERSED,
-                fix=f"subscribe: [{REQUESTS}, {COMPLAINTS}], and allow_responses instead of publish: {_KEYS}",
-            )
-        return failed(
-            check,
-            f"the server refuses {REQUESTS}",
-            Cause.SUBSCRIPTION_REFUSED,
-            fix=f"let our user subscribe {REQUESTS}: {_KEYS}",
-        )
-
-
-async def _allowed(probe: Probe, queue_group: str) -> tuple[bool, bool]:
-    """Say whether we may subscribe to requests in the queue group, and whether to an inbox.
-
-    A SUB whose number is taken is checked for permission and then changes nothing (client.go, processSubEx; measured on
-    2.11.17 and 2.15.2). So with any subscription at hand the real one can be tried, queue group and all, and no request
-    is ever delivered here.
-    """
-
-    async def may(subject: str, number: str) -> bool:
-        return not await probe.say(f"SUB {subject} {number}".encode(), timeout=STEP_SECONDS)
-
-    inbox = await may(f"_INBOX.{os.urandom(8).hex()}", "1")
-    if inbox or await may(COMPLAINTS, "1"):
-        allowed = await may(f"{REQUESTS} {queue_group}", "1")
-        return allowed, inbox
-    # Nothing else is permitted: a plain subscription for a moment. It gets copies, and takes nothing from the group.
-    if not await may(REQUESTS, "1"):
-        return False, False
-    allowed = await may(f"{REQUESTS} {queue_group}", "1")
-    await probe.say(b"UNSUB 1", timeout=STEP_SECONDS)
-    return allowed, False
 
 
 async def measured(server: Server) -> "asyncio.Task[None]":

@@ -82,6 +82,15 @@ class Question:
     """By how many seconds the server's clock is ahead of ours, within a second."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What our user was seen to be allowed; None is not known. A refusal is an error in the server's log: no repeats."""
+
+    requests: bool | None = None
+    """To subscribe to requests outside the queue group."""
+    complaints: bool | None = None
+
+
 @dataclass(slots=True)
 class Trial:
     """What one login showed."""
@@ -109,11 +118,15 @@ class Listener:
         self._xkeys = xkeys
         self._trials: dict[str, Trial] = {}
 
-    async def listen(self) -> tuple[bool, bool]:
-        """Subscribe to requests and complaints; say which of the two the server lets us."""
-        requests = await self._probe.subscribe(REQUESTS, self._request, STEP_SECONDS)
-        complaints = await self._probe.subscribe(COMPLAINTS, self._complain, STEP_SECONDS)
-        return not requests, not complaints
+    async def listen(self, rights: Rights) -> tuple[bool, bool]:
+        """Subscribe to requests and complaints, unless we know we may not; say which of the two the server lets us."""
+        return (
+            await self._may_hear(REQUESTS, self._request, rights.requests),
+            await self._may_hear(COMPLAINTS, self._complain, rights.complaints),
+        )
+
+    async def _may_hear(self, subject: str, take: Callable[[Message], None], known: bool | None) -> bool:
+        return known is not False and not await self._probe.subscribe(subject, take, STEP_SECONDS)
 
     def expect(self, name: str, trial: Trial) -> None:
         self._trials[name] = trial
@@ -161,7 +174,13 @@ class Listener:
 
 
 async def attempt(
-    address: Address, tls: Tls, responder: Login, xkeys: tuple[CurveKey, ...], client: WorkloadLogin, inbox: str
+    address: Address,
+    tls: Tls,
+    responder: Login,
+    rights: Rights,
+    xkeys: tuple[CurveKey, ...],
+    client: WorkloadLogin,
+    inbox: str,
 ) -> Trial:
     """Log in once as a client while a second connection listens; never raises what a server can cause."""
     trial = Trial()
@@ -170,7 +189,7 @@ async def attempt(
         async with opened(address, tls(), STEP_SECONDS) as probe:
             await probe.log_in(responder, "nats-k8s-oidc-callout doctor", STEP_SECONDS)
             listener = Listener(probe, xkeys)
-            trial.listened, trial.heard = await listener.listen()
+            trial.listened, trial.heard = await listener.listen(rights)
             listener.expect(name, trial)
             await asyncio.sleep(_SPREAD_SECONDS)
             await _land(trial, address, tls, client, name, inbox)
