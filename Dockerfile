@@ -24,7 +24,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf --mount=type=secret,id=
     && python -m pip install --quiet --require-hashes --no-deps --only-binary :all: --no-compile \
         --target flit -r requirements/build.txt
 
-COPY LICENSE pyproject.toml ./
+COPY LICENSE PACKAGE.md pyproject.toml ./
 COPY src src
 RUN PYTHONPATH=flit python -m pip wheel --quiet --no-build-isolation --no-deps --no-index --wheel-dir dist . \
     && python -m pip --python /opt/nats-k8s-oidc-callout/bin/python install --quiet --no-deps --no-index --no-compile \

@@ -28,7 +28,7 @@ from tools.build import cache
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_IMAGE = "python:3.13-slim-bookworm"
-READ = ("Dockerfile", ".dockerignore", "LICENSE", "pyproject.toml", "requirements", "src", "image")
+READ = ("Dockerfile", ".dockerignore", "LICENSE", "PACKAGE.md", "pyproject.toml", "requirements", "src", "image")
 """All that a build reads of the checkout."""
 ENGINES = ("docker", "podman", "buildah")
 # What a pip that goes through a CA of its own is told by the environment, in pip's own order.

@@ -108,4 +108,4 @@ def _block(
 
 def documents() -> list[Path]:
     """Return what a user reads: README and everything below docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [ROOT / "README.md", ROOT / "PACKAGE.md", *sorted((ROOT / "docs").rglob("*.md"))]
