@@ -33,6 +33,7 @@ OTHER_WORDS = {"AUTH_SERVICE", "AUTH_ACCOUNT", "K8S_NAMESPACE", "CACHE_CLEANUP_I
     *("PIP_CERT", "PIP_CONFIG_FILE"),  # pip's own, for building the image
     *("TOKEN_FILE", "SERVICE_ACCOUNT"),  # of examples/clients
     *("AUTH_ACCOUNT_A", "AUTH_ACCOUNT_B", "AUTH_SERVICE_ISSUER"),  # of the guide as given
+    *("KV_CFG", "OBJ_FILES"),  # streams of a bucket and an object store
 }
 # What looks like a path and is none of the checkout's: an annotation's prefix, names that stand for any name, and files
 # that a guide's own commands make.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attack.hall import Hall
+from tests.e2e.plans import config_jetstream
 from tests.e2e.worlds import World, world_of
 
 # One log line a login at info: what a platform runs with, and fewer lines to read again and again.
@@ -13,8 +14,8 @@ _LEVEL = "info"
 
 @pytest.fixture(scope="session")
 def attacked() -> Iterator[World]:
-    """A NATS server with the callout, an issuer by URL, ServiceAccounts and the real responder."""
-    with world_of("config-creds") as world:
+    """A NATS server with the callout and JetStream, an issuer by URL, ServiceAccounts and the real responder."""
+    with world_of(config_jetstream) as world:
         world.start_responder(LOG_LEVEL=_LEVEL)
         yield world
 

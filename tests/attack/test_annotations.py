@@ -65,7 +65,6 @@ def _name(case: str) -> str:
 TENANTS: Mapping[str, Mapping[str, str]] = {
     "template": {PUBLISH: "{{name()}}.>,{{account-name()}}.>"},
     "nosy": {PUBLISH: "team-b.>", SUBSCRIBE: "team-b.>"},
-    "mover": {PUBLISH: "$JS.API.CONSUMER.CREATE.S.>"},
     "narrowed": {PUBLISH: "wide.>"},
     "leaver": {},
 }
@@ -84,7 +83,7 @@ def greedy(attacked: World) -> Iterator[World]:
         (attacked.accounts.folder / f"team-a.{name}.yaml").unlink(missing_ok=True)
 
 
-async def _log_in(world: World, name: str) -> str:
+async def log_in(world: World, name: str) -> str:
     """Return a token of this ServiceAccount, once its manifest was read."""
     token = world.token("team-a", name)
     async with asyncio.timeout(10):
@@ -102,7 +101,7 @@ async def test_a_greedy_entry_is_left_out_and_the_rest_counts(greedy: World, cas
     the good entry beside it counts, and so do the defaults.
     """
     text, reached = GREEDY[case]
-    token = await _log_in(greedy, _name(case))
+    token = await log_in(greedy, _name(case))
 
     async with logged_in(greedy, token, _name(case)) as client:
         assert "permissions violation for publish" in (await client.publish(reached)).lower()
@@ -121,7 +120,7 @@ async def test_the_servers_templates_stay_text(attacked: World) -> None:
     """
     `{{name()}}` and its kind are filled in for scoped signing keys only; here they are letters that match nothing.
     """
-    token = await _log_in(attacked, "template")
+    token = await log_in(attacked, "template")
 
     async with logged_in(attacked, token) as client:
         assert "permissions violation" in (await client.publish("APP.x")).lower()
@@ -132,27 +131,17 @@ async def test_a_tenant_reaches_every_application_subject_of_the_account(attacke
     """
     Not stopped yet: an annotation may name any application subject of the account, another namespace's too (ceilings).
     """
-    token = await _log_in(attacked, "nosy")
+    token = await log_in(attacked, "nosy")
 
     async with logged_in(attacked, token) as client:
         assert "" == await client.publish("team-b.secret") + await client.subscribe("team-b.>")
-
-
-async def test_a_consumer_may_deliver_anywhere(attacked: World) -> None:
-    """
-    Not stopped yet: who may create a consumer of a stream may have its messages delivered to any subject of the account.
-    """
-    token = await _log_in(attacked, "mover")
-
-    async with logged_in(attacked, token) as client:
-        assert "" == await client.publish("$JS.API.CONSUMER.CREATE.S.c", b'{"config":{"deliver_subject":"team-b.x"}}')
 
 
 async def test_a_changed_annotation_counts_at_the_next_login_only(attacked: World) -> None:
     """
     Not stopped yet: a session keeps the permissions that it began with until it ends (kicks).
     """
-    token = await _log_in(attacked, "narrowed")
+    token = await log_in(attacked, "narrowed")
     async with logged_in(attacked, token) as client:
         attacked.accounts.write("team-a", "narrowed")
         async with asyncio.timeout(10):
@@ -172,7 +161,7 @@ async def test_a_deleted_service_account_keeps_its_sessions(attacked: World) -> 
     Not stopped yet: a ServiceAccount that is deleted lets nobody in any more, but its live sessions go on until they end
     (kicks).
     """
-    token = await _log_in(attacked, "leaver")
+    token = await log_in(attacked, "leaver")
     async with logged_in(attacked, token) as client:
         (attacked.accounts.folder / "team-a.leaver.yaml").unlink()
         async with asyncio.timeout(10):

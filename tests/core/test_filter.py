@@ -1,12 +1,15 @@
-"""What annotations can never reach, and the data of a stream that they can."""
+"""What annotations can never reach, and the data of a stream, a bucket or a service that they can."""
+
+from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nats_k8s_oidc_callout.core import filter as reach
 from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
-from nats_k8s_oidc_callout.core.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.subjects import private_inbox
 
 RULES = PermissionRules()
@@ -19,7 +22,14 @@ subject_texts = st.text(st.sampled_from("ab*>._$ JSKVIO,\n"), max_size=30)
 
 def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
     """Return what an annotation added to the publish side."""
-    return compile_grant("shop", "web", {PUB: text}, rules).permissions.publish[1:]
+    grant = compile_grant("shop", "web", {PUB: text}, rules)
+    return tuple(entry for entry in grant.permissions.publish if entry not in grant.default_publish)
+
+
+def subscribe(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
+    """Return what an annotation added to the subscribe side."""
+    grant = compile_grant("shop", "web", {SUB: text}, rules)
+    return tuple(entry for entry in grant.permissions.subscribe if entry not in grant.default_subscribe)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +48,12 @@ def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
         "$SYS.>",
         "$SYS.REQ.USER.AUTH",
         "$MQTT.>",
-        "$SRV.PING",
+        "$SRV.>",
+        "$SRV.*",
+        "$SRV.PING.*",
+        "$SRV.PING.>",
+        "$SRV.PING.orders.id.x",
+        "$SRV.ADD",
         "$G",
         "$JS",
         "$JS.>",
@@ -58,7 +73,33 @@ def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
         "$JS.ACK.>",
         "$JS.ACK.*.>",
         "$JS.ACK.S",
+        "$JS.ACK._.>",
+        "$JS.ACK.*.*.>",
+        "$JS.ACK.*.*.S.>",
+        "$JS.ACK.*.*.S.*.*.*.*.>",
+        "$JS.ACK.*.*.*.*.*.*.*.*.>",
+        "$JS.ACK.*.*.5.*.*.*.*.*.>",
+        "$JS.ACK.*.*.5.>",
+        "$JS.FC._.>",
+        "$JS.FC.*.*.>",
+        "$JS.FC.*.*.5.>",
+        "$JS.hub.API.INFO",
+        "$JS.hub.API.CONSUMER.MSG.NEXT.S.C",
+        "$JS.EVENT.>",
+        "$JS.EVENT.ADVISORY.>",
+        "$JS.EVENT.ADVISORY.API",
+        "$JS.EVENT.ADVISORY.CONSUMER.*.S.>",
+        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.>",
+        "$JS.API.STREAM.PURGE.S",
+        "$JS.API.STREAM.PURGE.*",
+        "$JS.API.STREAM.PURGE.KV_",
+        "$JS.API.STREAM.PURGE.KV_B.x",
+        "$JS.API.INFO.x",
+        "$JS.API.STREAM.NAMES.>",
+        "$JS.API.STREAM.LIST",
         "$KV.>",
+        "$KV.*",
         "$KV.*.>",
         "$KV.B",
         "$O.>",
@@ -75,45 +116,180 @@ def test_what_no_annotation_reaches(trespass: str) -> None:
     assert (PUB, trespass) in [(refusal.annotation, refusal.subject) for refusal in grant.refused]
 
 
-@pytest.mark.parametrize(
-    "granted",
-    [
-        "$JS.ACK.S.>",
-        "$JS.ACK.S.C.>",
-        "$JS.FC.S.>",
-        "$KV.B.>",
-        "$KV.B.key.*",
-        "$O.B.>",
-        "$JS.API.INFO",
-        "$JS.API.STREAM.NAMES",
-        "$JS.API.STREAM.INFO.S",
-        "$JS.API.STREAM.MSG.GET.S",
-        "$JS.API.DIRECT.GET.S",
-        "$JS.API.DIRECT.GET.S.>",
-        "$JS.API.CONSUMER.CREATE.S",
-        "$JS.API.CONSUMER.CREATE.S.>",
-        "$JS.API.CONSUMER.DURABLE.CREATE.S.C",
-        "$JS.API.CONSUMER.INFO.S.C",
-        "$JS.API.CONSUMER.NAMES.S",
-        "$JS.API.CONSUMER.LIST.S",
-        "$JS.API.CONSUMER.MSG.NEXT.S.C",
-        "$JS.API.CONSUMER.DELETE.S.*",
-    ],
-)
-def test_data_of_a_named_stream(granted: str) -> None:
+PUBLISHED = [
+    "$JS.ACK.S.>",
+    "$JS.ACK.S.C.>",
+    "$JS.ACK._S.>",
+    "$JS.ACK.*.*.S.*.*.*.*.*.>",
+    "$JS.ACK.*.*.S.C.*.*.*.*.>",
+    "$JS.ACK.*.*.5S.*.*.*.*.*.>",
+    "$JS.FC.S.>",
+    "$JS.FC.*.*.S.>",
+    "$KV.B.>",
+    "$KV.B.key.*",
+    "$KV.B.*",
+    "$O.B.>",
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.INFO.S",
+    "$JS.API.STREAM.MSG.GET.S",
+    "$JS.API.STREAM.PURGE.KV_B",
+    "$JS.API.STREAM.PURGE.OBJ_B",
+    "$JS.API.DIRECT.GET.S",
+    "$JS.API.DIRECT.GET.S.>",
+    *(
+        f"$JS.API.CONSUMER.{verb}.S{rest}"
+        for verb in (
+            *("CREATE", "DURABLE.CREATE", "INFO", "NAMES", "LIST", "MSG.NEXT", "DELETE", "PAUSE", "UNPIN", "RESET"),
+        )
+        for rest in ("", ".>", ".C", ".*")
+    ),
+]
+HEARD = [
+    "$KV.B.>",
+    "$KV.B.key.*",
+    "$KV.B.*",
+    "$O.B.>",
+    "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.S.>",
+    "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.S.*",
+    *(
+        f"$SRV.{verb}{rest}"
+        for verb in ("PING", "INFO", "STATS")
+        for rest in ("", ".orders", ".orders.*", ".orders.id")
+    ),
+]
+
+
+@pytest.mark.parametrize("entry", PUBLISHED)
+def test_what_may_be_published_below_the_dollar(entry: str) -> None:
     """
-    A tenant may ask for the data of a stream or bucket that it names.
+    A tenant may use the data of a stream or bucket that it names, and ask for the account's state.
     """
-    assert (granted,) == publish(granted)
+    assert (entry,) == publish(entry)
+
+
+@pytest.mark.parametrize("entry", HEARD)
+def test_what_may_be_heard_below_the_dollar(entry: str) -> None:
+    """
+    A tenant may hear a bucket, the dead letters of a stream and who looks for a service, each by its name.
+    """
+    assert (entry,) == subscribe(entry)
+
+
+@pytest.mark.parametrize("entry", sorted({*PUBLISHED, *HEARD}))
+@pytest.mark.parametrize("grants", JetStreamGrants)
+def test_each_side_has_a_list_of_its_own(entry: str, grants: JetStreamGrants) -> None:
+    """
+    What is on one side's list only is refused on the other: who hears requests to JetStream learns the inboxes of others,
+    and only a platform user asks `$SRV`. JETSTREAM_GRANTS=admin changes nothing on the subscribe side.
+    """
+    rules = PermissionRules(jetstream_grants=grants)
+
+    assert (entry in HEARD) == (entry in subscribe(entry, rules))
+    assert (entry in PUBLISHED or (grants == "admin" and not entry.startswith("$SRV"))) == (
+        entry in publish(entry, rules)
+    )
 
 
 def test_admin_grants() -> None:
     """
-    With JETSTREAM_GRANTS=admin any JetStream subject passes, the system's still do not.
+    With JETSTREAM_GRANTS=admin any JetStream subject may be published, the system's still not.
     """
     admin = PermissionRules(jetstream_grants=JetStreamGrants.ADMIN)
 
-    assert ("$JS.API.>", "$KV.>", "$O.>") == publish("$JS.API.>,$KV.>,$O.>,$SYS.>,_INBOX.>,>", admin)
+    assert ("$JS.API.>", "$KV.>", "$O.>") == publish("$JS.API.>,$KV.>,$O.>,$SYS.>,$SRV.PING,_INBOX.>,>", admin)
+    assert () == subscribe("$JS.API.>,$JS.ACK.S.>,$KV.>,$O.>,$SYS.>,$SRV.>,_INBOX.>,>", admin)
+
+
+def test_a_wide_acknowledgement_says_how_to_write_it() -> None:
+    """
+    Who asks for acknowledgements of the second form too widely is told the spelling that is taken.
+    """
+    why = reach.trespass("$JS.ACK.*.*.S.>", Side.PUBLISH, JetStreamGrants.DATA)
+
+    assert "$JS.ACK.*.*.STREAM.*.*.*.*.*.>" in why
+
+
+def test_the_verb_decides() -> None:
+    """
+    No verb begins with another one, so that the first that is found is the only one.
+    """
+    for table in (reach.MAY_PUBLISH, reach.MAY_SUBSCRIBE):
+        assert [] == [(one, two) for one in table for two in table if two.startswith(f"{one}.")]
+
+
+NAMES = ("ORDERS", "MINE", "KV_B", "OBJ_B", "B", "5", "_", "hub")
+# What servers and clients listen on, and what each of it is about: `{name}` is a stream, a bucket or a service. The
+# domain `eu` shares its name with no stream: `$JS.ACK.eu.>` would be every stream's there.
+SERVED: Mapping[str, list[str]] = {
+    Side.PUBLISH: [
+        *("$JS.ACK.{name}.*.*.*.*.*.*", "$JS.FC.{name}.*.*"),
+        *("$JS.ACK.eu.h.{name}.*.*.*.*.*.>", "$JS.ACK._.h.{name}.*.*.*.*.*.>"),
+        *("$JS.FC.eu.h.{name}.*.*", "$JS.FC._.h.{name}.*.*"),
+        *("$KV.{name}.>", "$O.{name}.>", "$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.{name}"),
+        *("$JS.API.STREAM.MSG.GET.{name}", "$JS.API.DIRECT.GET.{name}", "$JS.API.DIRECT.GET.{name}.>"),
+        *("$JS.API.STREAM.PURGE.KV_{name}", "$JS.API.STREAM.PURGE.OBJ_{name}"),
+        *("$JS.API.CONSUMER.CREATE.{name}", "$JS.API.CONSUMER.CREATE.{name}.>"),
+        *(
+            f"$JS.API.CONSUMER.{verb}.{{name}}.*"
+            for verb in ("DURABLE.CREATE", "INFO", "MSG.NEXT", "DELETE", "PAUSE", "UNPIN", "RESET")
+        ),
+        *("$JS.API.CONSUMER.NAMES.{name}", "$JS.API.CONSUMER.LIST.{name}"),
+    ],
+    Side.SUBSCRIBE: [
+        *("$KV.{name}.>", "$O.{name}.>", "$SRV.PING", "$SRV.INFO", "$SRV.STATS"),
+        *(f"$SRV.{verb}.{{name}}{rest}" for verb in ("PING", "INFO", "STATS") for rest in ("", ".*")),
+        *(f"$JS.EVENT.ADVISORY.CONSUMER.{event}.{{name}}.*" for event in ("MAX_DELIVERIES", "MSG_TERMINATED")),
+    ],
+}
+# What no annotation may ever reach.
+NEVER: Mapping[str, list[str]] = {
+    Side.PUBLISH: [
+        *("$SYS.>", "$SRV.>", "$MQTT.>", "_INBOX.>", "_R_.>", "_GR_.>"),
+        *(f"$JS.API.STREAM.{verb}.>" for verb in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE", "MSG.DELETE")),
+        *("$JS.API.STREAM.LIST", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.PURGE.KV", "$JS.API.ACCOUNT.>"),
+        *("$JS.API.STREAM.LEADER.>", "$JS.API.STREAM.PEER.>", "$JS.API.CONSUMER.LEADER.>", "$JS.API.META.>"),
+        *("$JS.hub.API.>", "$JS.EVENT.>", "$JS.SNAPSHOT.>", "$JSC.>", "$G.>"),
+    ],
+    Side.SUBSCRIBE: [
+        *("$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$JS.hub.API.>", "$JS.EVENT.ADVISORY.API", "$JS.EVENT.METRIC.>"),
+        *("$JS.EVENT.ADVISORY.STREAM.>", "$JS.EVENT.ADVISORY.CONSUMER.CREATED.>", "$JS.SNAPSHOT.>", "$JSC.>"),
+        *("$SYS.>", "$SRV.OTHER.>", "$MQTT.>", "_R_.>", "_GR_.>", "$G.>"),
+    ],
+}
+WORDS = sorted({token for entry in (*PUBLISHED, *HEARD) for token in entry.split(".")} | {*NAMES, "STREAM", "x"})
+entries = st.builds(
+    lambda entry, at, word, much: ".".join([*entry.split(".")[:at], word, *entry.split(".")[at + 1 :]][:much]),
+    st.sampled_from([*PUBLISHED, *HEARD]),
+    st.integers(0, 11),
+    st.sampled_from(WORDS),
+    st.integers(1, 12),
+)
+
+
+def reach_of(entry: str, side: str) -> str:
+    """Return what an entry comes to: a server gives all of `a.>` to who may subscribe `a.*`."""
+    return f"{entry[:-1]}>" if side == Side.SUBSCRIBE and entry.endswith(".*") else entry
+
+
+@given(entry=entries, side=st.sampled_from((Side.PUBLISH, Side.SUBSCRIBE)))
+@settings(max_examples=2000)
+def test_what_passes_is_about_one_name_and_nothing_else(entry: str, side: str) -> None:
+    """
+    Whatever a tenant writes below `$` reaches one stream, bucket or service, and nothing that is not on the list.
+    """
+    if entry not in (publish if side == Side.PUBLISH else subscribe)(entry):
+        return
+    reached = reach_of(entry, side)
+    named = {
+        name
+        for served in SERVED[side]
+        for name in NAMES
+        if "{name}" in served and subjects.overlap(reached, served.replace("{name}", name))
+    }
+
+    assert [] == [never for never in NEVER[side] if subjects.overlap(reached, never)]
+    assert len(named) <= 1
 
 
 @given(annotation=st.lists(subject_texts, max_size=8).map(",".join), inbox=names)

@@ -62,13 +62,31 @@ def with_other(text: str) -> str:
 _OTHER_USER = {"user": "other", "pass": nats_modes.PASSWORD}
 
 
-def config_creds(folder: Path, extra: str = "") -> Plan:
+def config_creds(folder: Path, extra: str = "", *, jetstream: bool = False) -> Plan:
     """Config mode, run by one creds file: its nkey logs in, and signs in account form."""
     user = Pair.new(Kind.USER)
-    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), max_control_line=CONTROL_LINE, extra=extra)
+    mode = config_mode(
+        responder=user,
+        issuer=user.in_form(Kind.ACCOUNT),
+        max_control_line=CONTROL_LINE,
+        jetstream=jetstream,
+        extra=extra,
+    )
     creds = write_creds(folder / "responder.creds", seed_as_creds(user))
     variables = {"NATS_ACCOUNT": "APP", "NATS_AUTH_ACCOUNT": "AUTH", "NATS_CREDS_FILE": creds}
     return Plan([with_other(mode.text)], "APP", _OTHER_USER, variables)
+
+
+def config_jetstream(folder: Path) -> Plan:
+    """The same with JetStream in the domain `hub`, acknowledgements of the second form, and a user `platform` in APP."""
+    plan = config_creds(folder, "feature_flags { js_ack_fc_v2: true }\n", jetstream=True)
+    platform = f'{{ user: platform, password: "{nats_modes.PASSWORD}" }}'
+    text = plan.texts[0].replace("APP { jetstream: enabled }", f"APP {{ jetstream: enabled, users: [ {platform} ] }}")
+    text = text.replace("auth_users: [", "auth_users: [ platform,").replace(
+        "max_file: 10M }", "max_file: 10M, domain: hub }"
+    )
+    assert (text.count("platform"), text.count("domain: hub")) == (2, 1)
+    return replace(plan, texts=[text])
 
 
 def config_xkey(folder: Path) -> Plan:

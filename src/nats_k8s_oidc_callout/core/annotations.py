@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from nats_k8s_oidc_callout.core import filter as reach
 from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
 from nats_k8s_oidc_callout.core.subjects import private_inbox
 
@@ -66,20 +66,21 @@ def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | No
     if rules.inbox_mode is InboxMode.SHARED:
         inboxes = ("_INBOX.>", *inboxes)
     refused: list[Refusal] = []
-    publish = _add((own,), annotations, rules.publish_annotation, rules, refused)
-    subscribe = _add((own, *inboxes), annotations, rules.subscribe_annotation, rules, refused)
+    publish = _add(Side.PUBLISH, (own,), annotations, rules, refused)
+    subscribe = _add(Side.SUBSCRIBE, (own, *inboxes), annotations, rules, refused)
     permissions = Permissions(publish, subscribe, rules.replies_max, rules.replies_ttl_seconds)
     return Grant(permissions, (own,), (own, *inboxes), tuple(refused))
 
 
 def _add(
+    side: Side,
     defaults: tuple[str, ...],
     annotations: Mapping[str, str] | None,
-    annotation: str,
     rules: PermissionRules,
     refused: list[Refusal],
 ) -> tuple[str, ...]:
     """Return the defaults and the entries of one annotation, each once, in the order they were written."""
+    annotation = rules.publish_annotation if side is Side.PUBLISH else rules.subscribe_annotation
     taken = dict.fromkeys(defaults)
     unread = 0
     written = _SEPARATORS.split((annotations or {}).get(annotation, ""), maxsplit=_MAX_WRITTEN)
@@ -90,7 +91,7 @@ def _add(
         subject = entry.strip()
         if not subject or subject in taken:
             continue
-        why = subjects.problem(subject) or reach.trespass(subject, rules.jetstream_grants)
+        why = subjects.problem(subject) or reach.trespass(subject, side, rules.jetstream_grants)
         if not why and len(taken) == MAX_ENTRIES:
             why = f"is beyond the {MAX_ENTRIES} entries that one side may have"
         if not why:

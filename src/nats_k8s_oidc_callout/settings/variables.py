@@ -44,8 +44,8 @@ class Settings(KubernetesVariables, NatsVariables):
         "JETSTREAM_GRANTS",
         group=Group.PERMISSIONS,
         default=JetStreamGrants.DATA,
-        meaning="What an annotation may ask for below `$JS`, `$KV` and `$O`: `data` of one named stream or bucket, or "
-        "with `admin` everything.",
+        meaning="What an annotation may ask to publish below `$JS`, `$KV` and `$O`: `data` of one named stream or "
+        "bucket, or with `admin` everything. To subscribe is the same with both.",
     )
     allow_responses_max: Whole = variable(
         "ALLOW_RESPONSES_MAX",
