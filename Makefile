@@ -71,7 +71,8 @@ fuzz: $(VENV)/.dev ## fuzz every parser of strangers' bytes (ARGS='--seconds=20 
 image: $(VENV)/.dev ## build the container image, with docker, podman or buildah (ARGS=--help)
 	@$(BIN)/python tools/image.py $(ARGS)
 
-docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README
+docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README, copies in examples/
+	@cp src/nats_k8s_oidc_callout/client.py src/nats_k8s_oidc_callout/frameworks.py examples/clients/python/
 	@$(BIN)/python -m tools.configuration_table
 	@$(BIN)/python -m tools.chart_readme
 

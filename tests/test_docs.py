@@ -189,6 +189,14 @@ def demo_rows() -> Iterator[tuple[str, ...]]:
     return (tuple(row[:4]) for row in rows)
 
 
+@pytest.mark.parametrize("name", ["client.py", "frameworks.py"])
+def test_the_python_example_has_the_file_that_we_ship(name: str) -> None:
+    """What the example brings along, so that its folder runs wherever it is copied, is the product's own file."""
+    shipped, copied = ROOT / "src" / "nats_k8s_oidc_callout" / name, ROOT / "examples" / "clients" / "python" / name
+
+    assert shipped.read_text() == copied.read_text(), "make docs"
+
+
 def test_architecture_places_every_module_of_the_core() -> None:
     """ARCHITECTURE.md names each module of core/ and app/, so that none has no place."""
     text = ARCHITECTURE.read_text(encoding="utf-8")

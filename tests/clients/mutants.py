@@ -45,7 +45,7 @@ def without(*patterns: str) -> Change:
 
 
 def _plain_nats_py(text: str) -> str:
-    imported = "from nats_k8s_oidc_callout.client import Connection, NotConnected, connect\n"
+    imported = "from client import Connection, NotConnected, connect\n"
     assert imported in text
     assert ", timeout=None" in text
     return text.replace(imported, _PLAIN).replace(", timeout=None", "")

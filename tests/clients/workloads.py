@@ -45,6 +45,8 @@ class Workload:
     command: Sequence[str]
     url: str
     tokens: TokenFolder
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside, or instead of, those that every example has."""
     process: "subprocess.Popen[bytes] | None" = None
     log_file: Path = field(default_factory=Path)
 
@@ -69,6 +71,7 @@ class Workload:
             "TOKEN_FILE": str(self.tokens.file),
             "NAMESPACE": NAMESPACE,
             "SERVICE_ACCOUNT": self.name,
+            **self.more,
         }
 
     @property

@@ -1,6 +1,7 @@
 """A pod that counts aloud and answers an echo, whatever becomes of its sessions.
 
-Environment: NAMESPACE, SERVICE_ACCOUNT, NATS_URL, TOKEN_FILE. Python 3.11 or later and nats-py.
+Environment: NAMESPACE, SERVICE_ACCOUNT, NATS_URL, TOKEN_FILE. Python 3.11 or later, nats-py, and client.py
+beside it, which needs nothing else.
 """
 
 import asyncio
@@ -8,10 +9,8 @@ import os
 import signal
 
 import nats.errors
+from client import Connection, NotConnected, connect
 from nats.aio.msg import Msg
-
-# Or copy that one file beside yours: it needs nothing of ours.
-from nats_k8s_oidc_callout.client import Connection, NotConnected, connect
 
 NAMESPACE, SERVICE_ACCOUNT = os.environ["NAMESPACE"], os.environ["SERVICE_ACCOUNT"]
 NATS_URL = os.environ.get("NATS_URL", "nats://nats.nats-system.svc.cluster.local:4222")

@@ -4,9 +4,8 @@ import asyncio
 import os
 
 import nats.errors
+from client import Connection, NotConnected, connect
 from nats.aio.msg import Msg
-
-from nats_k8s_oidc_callout.client import Connection, NotConnected, connect
 
 
 async def main() -> None:

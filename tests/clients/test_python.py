@@ -1,0 +1,185 @@
+"""The Python examples as a reader runs them, and FastStream, against the responder: from a folder of their own."""
+
+import asyncio
+import shutil
+import sys
+import venv
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from nats_k8s_oidc_callout import frameworks
+from nats_k8s_oidc_callout.client import inbox_prefix
+from tests.clients import builds
+from tests.clients.connections import Box, TokenFile
+from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
+from tests.clients.world import kick, plan, stranger
+from tests.e2e.worlds import World, world_of
+from tests.fakes.nats_world import until
+
+pytestmark = pytest.mark.e2e
+
+SESSION_SECONDS = 2
+LINE = "outlive_sessions()\n"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with world_of(plan) as running:
+        for name in ("web", "copied", "service", "mortal"):
+            running.accounts.write(NAMESPACE, name, uid=f"{name}-uid")
+        running.start_responder(SESSION_MAX_SECONDS=str(SESSION_SECONDS))
+        yield running
+
+
+@pytest.fixture
+async def observer(world: World) -> AsyncIterator[Client]:
+    client = await stranger(world, "observer")
+    yield client
+    await client.close()
+
+
+def with_nats_py_alone(folder: Path) -> Path:
+    """Return a Python that has nats-py and nothing else, as after `pip install -r requirements.txt`."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    target = next(folder.glob("lib/python*/site-packages"))
+    for installed in Path(nats.__file__).parents[1].glob("nats*"):
+        if installed.name == "nats" or installed.name.startswith("nats_py-"):
+            (target / installed.name).symlink_to(installed)
+    return folder / "bin" / "python"
+
+
+async def test_the_example_runs_as_copied(world: World, observer: Client, tmp_path: Path) -> None:
+    """
+    In a folder of its own, with what its requirements.txt installs, it goes on through the ends of its sessions.
+    """
+    requirements = (builds.EXAMPLES / "python" / "requirements.txt").read_text().splitlines()
+    assert [f"nats-py=={version('nats-py')}"] == requirements
+    copied = tmp_path / "copied"
+    shutil.copytree(builds.EXAMPLES / "python", copied, ignore=shutil.ignore_patterns("__pycache__"))
+    python = with_nats_py_alone(tmp_path / "venv")
+    tokens = TokenFolder(tmp_path / "tokens")
+    tokens.write(world.token(NAMESPACE, "copied", uid="copied-uid"))
+    environment = {"PYTHONPATH": ""}
+    with Workload("copied", [str(python), str(copied / "main.py")], world.client_url, tokens, environment) as example:
+        await until(lambda: sessions(world, "copied"), 10, "a first session")
+        first = sessions(world, "copied")
+        await until(lambda: sessions(world, "copied") not in ([], first), SESSION_SECONDS + 5)
+        await until(lambda: example.echoes >= 3, 10)
+        code, _ = example.stop()
+
+        assert (0, "") == (code, "".join(line for line in example.log().splitlines() if "Traceback" in line))
+
+
+def app(folder: Path, *, mortal: bool = False) -> list[str]:
+    """Return what starts the example from a folder that holds it and the one file it needs."""
+    folder.mkdir()
+    source = (builds.EXAMPLES / "python" / "faststream_app.py").read_text()
+    assert source.count(LINE) == 1
+    (folder / "faststream_app.py").write_text(source.replace(LINE, "") if mortal else source)
+    shutil.copy(frameworks.__file__, folder)
+    return [sys.executable, str(folder / "faststream_app.py")]
+
+
+def sessions(world: World, name: str) -> list[int]:
+    return [one["cid"] for one in world.server.connz() if one.get("name") == f"{NAMESPACE}/{name}"]
+
+
+async def echo(observer: Client, name: str) -> None:
+    """Return once the service answers."""
+
+    async def answered() -> bool:
+        try:
+            return (await observer.request(f"{NAMESPACE}.echo.{name}", b"hello", timeout=0.3)).data == b"hello"
+        except nats.errors.Error:
+            return False
+
+    async with asyncio.timeout(10):
+        while not await answered():
+            await asyncio.sleep(0.05)
+
+
+async def test_faststream_outlives_its_sessions(world: World, observer: Client, tmp_path: Path) -> None:
+    """
+    The example answers after a kick, after the end of a session, and with a token that was rotated since; without its
+    one line it is alive as a process after the first session, and never heard of again.
+    """
+    tokens = TokenFolder(tmp_path / "tokens"), TokenFolder(tmp_path / "mortal-tokens")
+    for folder, name in zip(tokens, ("service", "mortal"), strict=True):
+        folder.write(world.token(NAMESPACE, name, uid=f"{name}-uid"))
+    system = await stranger(world, "system")
+    server = str(world.server.monitor("varz")["server_id"])
+    with (
+        Workload("service", app(tmp_path / "app"), world.client_url, tokens[0]) as service,
+        Workload("mortal", app(tmp_path / "without", mortal=True), world.client_url, tokens[1]) as mortal,
+    ):
+        await asyncio.gather(echo(observer, "service"), echo(observer, "mortal"))
+        first = sessions(world, "service")
+        await kick(system, server, first[0])
+        await until(lambda: sessions(world, "service") not in ([], first))
+        second = sessions(world, "service")
+        await echo(observer, "service")
+        tokens[0].write(world.token(NAMESPACE, "service", uid="service-uid"))
+        await until(lambda: sessions(world, "service") not in ([], second), SESSION_SECONDS + 5)
+        await echo(observer, "service")
+        await until(lambda: not sessions(world, "mortal"), SESSION_SECONDS + 5)
+        with pytest.raises(nats.errors.NoRespondersError):
+            await observer.request(f"{NAMESPACE}.echo.mortal", b"hello", timeout=5)
+
+        assert mortal.running, mortal.log()
+        assert (0, True) == (service.stop()[0], True), service.log()
+    await system.close()
+
+
+async def test_nats_py_itself_comes_back(world: World, tokens: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    With the options that a framework hands on, a client of nats-py closes at the end of its session, and comes back once
+    `outlive_sessions` was called: subscriptions and the private inbox with it.
+    """
+    tokens.write(world.token(NAMESPACE, "web", uid="web-uid"))
+
+    async def quiet(_: Exception) -> None:
+        return
+
+    async def answer(message: Msg) -> None:
+        await message.respond(message.data)
+
+    async def connected() -> Client:
+        return await nats.connect(
+            world.client_url,
+            token=frameworks.token_from(tokens.path),
+            inbox_prefix=inbox_prefix(NAMESPACE, "web"),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1,
+            error_cb=quiet,
+        )
+
+    mortal = await connected()
+    await until(lambda: mortal.is_closed, SESSION_SECONDS + 2)
+    monkeypatch.setattr(Client, "_process_err", Client._process_err)  # and back to it afterwards
+    frameworks.outlive_sessions()
+    client, box = await connected(), Box()
+    await client.subscribe("shop.a", cb=box.put)
+    await client.subscribe("shop.echo.web", cb=answer)
+    await until(lambda: client.stats["reconnects"] >= 2, 2 * SESSION_SECONDS + 5)
+    await until(lambda: client.is_connected)
+    await client.publish("shop.a", b"after two sessions")
+    await box.holds("after two sessions")
+
+    assert b"hello" == (await client.request("shop.echo.web", b"hello", timeout=2)).data
+    await client.close()
+
+
+def test_a_token_file_that_is_empty_is_a_failed_login(tokens: TokenFile) -> None:
+    """
+    nats-py tries again later: it takes a ConnectionError for a server that could not be reached.
+    """
+    tokens.write(b" \n")
+    with pytest.raises(ConnectionError, match="is empty"):
+        frameworks.token_from(tokens.path)()
