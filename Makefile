@@ -36,7 +36,7 @@ test: $(VENV)/.dev tools ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
-	@$(BIN)/python tools/build.py prometheus
+	@$(BIN)/python tools/build.py prometheus helm-3
 	@$(BIN)/python -m tests.clients.builds
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
@@ -68,8 +68,9 @@ fuzz: $(VENV)/.dev ## fuzz every parser of strangers' bytes (ARGS='--seconds=20 
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || { echo 'NOT FUZZED: there is no atheris for this Python.'; exit 0; }; \
 		$(BIN)/python fuzz/run.py $(ARGS)
 
-image: $(VENV)/.dev ## build the container image, with docker, podman or buildah (ARGS=--help)
-	@$(BIN)/python tools/image.py $(ARGS)
+image: ## build the container image, with docker, podman or buildah (ARGS=--help)
+	@$(new-enough)
+	@$(PYTHON) tools/image.py $(ARGS)
 
 docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README, copies in examples/
 	@cp src/nats_k8s_oidc_callout/client.py src/nats_k8s_oidc_callout/frameworks.py examples/clients/python/
@@ -85,7 +86,7 @@ clean: ## remove .venv and what tools left in the checkout; the built servers st
 
 # Stamps: what is installed, no older than the pins that it came from. `dev` holds all that the others do.
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=…")'
+	@$(new-enough)
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
@@ -106,4 +107,5 @@ $(VENV)/.lock: requirements/lock.txt | $(VENV)/bin/python
 	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
+new-enough = $(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=…")'
 install = $(PIP) install --require-hashes -r $(1) && $(PIP) install --no-deps --no-build-isolation --editable .

@@ -59,6 +59,8 @@ class Tool:
 _KUBERNETES_LINK = (
     f"{_VERSION_OF_KUBERNETES}Version={{version}} {_VERSION_OF_KUBERNETES}Major=1 {_VERSION_OF_KUBERNETES}Minor=37"
 )
+# The Kubernetes that it takes for given where it does not ask one; without this it says 1.20.
+_HELM_3_LINK = " ".join(f"-X helm.sh/helm/v3/pkg/chartutil.k8sVersion{part}" for part in ("Major=1", "Minor=37"))
 
 # The quick ones first, so that a broken set-up shows in seconds.
 TOOLS = {
@@ -77,6 +79,7 @@ TOOLS = {
             _KUBERNETES_LINK,
         ),
         Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm"),
+        Tool("helm-3", "helm-3", "helm.sh/helm/v3/cmd/helm", _HELM_3_LINK, on_demand=True),
         Tool("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
         Tool("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", on_demand=True),
     )

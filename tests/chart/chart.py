@@ -35,12 +35,12 @@ class Done:
     errors: str
 
 
-def helm(*arguments: str | Path, stdin: str = "") -> Done:
-    program = build.path("helm")
-    if program is None:
-        pytest.skip("helm is not built (make tools)")
+def helm(*arguments: str | Path, stdin: str = "", program: str = "helm") -> Done:
+    path = build.path(program)
+    if path is None:
+        pytest.skip(f"{program} is not built (make tools TOOLS={program})")
     done = subprocess.run(
-        [program, *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=60, cwd=ROOT
+        [path, *arguments], check=False, input=stdin, capture_output=True, text=True, timeout=60, cwd=ROOT
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -52,16 +52,18 @@ def release_of(case: Path) -> tuple[str, str]:
 
 
 @functools.cache
-def template(*arguments: str | Path, stdin: str = "", name: str = RELEASE, namespace: str = NAMESPACE) -> str:
+def template(
+    *arguments: str | Path, stdin: str = "", name: str = RELEASE, namespace: str = NAMESPACE, program: str = "helm"
+) -> str:
     """Return what `helm template` prints; fail with what it complains of. Each combination is rendered once."""
-    done = helm("template", name, CHART, f"--namespace={namespace}", *arguments, stdin=stdin)
+    done = helm("template", name, CHART, f"--namespace={namespace}", *arguments, stdin=stdin, program=program)
     assert (0, "") == (done.code, done.errors)
     return done.output
 
 
-def template_of(case: Path, version: str = NEWEST) -> str:
+def template_of(case: Path, version: str = NEWEST, program: str = "helm") -> str:
     name, namespace = release_of(case)
-    return template(f"--values={case}", f"--kube-version={version}", name=name, namespace=namespace)
+    return template(f"--values={case}", f"--kube-version={version}", name=name, namespace=namespace, program=program)
 
 
 def objects_in(text: str) -> list[Object]:

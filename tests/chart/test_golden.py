@@ -3,13 +3,14 @@
 CHART_GOLDEN=write pytest tests/chart/test_golden.py   writes the files anew
 """
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.chart.chart import CASES, EACH_CASE, HERE, case, notes_of, objects_of, template_of
+from tests.chart.chart import CASES, EACH_CASE, HERE, case, notes_of, objects_in, objects_of, template_of
 from tools.chart_readme import version
 
 GOLDEN = HERE / "golden"
@@ -30,6 +31,15 @@ def compared(file: Path, rendered: str) -> None:
 def test_each_case_renders_as_it_did(case: Path) -> None:
     """A case renders to its golden file."""
     compared(GOLDEN / case.name, template_of(case))
+
+
+@pytest.mark.slow
+@EACH_CASE
+def test_helm_3_renders_the_same_objects(case: Path) -> None:
+    """Helm 3.22 makes of each case what Helm 4 makes of it; only the order of the documents may differ."""
+    three, four = (objects_in(template_of(case, program=program)) for program in ("helm-3", "helm"))
+
+    assert sorted(four, key=json.dumps) == sorted(three, key=json.dumps)
 
 
 @pytest.mark.parametrize("name", NOTES)

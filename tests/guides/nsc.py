@@ -1,4 +1,4 @@
-"""Stands in for `nsc`, which cannot be had here: the same commands and flags, the same JWTs, minted by our own code.
+"""Stands in for `nsc`, which is no module that tests could build: the same commands and flags, the same JWTs, minted by our own code.
 
     python -m tests.guides.nsc add account AUTH_SERVICE
 

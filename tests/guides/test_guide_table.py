@@ -140,6 +140,13 @@ def test_what_works_was_run(row: Row) -> None:
     assert was_run(line) or line in WRITTEN or line in PRINTED or not is_checked(row.line)
 
 
+def test_paths_that_nothing_mounts_say_so() -> None:
+    """The guide's files of TLS work only with a Secret that it does not name: each of the four rows names it."""
+    why = [row.why for row in ROWS if row.line.startswith("nats.tls.")]
+
+    assert [True] * 4 == ["`nats.tls.existingSecret`" in each for each in why]
+
+
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.line[:60]) for row in ROWS if not row.works])
 def test_what_replaces_it_was_run(row: Row) -> None:
     """A replacement is a command that a walk runs, a value that is written, or a section; and there is a reason."""

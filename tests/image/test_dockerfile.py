@@ -60,6 +60,16 @@ def test_every_wheel_for_arm64_is_pinned(tmp_path: Path) -> None:
     assert 0 == done.returncode, done.stderr[-2000:]
 
 
+def test_building_it_installs_nothing(tmp_path: Path) -> None:
+    """`make image` wants a Python and an engine, and no environment for developing."""
+    venv = tmp_path / "venv"
+    command = ["make", "--no-print-directory", "image", f"PYTHON={sys.executable}", f"VENV={venv}", "ARGS=--help"]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+
+    assert (0, True) == (done.returncode, done.stdout.startswith("usage: image.py")), done.stderr
+    assert not venv.exists()
+
+
 @pytest.mark.parametrize(
     ("working", "expected"),
     [(("docker", "podman", "buildah"), "docker"), (("podman", "buildah"), "podman"), (("buildah",), "buildah")],

@@ -35,6 +35,7 @@ def place(file: Path) -> Path:
         ("nats-server-2.11", "v2.11.17"),
         ("nats-server-2.15", "v2.15.2"),
         ("helm", "v4.3.1"),
+        ("helm-3", "v3.22.0"),
     ],
 )
 def test_version_is_the_one_that_go_mod_pins(name: str, expected: str) -> None:
