@@ -93,6 +93,24 @@ def test_the_job_s_name_ends_in_the_deployment_s(kind: str) -> None:
     assert "jobLabel" not in one(objects, kind)["spec"]
 
 
+def test_monitors_and_rules_stand_where_prometheus_looks() -> None:
+    """In a namespace of their own they still speak of this release's."""
+    arguments = [
+        f"--set=metrics.{kind}.enabled=true,metrics.{kind}.namespace=monitoring"
+        for kind in ("podMonitor", "prometheusRule")
+    ]
+    objects = [*render(ACCOUNT, *arguments), *objects_of(case("service-monitor"))]
+    rule = one(objects, "PrometheusRule")
+
+    for monitor in (one(objects, "PodMonitor"), one(objects, "ServiceMonitor")):
+        assert ("monitoring", [NAMESPACE]) == (
+            monitor["metadata"]["namespace"],
+            monitor["spec"]["namespaceSelector"]["matchNames"],
+        )
+    assert "monitoring" == rule["metadata"]["namespace"]
+    assert f'namespace="{NAMESPACE}"' in rule["spec"]["groups"][0]["rules"][0]["expr"]
+
+
 def groups_of(*arguments: str) -> Any:
     return one(render(ACCOUNT, "--set=metrics.prometheusRule.enabled=true", *arguments), "PrometheusRule")["spec"][
         "groups"

@@ -82,6 +82,7 @@ def test_each_mode_is_told_its_own_way() -> None:
         pytest.param("scoped-elsewhere", "There is no self-test", id="no-self-test"),
         pytest.param("network-policy-narrow", "networkPolicy.extraEgress", id="policy-and-issuer"),
         pytest.param("one-replica", "replicaCount is 1", id="one-replica"),
+        pytest.param("scheduling", "replicaCount is null", id="autoscaler"),
         pytest.param("identity-of-your-own", "rbac.create is false", id="no-rbac"),
     ],
 )

@@ -104,12 +104,13 @@ def test_a_spread_of_one_s_own_keeps_its_selector() -> None:
     ]
 
 
-@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1), (3, 1)])
-def test_there_is_a_budget_only_for_several_replicas(replicas: int, budgets: int) -> None:
-    """With one replica a budget would make the drain of its node hang."""
+@pytest.mark.parametrize(("replicas", "budgets"), [("1", 0), ("2", 1), ("3", 1), ("null", 1)])
+def test_there_is_a_budget_only_for_several_replicas(replicas: str, budgets: int) -> None:
+    """With one replica a budget would make the drain of its node hang; with an autoscaler there may be several."""
     objects = render(ACCOUNT, f"--set=replicaCount={replicas}")
 
     assert budgets == kinds(objects).count("PodDisruptionBudget")
+    assert replicas == str(one(objects, "Deployment")["spec"].get("replicas", "null"))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,11 @@ def test_there_is_a_budget_only_for_several_replicas(replicas: int, budgets: int
         pytest.param("maxUnavailable=1", {"maxUnavailable": 1}, id="one"),
         pytest.param("maxUnavailable=34%", {"maxUnavailable": "34%"}, id="share"),
         pytest.param("maxUnavailable=null,podDisruptionBudget.minAvailable=2", {"minAvailable": 2}, id="least"),
+        pytest.param(
+            "maxUnavailable=null,podDisruptionBudget.minAvailable=7,replicaCount=null",
+            {"minAvailable": 7},
+            id="unknown",
+        ),
         pytest.param(
             "maxUnavailable=null,podDisruptionBudget.minAvailable=66%", {"minAvailable": "66%"}, id="least-share"
         ),
@@ -129,6 +135,69 @@ def test_a_budget_lets_a_pod_go(values: str, spec: Object) -> None:
 
     assert spec == {name: budget[name] for name in ("maxUnavailable", "minAvailable") if name in budget}
     assert "AlwaysAllow" == budget["unhealthyPodEvictionPolicy"]
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        pytest.param("callout", "mirror.example:5000/all/callout", id="plain"),
+        pytest.param("team/callout", "mirror.example:5000/all/team/callout", id="folder"),
+        pytest.param("ghcr.io/team/callout", "mirror.example:5000/all/team/callout", id="another-registry"),
+        pytest.param("localhost/callout", "mirror.example:5000/all/callout", id="localhost"),
+    ],
+)
+def test_a_registry_for_all_charts_is_every_image_s(repository: str, expected: str) -> None:
+    """`global.imageRegistry` stands before the image of each Pod, the test's too, in place of the image's own registry."""
+    values = f"image.repository={repository},image.tag=v1,global.imageRegistry=mirror.example:5000/all"
+    objects = render(ACCOUNT, f"--set={values}")
+
+    assert f"{expected}:v1" == container_of(objects)["image"]
+    assert f"{expected}:v1" == one(objects, "Pod")["spec"]["containers"][0]["image"]
+
+
+def test_secrets_for_registries_are_every_pod_s() -> None:
+    """Those for all charts, names or objects, and the release's own, each once; the test's Pod has them, too."""
+    objects = objects_of(case("additions"))
+
+    assert [{"name": "everybody-s"}, {"name": "ours"}] == pod_of(objects)["spec"]["imagePullSecrets"]
+    assert pod_of(objects)["spec"]["imagePullSecrets"] == one(objects, "Pod")["spec"]["imagePullSecrets"]
+
+
+def test_common_annotations_are_every_object_s() -> None:
+    """Every object has them, what it says itself wins, and no change of them replaces a Pod."""
+    every = [
+        case("additions"),
+        case("alerts-and-dashboard"),
+        case("pod-logs"),
+        case("service-monitor"),
+        case("network-policy"),
+        case("scoped"),
+    ]
+    common = ["--set=commonAnnotations.team=platform,service.annotations.team=network"]
+    objects = [
+        each
+        for path in every
+        for each in render(f"--values={path}", *common)
+        if "-more" not in each["metadata"]["name"]
+    ]
+    owners = {each["kind"]: each["metadata"].get("annotations", {}).get("team") for each in objects[:-1]}
+
+    assert {"network"} == {owners.pop("Service")}
+    assert {"PrometheusRule", "ConfigMap", "PodLogs", "ServiceMonitor", "Role", "NetworkPolicy", "Pod"} < owners.keys()
+    assert {"platform"} == set(owners.values())
+    assert "annotations" not in pod_of(objects_of(case("additions")))["metadata"]
+
+
+def test_labels_and_annotations_of_one_object_are_its_own() -> None:
+    """The Deployment's annotations, and the labels of Service and ServiceAccount, stand there and nowhere else."""
+    objects = objects_of(case("additions"))
+    tiers = {each["kind"]: each["metadata"]["labels"].get("tier") for each in objects if "labels" in each["metadata"]}
+    reloaders = [
+        each["kind"] for each in objects if "reloader.stakater.com/auto" in each["metadata"].get("annotations", {})
+    ]
+
+    assert {"Service": "auth", "ServiceAccount": "identity"} == {kind: tier for kind, tier in tiers.items() if tier}
+    assert ["Deployment"] == reloaders
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Pod"])

@@ -52,6 +52,8 @@ def test_every_refusal_has_a_file() -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     """Who made three mistakes reads three lines, not three error messages one after the other."""
-    said = refused("--set=nats.url=ws://nats,replicaCount=0")
+    said = refused("--set=nats.url=ws://nats,replicaCount=0,service.labels.app\\.kubernetes\\.io/name=x")
 
-    assert ["nats.account", "nats.url", "replicaCount"] == re.findall(r"^  - ([\w.]+)", said, re.MULTILINE)
+    assert ["nats.account", "nats.url", "replicaCount", "service.labels"] == re.findall(
+        r"^  - ([\w.]+)", said, re.MULTILINE
+    )

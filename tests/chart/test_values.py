@@ -17,7 +17,7 @@ VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encodi
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
 INSTALL = r"^helm install (?:.*\\\n)*.*$"
 # What Helm sets in a chart that is another one's dependency, and therefore no value of ours.
-RESERVED = {"global", "enabled"}
+RESERVED = {"enabled"}
 
 
 def guide_blocks() -> Iterator[tuple[str, Any]]:
@@ -116,13 +116,15 @@ VALUES_AT = dict(nodes(VALUES))
 def test_the_schema_knows_every_value_and_no_other() -> None:
     """Whoever misspells a value is told; each level that is ours has exactly the names of values.yaml."""
     for path, schema in ours_in(SCHEMA):
-        assert schema["additionalProperties"] is False, path
+        # What others put below `global` is theirs.
+        assert schema.get("additionalProperties", True) is (path == "global"), path
         assert set(VALUES_AT[path]) == set(schema["properties"]) - (RESERVED if not path else set()), path
 
 
 def test_the_chart_may_be_a_dependency() -> None:
-    """Helm hands `global` and the parent's condition to a chart that is another one's dependency."""
-    assert render(ACCOUNT) == render(ACCOUNT, "--set=enabled=true,global.imageRegistry=x")
+    """Helm hands the parent's condition, and what others put below `global`, to a chart that is another one's dependency."""
+    assert render(ACCOUNT) == render(ACCOUNT, "--set=enabled=true,global.storageClass=x")
+    assert "'^" in refused(ACCOUNT, "--set=global.imageRegistry=https://registry.example")
 
 
 def test_a_misspelt_value_is_refused_with_its_name() -> None:

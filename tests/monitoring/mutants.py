@@ -67,7 +67,7 @@ def moved() -> Iterator[Mutant]:
     """Yield the bounds that the guide asks for, and the longest, a little too far to either side."""
     for alert, right, wrongs in (
         ("NatsAuthCalloutHighFailureRate", "> 0.05", ("> 0.03", "> 0.11")),
-        ("NatsAuthCalloutLowCacheHitRate", "< 0.90", ("< 0.95", "< 0.75")),
+        ("NatsAuthCalloutLowCacheHitRate", "< 0.9", ("< 0.95", "< 0.75")),
         ("NatsAuthCalloutSlowAnswers", "> 0.75", ("> 0.6", "> 1.3")),
         ("NatsAuthCalloutCredentialExpiringSoon", "< 14 * 86400", ("< 15 * 86400", "< 13 * 86400")),
         ("NatsAuthCalloutCredentialExpired", "< 86400", ("< 88000", "< 80000")),

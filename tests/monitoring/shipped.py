@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ def run_promtool(*arguments: str, cwd: Path | None = None, stdin: str | None = N
         [promtool(), *arguments], check=False, cwd=cwd, capture_output=True, text=True, timeout=120, input=stdin
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def run_unit_tests(folder: Path, rules: str, *names: str) -> tuple[int, str]:
+    """Run the unit tests of these names against these rules."""
+    (folder / "rules.yml").write_text(rules)
+    chosen = [f"{name}.yaml" for name in names]
+    for name in chosen:
+        shutil.copy(Path(__file__).parent / name, folder)
+    return run_promtool("test", "rules", *chosen, cwd=folder)
 
 
 def rules_text(namespace: str = NAMESPACE) -> str:

@@ -1,6 +1,7 @@
 """What the chart makes of the files, and that its monitors lead to where the metrics really are."""
 
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.shipped import NAMESPACE, ROOT, RUNBOOKS, dashboard, groups, run_promtool
+from tests.monitoring.shipped import (
+    NAMESPACE,
+    ROOT,
+    RUNBOOKS,
+    UNIT_TESTS,
+    dashboard,
+    groups,
+    run_promtool,
+    run_unit_tests,
+)
 from tools import build
 
 VALUES = (
@@ -21,14 +31,18 @@ VALUES = (
 
 
 @cache
-def rendered(release: str = "nats-k8s-oidc-callout", monitor: str = "serviceMonitor") -> dict[str, dict[str, Any]]:
-    """Return what the chart renders with everything for monitoring on, by kind."""
+def rendered(
+    release: str = "nats-k8s-oidc-callout", monitor: str = "serviceMonitor", *more: str
+) -> dict[str, dict[str, Any]]:
+    """Return what the chart renders with everything for monitoring on, and with these arguments, by kind."""
     helm = build.path("helm")
     if helm is None:
         pytest.skip("helm is not built (make tools)")
     chosen = (*VALUES, f"metrics.{monitor}.enabled=true")
     command = [str(helm), "template", release, str(ROOT / "helm" / "nats-k8s-oidc-callout"), f"--namespace={NAMESPACE}"]
-    done = subprocess.run([*command, *(f"--set={one}" for one in chosen)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *(f"--set={one}" for one in chosen), *more], check=True, capture_output=True, text=True
+    )
     return {one["kind"]: one for one in yaml.load_all(done.stdout, yaml.CSafeLoader) if one}
 
 
@@ -42,6 +56,39 @@ def test_rules_are_those_of_the_file(tmp_path: Path) -> None:
 
     assert {"groups": groups()} == spec
     assert 0 == run_promtool("check", "rules", str(file))[0]
+
+
+# Each so far off that what fires in the unit tests does not any more.
+MOVED = {
+    "failureRatio": (0.5, "NatsAuthCalloutHighFailureRate"),
+    "cacheHitRatio": (0.5, "NatsAuthCalloutLowCacheHitRate"),
+    "answerSeconds": (1.49, "NatsAuthCalloutSlowAnswers"),
+    "requestsTooLate": (1_000_000, "NatsAuthCalloutRequestsTooLate"),
+    "floodPerSecond": (1_000_000, "NatsAuthCalloutFlood"),
+    "credentialDays": (0.5, "NatsAuthCalloutCredentialExpiringSoon"),
+    "keySetHours": (23.9, "NatsAuthCalloutKeySetStale"),
+    "watchSilentSeconds": (1_000_000, "NatsAuthCalloutWatchSilent"),
+}
+OFF = ("NatsAuthCalloutRestarting", "NatsAuthCalloutLogLinesLost", "NatsAuthCalloutAnswersRejected")
+
+
+def test_thresholds_and_single_alerts_are_values(tmp_path: Path) -> None:
+    """
+    With every threshold moved, and three alerts off, the unit tests miss exactly these alerts, and see no other change.
+    """
+    value = "metrics.prometheusRule"
+    thresholds = yaml.safe_load((ROOT / "helm/nats-k8s-oidc-callout/values.yaml").read_text())["metrics"]
+    moved = [f"--set-json={value}.thresholds.{name}={number}" for name, (number, _) in MOVED.items()]
+    rules = rendered("c", "podMonitor", *moved, f"--set={value}.disabledAlerts={{{','.join(OFF)}}}")["PrometheusRule"][
+        "spec"
+    ]
+    names = [file.stem for file in UNIT_TESTS if file.stem != "unscoped"]
+    code, said = run_unit_tests(tmp_path, yaml.safe_dump(rules), *names)
+
+    assert MOVED.keys() == thresholds["prometheusRule"]["thresholds"].keys()
+    assert 0 != code
+    assert {*OFF, *(alert for _, alert in MOVED.values())} == set(re.findall(r"alertname: (\w+)", said)), said
+    assert 0 == run_promtool("check", "rules", str(tmp_path / "rules.yml"))[0]
 
 
 def test_dashboard_is_that_of_the_file() -> None:

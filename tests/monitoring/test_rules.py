@@ -1,7 +1,6 @@
 """The alerts, by promtool: each fires on its fault and on nothing else, and each has a runbook."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.monitoring.shipped import (
     records,
     rules_text,
     run_promtool,
+    run_unit_tests,
     selectors,
 )
 from tests.side_by_side import side_by_side
@@ -30,15 +30,6 @@ from tests.test_docs import anchors, families
 
 SEVERITIES = {"critical", "warning", "info"}
 EACH_ALERT = pytest.mark.parametrize("name", sorted(alerts()))
-
-
-def run_unit_tests(folder: Path, rules: str, *names: str) -> tuple[int, str]:
-    """Run the unit tests of these names against these rules."""
-    (folder / "rules.yml").write_text(rules)
-    chosen = [f"{name}.yaml" for name in names]
-    for name in chosen:
-        shutil.copy(Path(__file__).parent / name, folder)
-    return run_promtool("test", "rules", *chosen, cwd=folder)
 
 
 @cache

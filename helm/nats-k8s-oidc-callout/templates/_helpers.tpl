@@ -61,11 +61,40 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- toYaml (mustMergeOverwrite $ours (include "nats-k8s-oidc-callout.selectorLabels" . | fromYaml) .Values.commonLabels .Values.podLabels) -}}
 {{- end -}}
 
+{{/* The annotations of one object: the common ones, then its own, which win. Nothing where there are none. */}}
+{{- define "nats-k8s-oidc-callout.annotations" -}}
+{{- with mustMergeOverwrite (dict) .root.Values.commonAnnotations (default dict .own) -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* The global registry stands in place of one that the repository names: its first part, if that has a dot or a port. */}}
 {{- define "nats-k8s-oidc-callout.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with .Values.global.imageRegistry -}}
+{{- $parts := splitList "/" $repository -}}
+{{- if and (gt (len $parts) 1) (or (regexMatch "[.:]" (first $parts)) (eq "localhost" (first $parts))) -}}
+{{- $repository = rest $parts | join "/" -}}
+{{- end -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of the release and of the chart that this one is a part of, where they may be names alone; each once. */}}
+{{- define "nats-k8s-oidc-callout.pullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat .Values.global.imagePullSecrets .Values.imagePullSecrets -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with uniq $secrets -}}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 

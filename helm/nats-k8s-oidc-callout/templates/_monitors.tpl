@@ -18,12 +18,11 @@ metricRelabelings:
 {{- define "nats-k8s-oidc-callout.monitor" -}}
 metadata:
   name: {{ include "nats-k8s-oidc-callout.fullname" .root | quote }}
-  namespace: {{ include "nats-k8s-oidc-callout.namespace" .root | quote }}
+  namespace: {{ default (include "nats-k8s-oidc-callout.namespace" .root) .values.namespace | quote }}
   labels:
     {{- include "nats-k8s-oidc-callout.labelsAnd" (dict "root" .root "labels" .values.labels) | nindent 4 }}
-  {{- with .values.annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
+  {{- with include "nats-k8s-oidc-callout.annotations" (dict "root" .root "own" .values.annotations) }}
+  {{- . | nindent 2 }}
   {{- end }}
 spec:
   selector:

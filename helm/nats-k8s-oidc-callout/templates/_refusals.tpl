@@ -183,8 +183,8 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 
 {{- define "nats-k8s-oidc-callout.refuse.pods" -}}
 {{- $problem := "nats-k8s-oidc-callout.problem" -}}
-{{- if lt (int64 .Values.replicaCount) 1 -}}
-{{- include $problem "replicaCount must be at least 1: without a replica nobody can log in to NATS (to stop it for a while: kubectl scale)" -}}
+{{- if and (not (kindIs "invalid" .Values.replicaCount)) (lt (int64 .Values.replicaCount) 1) -}}
+{{- include $problem "replicaCount must be at least 1, or null: without a replica nobody can log in to NATS (to stop it for a while: kubectl scale)" -}}
 {{- end -}}
 {{- if not (regexMatch "^[^@[:space:]]*[^@:/[:space:]]$" .Values.image.repository) -}}
 {{- include $problem "image.repository must be an image without tag and digest, which are image.tag and image.digest" -}}
@@ -197,9 +197,9 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- if not (regexMatch "^(sha256:[0-9a-f]{64})?$" .Values.image.digest) -}}
 {{- include $problem "image.digest must be sha256: and 64 hex digits" -}}
 {{- end -}}
-{{- range $where := list "commonLabels" "podLabels" -}}
+{{- range $where, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels -}}
 {{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
-{{- if hasKey (get $.Values $where) $label -}}
+{{- if hasKey $labels $label -}}
 {{- include $problem (printf "%s: %s is part of the selector, which no upgrade can change (nameOverride changes the name, before the first install)" $where $label) -}}
 {{- end -}}
 {{- end -}}
@@ -224,11 +224,12 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* A budget that lets no Pod go makes every node drain hang. Kubernetes rounds a percentage up, for both fields. */}}
+{{/* A budget that lets no Pod go makes every node drain hang. Kubernetes rounds a percentage up, for both fields. How many
+Pods an autoscaler keeps is not known here: then only what would hang with any number is refused. */}}
 {{- define "nats-k8s-oidc-callout.refuse.budget" -}}
 {{- $problem := "nats-k8s-oidc-callout.problem" -}}
 {{- $budget := .Values.podDisruptionBudget -}}
-{{- $replicas := int64 .Values.replicaCount -}}
+{{- $replicas := kindIs "invalid" .Values.replicaCount | ternary 1000000 (int64 .Values.replicaCount) -}}
 {{- if and $budget.enabled (gt $replicas 1) -}}
 {{- $pods := dict -}}
 {{- range $field := list "maxUnavailable" "minAvailable" -}}
@@ -247,7 +248,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- else if and (hasKey $pods "maxUnavailable") (lt (get $pods "maxUnavailable") 1) -}}
 {{- include $problem "podDisruptionBudget.maxUnavailable lets no Pod go: every node drain would hang" -}}
 {{- else if and (hasKey $pods "minAvailable") (ge (get $pods "minAvailable") $replicas) -}}
-{{- include $problem (printf "podDisruptionBudget.minAvailable keeps all %d Pods: every node drain would hang" $replicas) -}}
+{{- include $problem "podDisruptionBudget.minAvailable keeps all Pods: every node drain would hang" -}}
 {{- else if not $pods -}}
 {{- include $problem "podDisruptionBudget.enabled wants maxUnavailable or minAvailable" -}}
 {{- end -}}
@@ -273,6 +274,12 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- $problem := "nats-k8s-oidc-callout.problem" -}}
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
 {{- include $problem "metrics.podMonitor and metrics.serviceMonitor are both enabled: Prometheus would ask every Pod twice, and every sum be double" -}}
+{{- end -}}
+{{- $alerts := regexFindAll "NatsAuthCallout[A-Za-z]+" (regexFindAll "- alert: .*" (.Files.Get "files/rules.yaml") -1 | join " ") -1 -}}
+{{- range .Values.metrics.prometheusRule.disabledAlerts -}}
+{{- if not (has . $alerts) -}}
+{{- include $problem (printf "metrics.prometheusRule.disabledAlerts: there is no alert %q" .) -}}
+{{- end -}}
 {{- end -}}
 {{- $url := .Values.metrics.prometheusRule.runbookUrl -}}
 {{- if not (regexMatch "^(https?://[^[:space:]\"#]+)?$" $url) -}}
