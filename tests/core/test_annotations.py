@@ -2,6 +2,7 @@
 
 import pytest
 
+from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, compile_grant
 
 RULES = PermissionRules()
@@ -79,10 +80,40 @@ def test_no_more_than_256_entries_a_side() -> None:
 
 def test_a_huge_annotation_is_read_in_part() -> None:
     """
-    Of 100,000 bad entries some are named, the rest counted.
+    Of thousands of bad entries 32 are named and the rest counted; nothing after them is read.
     """
-    grant = compile_grant("shop", "web", {PUB: "a b," * 100_000 + "good"}, RULES)
+    grant = compile_grant("shop", "web", {PUB: ",".join(f"a {n}" for n in range(1000)) + ",good"}, RULES)
 
     assert 33 == len(grant.refused)
-    assert "and 99969 more entries are left out" == grant.refused[-1].why
+    assert "and 969 more entries are left out: reading stops after 32 that are left out" == grant.refused[-1].why
     assert ("shop.>",) == grant.permissions.publish
+
+
+def test_reading_stops_at_72_kib() -> None:
+    """
+    What stands beyond 72 KiB is not read, and that is told; no half entry counts.
+    """
+    grant = compile_grant("shop", "web", {PUB: "a.b.>," * 12_500 + "beyond"}, RULES)
+    half = compile_grant("shop", "web", {PUB: "x" * (72 * 1024 - 5) + ",a.b.>x"}, RULES)
+
+    assert ("shop.>", "a.b.>") == grant.permissions.publish
+    assert ["is where reading stops: an annotation may have 72 KiB"] == [refusal.why for refusal in grant.refused]
+    assert ("shop.>",) == half.permissions.publish
+
+
+def test_nothing_is_checked_after_the_last_entry_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Of 9,000 good entries, 9,000 bad ones, or one entry 9,000 times, at most 256 are looked at.
+    """
+    looked_at: list[str] = []
+    problem = subjects.problem
+
+    def look(subject: str) -> str:
+        looked_at.append(subject)
+        return problem(subject)
+
+    monkeypatch.setattr(subjects, "problem", look)
+    for text in (",".join(f"s.{n}" for n in range(9000)), ",".join(f"a {n}" for n in range(9000)), "a," * 9000):
+        looked_at.clear()
+        compile_grant("shop", "web", {PUB: text}, RULES)
+        assert len(looked_at) <= 256

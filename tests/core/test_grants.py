@@ -1,9 +1,12 @@
 """The cache of encoded grants: made once, by workload, bounded by weight."""
 
+import hashlib
+
 import pytest
 
 from nats_k8s_oidc_callout.core import grants as cache
 from nats_k8s_oidc_callout.core.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.entries import Reader
 from nats_k8s_oidc_callout.core.grants import Grants
 
 RULES = PermissionRules()
@@ -15,13 +18,35 @@ def test_grants_are_made_once() -> None:
     The refusals of a workload's annotations are told when its grant is made, and not again until they change.
     """
     grants = Grants(RULES)
-    first, refused = grants.of("shop", "web", {PUB: "a b"})
+    first = grants.of("shop", "web", {PUB: "a b"})
 
-    assert 1 == len(refused)
-    assert (first, ()) == grants.of("shop", "web", {PUB: "a b"})
-    changed, refused = grants.of("shop", "web", {PUB: "other"})
-    assert first != changed
-    assert () == refused
+    assert 1 == len(first.refused)
+    assert first._replace(refused=()) == grants.of("shop", "web", {PUB: "a b"})
+    changed = grants.of("shop", "web", {PUB: "other"})
+    assert first.encoded != changed.encoded
+    assert () == changed.refused
+
+
+def test_digest_of_a_grant() -> None:
+    """
+    Each grant has the first 12 hex digits of its SHA-256 beside it, of whoever has it.
+    """
+    made = Grants(RULES).of("shop", "web", None)
+
+    assert hashlib.sha256(made.encoded).hexdigest()[:12] == made.digest
+    assert made.digest != Grants(RULES).of("shop", "web", {PUB: "other"}).digest
+
+
+def test_annotations_are_not_kept() -> None:
+    """
+    The cache tells a change by a digest: the annotations that the index dropped live on nowhere.
+    """
+    grants = Grants(RULES)
+    text = ",".join(f"refused..{number}" for number in range(8000))
+    grants.of("shop", "web", Reader("nats.io/").read({PUB: text}))
+
+    assert grants.size < 2000
+    assert "refused.." not in repr(grants._kept)
 
 
 def test_grants_of_others_are_not_mixed_up() -> None:

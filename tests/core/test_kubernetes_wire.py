@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page
+from nats_k8s_oidc_callout.core import kubernetes_wire
+from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page, read_page
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.serviceaccounts import index, item, line, page
 
@@ -41,6 +42,19 @@ def test_an_answer_that_is_no_list_never_passes_for_an_empty_cluster(body: bytes
     """
     with pytest.raises(Unreachable):
         index().begin().page(body)
+
+
+def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A page that is read item by item gives what it would give at once, what cannot be read included.
+    """
+    body = page(item("team", "a", annotations={"x": "y"}), {"metadata": None}, item("team", "b"), token="next")
+    at_once = read_page(body)
+    monkeypatch.setattr(kubernetes_wire, "_AT_ONCE_BYTES", 0)
+    one_by_one = read_page(body)
+
+    assert at_once[0] == one_by_one[0]
+    assert [*at_once[1]] == [*one_by_one[1]]
 
 
 def test_a_list_without_items_is_an_empty_cluster() -> None:

@@ -6,7 +6,9 @@ import tracemalloc
 
 import pytest
 
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core import serviceaccounts
+from nats_k8s_oidc_callout.core.entries import weight_of
+from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from tests.fakes.serviceaccounts import index, item, line, listed, page
 
 
@@ -23,9 +25,9 @@ def test_a_listed_serviceaccount_is_found_by_namespace_and_name() -> None:
 
 def test_only_annotations_under_the_prefix_are_held() -> None:
     """
-    Of the annotations only those under the prefix are held, with their full names.
+    Of the annotations only those that mean something are held, with their full names.
     """
-    annotations = {"nats.io/allowed-pub-subjects": "a", "helm.sh/chart": "x", "nats.io.evil": "y"}
+    annotations = {"nats.io/allowed-pub-subjects": "a", "helm.sh/chart": "x", "nats.io.evil": "y", "nats.io/z": "z"}
 
     held = listed(item("team", "app", annotations=annotations), item("team", "bare", annotations={"x": "y"}))
 
@@ -77,7 +79,7 @@ def test_an_unchanged_serviceaccount_keeps_its_object() -> None:
     """
     A relist that changes nothing keeps the very objects, so that caches may compare by identity.
     """
-    entry = item("team", "app", annotations={"nats.io/a": "b"})
+    entry = item("team", "app", annotations={"nats.io/jetstream": "b"})
     held = listed(entry)
     before = held.find("team", "app")
     held.begin().page(page(entry))
@@ -113,11 +115,14 @@ def test_an_item_that_cannot_be_read_is_skipped_and_counted(bad: object) -> None
 
 def test_huge_annotations_do_not_break_the_index() -> None:
     """
-    Annotations beyond what a server allows are held like others.
+    Annotations beyond what a server allows are cut where an entry ends, like all.
     """
-    held = listed(item("team", "app", annotations={"nats.io/a": "x" * 1_000_000, "y": "z" * 1_000_000}))
+    held = listed(item("team", "app", annotations={"nats.io/jetstream": "x," * 1_000_000, "y": "z" * 1_000_000}))
+    account = held.find("team", "app")
 
-    assert ServiceAccount("u1", {"nats.io/a": "x" * 1_000_000}) == held.find("team", "app")
+    assert account is not None
+    assert account.annotations is not None
+    assert len(account.annotations["nats.io/jetstream"]) <= 72 * 1024
 
 
 def test_a_single_answer_gives_the_serviceaccount_and_leaves_the_index() -> None:
@@ -125,21 +130,99 @@ def test_a_single_answer_gives_the_serviceaccount_and_leaves_the_index() -> None
     The body of a GET gives the same entry that a list would, and the index stays as it was.
     """
     held = index()
-    entry = item("team", "app", annotations={"nats.io/a": "b", "c": "d"})
+    entry = item("team", "app", annotations={"nats.io/jetstream": "b", "c": "d"})
 
-    assert ServiceAccount("u1", {"nats.io/a": "b"}) == held.read(
+    assert ServiceAccount("u1", {"nats.io/jetstream": "b"}) == held.read(
         json.dumps({"kind": "ServiceAccount", **entry}).encode()
     )
     assert len(held) == 0
 
 
-def test_annotation_keys_are_shared_but_only_so_many() -> None:
-    """
-    Entries share their annotation keys; tenants who invent keys without end fill no table with them.
-    """
-    held = listed(*(item("team", f"app-{n}", annotations={f"nats.io/{n}": "", "nats.io/a": ""}) for n in range(300)))
+PUB = "nats.io/allowed-pub-subjects"
 
-    assert len(held._keys) == 64
+
+def crowded(monkeypatch: pytest.MonkeyPatch) -> tuple[Index, list[tuple[str, bool]]]:
+    """Return an index with room for 100 kB of annotations, in which two namespaces have 40 kB each."""
+    monkeypatch.setattr(serviceaccounts, "_ROOM_LEAST", 100_000)
+    monkeypatch.setattr(serviceaccounts, "BYTES_MAX", 0)
+    told: list[tuple[str, bool]] = []
+    held = Index("nats.io/", lambda namespace, counts: told.append((namespace, counts)))
+    relist = held.begin()
+    for namespace in ("a", "b"):
+        for number in range(4):
+            relist.put(namespace, f"app-{number}", held.entry("u1", {PUB: "x" * 9_400}))
+    assert [] == told
+    return held, told
+
+
+def counting(held: Index, namespace: str) -> list[bool]:
+    accounts = (held.find(namespace, f"app-{number}") for number in range(4))
+    return [account.annotations is not None for account in accounts if account is not None]
+
+
+def test_the_heaviest_namespace_has_its_defaults_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When annotations are too heavy those of the heaviest namespace no longer count, and nobody else's; it still exists.
+    """
+    held, told = crowded(monkeypatch)
+    held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 40_000})))
+
+    assert [("b", False)] == told
+    assert ("b",) == held.left_out
+    assert ([True] * 4, [False] * 4) == (counting(held, "a"), counting(held, "b"))
+    assert ServiceAccount("u1", None) == held.find("b", "more")
+    assert len(held) == 9
+
+
+def test_what_is_left_out_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whatever a namespace that is left out adds, the others keep theirs.
+    """
+    held, told = crowded(monkeypatch)
+    for number in range(50):
+        held.apply(line("ADDED", item("b", f"more-{number}", annotations={PUB: "x" * 60_000})))
+
+    assert [("b", False)] == told
+    assert [True] * 4 == counting(held, "a")
+
+
+@pytest.mark.parametrize("way", ["deleted", "made smaller", "without", "a list that lacks it"])
+def test_it_comes_back_when_the_weight_falls(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """
+    Once a namespace fits again it asks for a list, and that brings its annotations back.
+    """
+    held, told = crowded(monkeypatch)
+    heavy = item("b", "more", annotations={PUB: "x" * 40_000})
+    held.apply(line("ADDED", heavy))
+    assert not held.wants_list()
+    if way == "a list that lacks it":
+        relist = held.begin("b")
+        relist.page(page(*(item("b", f"app-{number}", annotations={PUB: "x" * 9_400}) for number in range(4))))
+        relist.commit()
+    else:
+        now = {"made smaller": item("b", "more", annotations={PUB: "x"}), "without": item("b", "more")}.get(way, heavy)
+        held.apply(line("DELETED" if way == "deleted" else "MODIFIED", now))
+
+    assert [("b", False), ("b", True)] == told
+    assert (True, True, False) == (held.wants_list(), held.wants_list("b"), held.wants_list("a"))
+    held.begin("b").page(page(*(item("b", f"app-{number}", annotations={PUB: "x" * 9_400}) for number in range(4))))
+    assert [True] * 4 == counting(held, "b")
+    assert not held.wants_list()
+    assert ((), {}) == (held.left_out, held._claims)
+
+
+def test_weights_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    After any number of changes the index weighs what its entries do.
+    """
+    held, _ = crowded(monkeypatch)
+    for number in range(300):
+        size = number * 7919 % 30_000
+        kind = "DELETED" if number % 5 == 0 else "MODIFIED"
+        held.apply(line(kind, item("ab"[number % 2], f"app-{number % 7}", annotations={PUB: "x" * size})))
+
+    assert held._shares.weight == sum(weight_of(entry.annotations) for entry in held._entries.values())
+    assert held._shares.weight <= 100_000
 
 
 def test_an_entry_costs_at_most_330_bytes() -> None:

@@ -15,10 +15,12 @@ def test_an_event_adds_or_replaces(kind: str) -> None:
     ADDED and MODIFIED both put what they carry; the event carries the version to go on from.
     """
     held = listed(item("team", "app", "u1"))
-    event = held.apply(line(kind, item("team", "app", "u2", resourceVersion="12", annotations={"nats.io/a": "b"})))
+    event = held.apply(
+        line(kind, item("team", "app", "u2", resourceVersion="12", annotations={"nats.io/jetstream": "b"}))
+    )
 
     assert Event(EventKind(kind), "12") == event
-    assert ServiceAccount("u2", {"nats.io/a": "b"}) == held.find("team", "app")
+    assert ServiceAccount("u2", {"nats.io/jetstream": "b"}) == held.find("team", "app")
 
 
 def test_a_delete_removes_the_entry() -> None:

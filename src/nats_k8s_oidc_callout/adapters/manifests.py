@@ -118,7 +118,7 @@ class ManifestFolder:
         before, self._files = self._files, files
         self.last_contact = self._monotonic()
         is_first = not self.synced
-        if is_first or _manifests(before) != _manifests(files):
+        if is_first or self._index.wants_list() or _manifests(before) != _manifests(files):
             relist = self._index.begin()
             for manifest in _manifests(files):
                 relist.put(*manifest)

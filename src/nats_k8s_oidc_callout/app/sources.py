@@ -160,8 +160,9 @@ def workload_source(
     settings: Settings, api: ApiServer | None, metrics: Metrics, file_errors: dict[str, float]
 ) -> WorkloadSource:
     """Return the manifests of SERVICE_ACCOUNTS_DIR, or the cluster."""
-    index = Index(settings.sa_annotation_prefix)
+    index = Index(settings.sa_annotation_prefix, _tell_share)
     metrics.mirror(Gauge.CACHE_SERVICEACCOUNTS, lambda: len(index))
+    metrics.mirror(Gauge.CACHE_LEFT_OUT, lambda: len(index.left_out))
     if settings.service_accounts_dir is not None:
         return _manifests(settings.service_accounts_dir, index, file_errors)
     if api is None:
@@ -183,6 +184,16 @@ def workload_source(
         await api.close()
 
     return WorkloadSource(index, lambda: informer.synced, look_up, [("informer", informer.run)], _nothing, close)
+
+
+def _tell_share(namespace: str, counts: bool) -> None:
+    if counts:
+        log.info("informer annotations of a namespace count again", namespace=namespace)
+        return
+    log.warning(
+        "informer annotations of a namespace do not count: all together are too heavy, and it has most",
+        namespace=namespace,
+    )
 
 
 def _wall(monotonic: float | None) -> float | None:

@@ -3,24 +3,20 @@
 Annotations are written by tenants: `subjects` checks each entry's grammar, `filter` what it may reach.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nats_k8s_oidc_callout.core import entries, subjects
 from nats_k8s_oidc_callout.core import filter as reach
-from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
 from nats_k8s_oidc_callout.core.subjects import private_inbox
 
 # Far above what teams write by hand; keeps the longest answer (256 x 256 characters a side) under max_payload.
 MAX_ENTRIES = 256
-# An annotation can be 256 KiB of commas. Reading on after this many entries would be work a tenant can order at will.
-_MAX_WRITTEN = 4 * MAX_ENTRIES
+# Reading on after so many bad entries would be work that a tenant can order at will.
 _MAX_REFUSALS = 32
-
-_SEPARATORS = re.compile(r"[,\n]")
 
 
 class InboxMode(StrEnum):
@@ -82,25 +78,28 @@ def _add(
     """Return the defaults and the entries of one annotation, each once, in the order they were written."""
     annotation = rules.publish_annotation if side is Side.PUBLISH else rules.subscribe_annotation
     taken = dict.fromkeys(defaults)
-    unread = 0
-    written = _SEPARATORS.split((annotations or {}).get(annotation, ""), maxsplit=_MAX_WRITTEN)
-    if len(written) > _MAX_WRITTEN:
-        unread = 1 + len(_SEPARATORS.findall(written.pop()))
+    written = entries.split((annotations or {}).get(annotation, ""))
     refusals: list[Refusal] = []
-    for entry in written:
-        subject = entry.strip()
-        if not subject or subject in taken:
+    read, why_not_all = 0, ""
+    for subject in written:
+        if len(taken) == MAX_ENTRIES:
+            why_not_all = f"one side may have {MAX_ENTRIES} entries"
+            break
+        if len(refusals) == _MAX_REFUSALS:
+            why_not_all = f"reading stops after {_MAX_REFUSALS} that are left out"
+            break
+        read += 1
+        if subject in taken:
             continue
-        why = subjects.problem(subject) or reach.trespass(subject, side, rules.jetstream_grants)
-        if not why and len(taken) == MAX_ENTRIES:
-            why = f"is beyond the {MAX_ENTRIES} entries that one side may have"
-        if not why:
-            taken[subject] = None
-        elif len(refusals) < _MAX_REFUSALS:
+        if subject == entries.CUT:
+            why = f"is where reading stops: an annotation may have {entries.BYTES_MAX // 1024} KiB"
+        else:
+            why = subjects.problem(subject) or reach.trespass(subject, side, rules.jetstream_grants)
+        if why:
             refusals.append(Refusal(annotation, subject[: subjects.MAX_CHARACTERS], why))
         else:
-            unread += 1
-    if unread:
-        refusals.append(Refusal(annotation, "…", f"and {unread} more entries are left out"))
+            taken[subject] = None
+    if why_not_all:
+        refusals.append(Refusal(annotation, "…", f"and {len(written) - read} more entries are left out: {why_not_all}"))
     refused.extend(refusals)
     return tuple(taken)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from nats_k8s_oidc_callout.core import issuers, tokens
-from nats_k8s_oidc_callout.core.grants import Grants
+from nats_k8s_oidc_callout.core.grants import Grants, digest_of, is_heavy
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet
 from nats_k8s_oidc_callout.core.model import (
@@ -18,6 +18,7 @@ from nats_k8s_oidc_callout.core.model import (
     Need,
     NeedKeys,
     NeedServiceAccount,
+    NeedTurn,
     Reason,
     Request,
     Token,
@@ -64,6 +65,8 @@ class Asked:
     """What the cluster itself answered; None with `looked_up` is "no such ServiceAccount", or no answer."""
     trouble: str = ""
     """Why the cluster gave no answer, for the log."""
+    in_turn: bool = True
+    """Whether long work may be done now: False asks for a NeedTurn instead."""
 
 
 NOTHING_ASKED = Asked()
@@ -77,7 +80,8 @@ def decide(
         return Drop(DropReason.LATE, "the server has given up on this request")
     verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked)
     if isinstance(verdict, Allow) and request.client_name.startswith(SELF_TEST):
-        verdict = msgspec.structs.replace(verdict, grant=self_test(verdict.workload.namespace, verdict.workload.name))
+        grant = self_test(verdict.workload.namespace, verdict.workload.name)
+        verdict = msgspec.structs.replace(verdict, grant=grant, grant_digest=digest_of(grant))
     if facts.session.namespaces:
         return _within_scope(verdict, facts.session.namespaces)
     return verdict
@@ -98,15 +102,18 @@ def judge(
     if account is None:
         return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.session, asked)
 
-    grant, refused = facts.grants.of(workload.namespace, workload.name, account.annotations)
-    if not grant:
+    if not asked.in_turn and is_heavy(account.annotations):
+        return NeedTurn(workload)
+    made = facts.grants.of(workload.namespace, workload.name, account.annotations)
+    if not made.encoded:
         return Deny(Reason.NO_PERMISSIONS, workload=workload)
     token_ends = claims.exp if isinstance(claims.exp, int) else 0
     return Allow(
         workload,
-        grant,
+        made.encoded,
         session_end(token_ends, user_nkey, facts.session, now),
-        refused,
+        made.digest,
+        made.refused,
         issuers.extra_audiences(claims, facts.claims),
     )
 
@@ -170,7 +177,7 @@ def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float
 
 def _within_scope(verdict: Verdict | Need, namespaces: Collection[str]) -> Verdict | Need:
     """Keep silent about everybody but our own workloads, so that a sibling release can answer."""
-    if isinstance(verdict, Drop | NeedKeys | NeedServiceAccount):
+    if isinstance(verdict, Drop | NeedKeys | NeedServiceAccount | NeedTurn):
         return verdict
     if verdict.workload is None or verdict.workload.namespace not in namespaces:
         return Drop(DropReason.OUT_OF_SCOPE, verdict.reason if isinstance(verdict, Deny) else "")

@@ -1,14 +1,38 @@
 """The encoded grants of the workloads that log in, kept by weight."""
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.entries import version_of, weight_of
 from nats_k8s_oidc_callout.core.model import Refusal
 from nats_k8s_oidc_callout.core.user import encode
 
 # Grants are kept by size, not number: a tenant can make one of 130 kB, and must not crowd out memory with it.
 CACHE_BYTES = 16 << 20
+# What the objects around one take: two names, the digests, tuples, its place in the table.
+_HEADS_BYTES = 900
+# Compiling and signing for heavier ones takes up to 10 ms: one at a time, between the others' turns.
+_LIGHT_BYTES = 8 * 1024
+
+
+class Made(NamedTuple):
+    """A grant, ready to be signed."""
+
+    encoded: bytes
+    """By `user.encode`; empty when there is nothing that the workload may do."""
+    digest: str
+    """The first 12 hex digits of its SHA-256: two logins with the same one may do the same."""
+    refused: tuple[Refusal, ...] = ()
+    """What was left out, told once: when the grant was made."""
+
+
+class _Kept(NamedTuple):
+    version: bytes
+    made: Made
 
 
 @dataclass(slots=True)
@@ -16,33 +40,45 @@ class Grants:
     """Encoded grants of the workloads that log in, made again only when their annotations changed."""
 
     rules: PermissionRules
-    _kept: dict[tuple[str, str], tuple[Mapping[str, str] | None, bytes]] = field(default_factory=dict)
+    _kept: OrderedDict[tuple[str, str], _Kept] = field(default_factory=OrderedDict)
     size: int = 0
     """What is kept, in bytes."""
 
-    def of(self, namespace: str, name: str, annotations: Mapping[str, str] | None) -> tuple[bytes, tuple[Refusal, ...]]:
-        """Return the encoded grant, and what was refused if it had to be made just now."""
+    def of(self, namespace: str, name: str, annotations: Mapping[str, str] | None) -> Made:
+        """Return the grant, with what was refused if it had to be made just now."""
         key = namespace, name
+        version = version_of(annotations)
         kept = self._kept.get(key)
-        if kept is not None and (kept[0] is annotations or kept[0] == annotations):
-            return kept[1], ()
+        if kept is not None and kept.version == version:
+            return kept.made
         grant = compile_grant(namespace, name, annotations, self.rules)
-        encoded = encode(grant.permissions)
-        self._keep(key, annotations, encoded)
-        return encoded, grant.refused
+        # A copy: the encoder's own has up to half as much again of room behind it.
+        encoded = bytes(memoryview(encode(grant.permissions)))
+        made = Made(encoded, digest_of(encoded))
+        # The annotations themselves are not kept: the index has them.
+        self._keep(key, _Kept(version, made))
+        return made._replace(refused=grant.refused)
 
-    def _keep(self, key: tuple[str, str], annotations: Mapping[str, str] | None, encoded: bytes) -> None:
-        self._forget(key)
-        self._kept[key] = annotations, encoded
-        self.size += _size(annotations, encoded)
+    def _keep(self, key: tuple[str, str], new: _Kept) -> None:
+        old = self._kept.pop(key, None)
+        if old is not None:
+            self.size -= _size(old)
+        self._kept[key] = new
+        self.size += _size(new)
         while self.size > CACHE_BYTES and len(self._kept) > 1:
-            self._forget(next(iter(self._kept)))
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self.size -= _size(*kept)
+            _, oldest = self._kept.popitem(last=False)
+            self.size -= _size(oldest)
 
 
-def _size(annotations: Mapping[str, str] | None, encoded: bytes) -> int:
-    return len(encoded) + sum(map(len, (annotations or {}).values()))
+def is_heavy(annotations: Mapping[str, str] | None) -> bool:
+    """Say whether a login with these annotations is long work, so that it must not be done beside others."""
+    return annotations is not None and weight_of(annotations) > _LIGHT_BYTES
+
+
+def digest_of(encoded: bytes) -> str:
+    """Return the digest of an encoded grant."""
+    return hashlib.sha256(encoded).hexdigest()[:12]
+
+
+def _size(kept: _Kept) -> int:
+    return _HEADS_BYTES + len(kept.made.encoded)

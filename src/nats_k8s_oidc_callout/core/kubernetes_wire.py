@@ -95,6 +95,9 @@ class _Line(msgspec.Struct, gc=False):
     object: _Subject
 
 
+# A heavier page is read item by item: with one emoji in it a text takes four times as much as it did in the page.
+_AT_ONCE_BYTES = 1 << 20
+
 _read_list = reader(_List)
 _read_raw_list = reader(_RawList)
 _read_object = reader(_Object)
@@ -138,6 +141,8 @@ def read_page(body: bytes) -> tuple[Page, Iterator[Meta | None]]:
     """
     items: Iterator[Meta | None]
     try:
+        if len(body) > _AT_ONCE_BYTES:
+            raise Unreadable("is too large to be read at once")
         read = _read_list(body)
         metadata, kind = read.metadata, read.kind
         items = (_whole_or_none(item.metadata) for item in read.items or ())

@@ -126,6 +126,8 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     grant: bytes
     """The permissions as the JSON object `nats` of a user JWT, made once by `user.encode`."""
     expires_at: int
+    grant_digest: str = ""
+    """What tells this grant from others in a log: `grants.digest_of`."""
     refused: tuple[Refusal, ...] = ()
     """What the workload's annotations asked for in vain; told once, when the grant was made."""
     other_audiences: tuple[str, ...] = ()
@@ -163,5 +165,12 @@ class NeedServiceAccount:
     workload: Workload
 
 
+@dataclass(frozen=True, slots=True)
+class NeedTurn:
+    """What this workload's annotations ask for is long work: decide again, with `Asked.in_turn`, when nobody waits."""
+
+    workload: Workload
+
+
 Verdict = Allow | Deny | Drop
-Need = NeedKeys | NeedServiceAccount
+Need = NeedKeys | NeedServiceAccount | NeedTurn

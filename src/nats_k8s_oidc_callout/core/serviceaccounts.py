@@ -4,13 +4,19 @@ Who exists is what we authorise by, so each doubt is settled towards "not there"
 says that it is one, an entry goes when a whole list lacks it, and a line that cannot be read is an error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from nats_k8s_oidc_callout.core.entries import Reader, version_of, weight_of
 from nats_k8s_oidc_callout.core.kubernetes_wire import Event, EventKind, Meta, Page, read_event, read_one, read_page
+from nats_k8s_oidc_callout.core.shares import Shares
 
-KEYS_SHARED_MAX = 64
-"""Tenants choose annotation keys: past this many different ones they are no longer shared between entries."""
+BYTES_MAX = 64 << 20
+"""For all entries together. Past it the heaviest namespace has its defaults only."""
+ENTRY_BYTES = 330
+"""What an entry without annotations takes at most; a test measures it."""
+# However many entries there are, so much is left for annotations.
+_ROOM_LEAST = BYTES_MAX // 4
 
 
 class ServiceAccount(NamedTuple):
@@ -22,17 +28,26 @@ class ServiceAccount(NamedTuple):
     uid: str
     """Empty only for one from a manifest without a uid: then it is not checked."""
     annotations: Mapping[str, str] | None
-    """Those under the annotation prefix, full keys; None when there are none."""
+    """Those of ours, by their full keys and cut (`entries.Annotations`); None when there are none, or none count."""
+
+
+def _ignore(_namespace: str, _counts: bool) -> None:
+    """Tell nobody."""
 
 
 class Index:
     """Every known ServiceAccount. One writer a namespace (or one for all), any number of readers, one thread."""
 
-    def __init__(self, annotation_prefix: str) -> None:
-        self._prefix = annotation_prefix
+    def __init__(self, annotation_prefix: str, on_share: Callable[[str, bool], None] = _ignore) -> None:
+        """`on_share(namespace, counts)` is told when annotations of a namespace no longer count, or count again."""
+        self._reader = Reader(annotation_prefix)
         # "namespace/name" as one string: a tuple or a dict a namespace costs 70 to 200 B more an entry.
         self._entries: dict[str, ServiceAccount] = {}
-        self._keys: dict[str, str] = {}
+        self._shares = Shares()
+        self._on_share = on_share
+        # What the entries of a namespace that is left out would weigh, to know when it fits again.
+        self._claims: dict[str, int] = {}
+        self._unlisted: set[str] = set()
         self.skipped = 0
         """Items of lists that could not be read, ever."""
 
@@ -43,8 +58,18 @@ class Index:
         """Return the entry, or None when there is no such ServiceAccount as far as we have heard."""
         return self._entries.get(f"{namespace}/{name}")
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The namespaces whose annotations do not count, since all together are too heavy."""
+        return self._shares.left_out
+
+    def wants_list(self, namespace: str | None = None) -> bool:
+        """Say whether annotations count again that only a new list of this namespace, or of all, can bring."""
+        return bool(self._unlisted) if namespace is None else namespace in self._unlisted
+
     def begin(self, namespace: str | None = None) -> "Relist":
         """Start a new list of one namespace, or of all; readers keep the old entries until `commit`."""
+        self._unlisted = set() if namespace is None else self._unlisted - {namespace}
         return Relist(self, namespace)
 
     def apply(self, line: bytes) -> Event:
@@ -68,10 +93,7 @@ class Index:
 
     def entry(self, uid: str, annotations: Mapping[str, str] | None) -> ServiceAccount:
         """Return what the index holds of a ServiceAccount with these annotations; the index stays as is."""
-        if not annotations:
-            return ServiceAccount(uid, None)
-        ours = {self._shared(key): value for key, value in annotations.items() if key.startswith(self._prefix)}
-        return ServiceAccount(uid, ours or None)
+        return ServiceAccount(uid, self._reader.read(annotations))
 
     def _take(self, key: str, meta: Meta, is_deleted: bool) -> None:
         old = self._entries.get(key)
@@ -79,30 +101,63 @@ class Index:
         if is_deleted or meta.deletion:
             # Another uid is a re-created one, and this line is about its predecessor.
             if old is not None and old.uid == meta.uid:
-                del self._entries[key]
+                self._remove(key)
             return
         self._put(key, self.entry(meta.uid, meta.annotations))
 
     def _put(self, key: str, new: ServiceAccount) -> None:
-        # An equal entry keeps its object: who holds something derived from it can compare by identity.
-        if self._entries.get(key) != new:
-            self._entries[key] = new
+        old = self._entries.get(key)
+        if new.annotations is None and (old is None or old.annotations is None) and key not in self._claims:
+            # Nearly all: nothing to weigh. An equal entry keeps its object.
+            if old != new:
+                self._entries[key] = new
+            return
+        is_known = old is not None and old.uid == new.uid and version_of(old.annotations) == version_of(new.annotations)
+        # What is left out looks like an entry without annotations, and may have lost them just now.
+        if is_known and key not in self._claims:
+            return
+        namespace = key.partition("/")[0]
+        is_left_out = self._shares.is_left_out(namespace)
+        self._entries[key] = ServiceAccount(new.uid, None) if is_left_out else new
+        self._weigh(namespace, key, old, weight_of(new.annotations))
+        room = self._room
+        while self._shares.weight > room:
+            self._leave_out(self._shares.leave_out_heaviest())
 
     def _remove(self, key: str) -> None:
-        self._entries.pop(key, None)
+        old = self._entries.pop(key, None)
+        if old is not None and (old.annotations is not None or key in self._claims):
+            self._weigh(key.partition("/")[0], key, old, 0)
+
+    @property
+    def _room(self) -> int:
+        return max(_ROOM_LEAST, BYTES_MAX - ENTRY_BYTES * len(self._entries))
+
+    def _weigh(self, namespace: str, key: str, old: ServiceAccount | None, weight: int) -> None:
+        before = self._claims.pop(key, 0) or weight_of(old.annotations if old is not None else None)
+        if weight and self._shares.is_left_out(namespace):
+            self._claims[key] = weight
+        self._shares.change(namespace, weight - before)
+        if weight < before and self._claims:
+            for back in self._shares.let_in(self._room):
+                self._unlisted.add(back)
+                for its in self._known(back):
+                    self._claims.pop(its, None)
+                self._on_share(back, True)
+
+    def _leave_out(self, namespace: str) -> None:
+        """Take the annotations of a namespace away, and remember only what they weigh."""
+        for key in self._known(namespace):
+            entry = self._entries[key]
+            if entry.annotations is not None:
+                self._claims[key] = weight_of(entry.annotations)
+                self._entries[key] = ServiceAccount(entry.uid, None)
+        self._on_share(namespace, False)
 
     def _known(self, namespace: str | None) -> set[str]:
         if namespace is None:
             return set(self._entries)
         return {key for key in self._entries if key.startswith(f"{namespace}/")}
-
-    def _shared(self, key: str) -> str:
-        shared = self._keys.get(key)
-        if shared is None:
-            shared = key
-            if len(self._keys) < KEYS_SHARED_MAX:
-                self._keys[key] = key
-        return shared
 
 
 class Relist:

