@@ -12,11 +12,11 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC     := src tests tools image $(wildcard bench fuzz)
 # A virtual environment belongs to one Python: the other versions of `make test-core` have theirs outside the checkout.
-VERSION  = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz image docs lock clean
+.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz image docs lock release release-check dist audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
@@ -42,8 +42,8 @@ test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
 
 test-core: ## the core's tests on another Python: make test-core PYTHON=python3.13
-	@[ -n '$(VERSION)' ] || { echo 'There is no $(PYTHON) here.' >&2; exit 2; }
-	@$(MAKE) --no-print-directory VENV='$(CACHE)/venv-core-$(VERSION)-$(shell cksum < requirements/test.txt | cut -d" " -f1)' PYTHON='$(PYTHON)' .test-core
+	@[ -n '$(PYTHON_VERSION)' ] || { echo 'There is no $(PYTHON) here.' >&2; exit 2; }
+	@$(MAKE) --no-print-directory VENV='$(CACHE)/venv-core-$(PYTHON_VERSION)-$(shell cksum < requirements/test.txt | cut -d" " -f1)' PYTHON='$(PYTHON)' .test-core
 
 .PHONY: .test-core
 .test-core: $(VENV)/.test
@@ -80,6 +80,18 @@ docs: $(VENV)/.dev ## write what is made from the code: the table of settings, t
 lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
 	@PATH='$(CURDIR)/$(BIN)':"$$PATH" $(BIN)/python tools/lock.py $(ARGS)
 
+release: $(VENV)/.dev ## write VERSION=1.2.3 everywhere it stands; then commit, and tag it v1.2.3
+	@$(BIN)/python -m tools.release '$(VERSION)'
+
+release-check: $(VENV)/.dev ## say where VERSION=1.2.3 is missing
+	@$(BIN)/python -m tools.release '$(VERSION)' --check
+
+dist: $(VENV)/.dev ## build what a release publishes into dist/: wheel, source archive, chart, notes
+	@$(BIN)/python -m tools.release "$$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("nats-k8s-oidc-callout"))')" --dist dist
+
+audit: $(VENV)/.audit ## look the pinned dependencies up in the advisories (asks the network)
+	@$(BIN)/pip-audit --requirement requirements/runtime.txt --disable-pip --progress-spinner off
+
 clean: ## remove .venv and what tools left in the checkout; the built servers stay in their cache
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests tools fuzz -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -101,6 +113,10 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 # Shared by all checkouts of one user, so our own package is not installed there: pytest finds src/ by itself.
 $(VENV)/.test: | $(VENV)/bin/python
 	@echo 'Installing what tests of the core need into $(VENV) …'; $(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+$(VENV)/.audit: requirements/audit.txt | $(VENV)/bin/python
+	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.lock: requirements/lock.txt | $(VENV)/bin/python

@@ -69,6 +69,7 @@ TOOLS = {
         Tool("nats-server-2.15", "nats-server-2.15", "github.com/nats-io/nats-server/v2"),
         Tool("nats-server-2.11", "nats-server-2.11", "github.com/nats-io/nats-server/v2"),
         Tool("nats", "nats-cli", "github.com/nats-io/natscli/nats", "-X main.version={version}"),
+        Tool("actionlint", "actionlint", "github.com/rhysd/actionlint/cmd/actionlint"),
         Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
         Tool("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", _KUBERNETES_LINK),
         Tool("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", _KUBERNETES_LINK),

@@ -1,7 +1,7 @@
 """Pins what pyproject.toml asks for, with the hashes of every wheel: `make lock` writes requirements/*.txt.
 
 Each file is whole in itself, and all agree on each version: runtime (the image), demo, kubeconfig, test (tests/core on
-another Python), dev (everything), fuzz (the fuzzers), and lock (the tool that does this). One file serves Python 3.11
+another Python), dev (everything), fuzz (the fuzzers), lock (the tool that does this), and audit (pip-audit). One file serves Python 3.11
 and later on every platform. No index, no link and no path of the machine that ran it goes into them.
 """
 
@@ -17,6 +17,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _OUT = _ROOT / "requirements"
 _HEADER = "# Pinned by `make lock` from pyproject.toml. Install with: pip install --require-hashes -r {file}\n"
 _UV = "uv>=0.9"
+_AUDIT = "pip-audit>=2.9"
 # What would let this machine's own set-up leak into the result.
 _OURS_ALONE = ("UV_", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         wanted = [*runtime, *(entry for extra in names for entry in extras[extra]), *(builds if may_build else ())]
         _pin(wanted, _OUT / file, upgrade, agree_with=_OUT / "dev.txt")
     _pin([_UV], _OUT / "lock.txt", upgrade)
+    _pin([_AUDIT], _OUT / "audit.txt", upgrade)
     return 0
 
 

@@ -1,0 +1,56 @@
+"""The public workflows, as far as they can be proven here: well formed, and made of targets that this CI runs."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tools import build
+
+ROOT = Path(__file__).parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+# What only the place of publication can do, and only there.
+PUBLISHES = ("cosign sign ", "helm push ", "gh release create ", "mkdir dist && mv ")
+
+
+def commands(path: Path) -> Iterator[str]:
+    for job in yaml.safe_load(path.read_text())["jobs"].values():
+        for step in job["steps"]:
+            yield from step.get("run", "").splitlines()
+
+
+def test_workflows_are_well_formed() -> None:
+    """
+    Actionlint finds nothing: no unknown key, no bad expression, no event that does not exist.
+    """
+    linted = subprocess.run(
+        [build.build("actionlint"), "-shellcheck=", "-pyflakes="],
+        cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+
+    assert len(WORKFLOWS) > 2
+    assert "" == linted.stdout + linted.stderr
+
+
+def test_workflows_run_our_own_targets() -> None:
+    """
+    Each command is a make target, so that a developer can run what the public CI runs; publishing alone is not.
+    """
+    lines = {path.name: list(commands(path)) for path in WORKFLOWS}
+    asked = [line for file in lines.values() for line in file if line.startswith("make ")]
+    others = [(name, line) for name, file in lines.items() for line in file if not line.startswith("make ")]
+
+    assert [] == [line for line in asked if line.split()[1] not in TARGETS]
+    assert [] == [(name, line) for name, line in others if name != "release.yml" or not line.startswith(PUBLISHES)]
+
+
+def test_nothing_may_more_than_it_needs() -> None:
+    """
+    Each workflow reads by default; a job that may write says what.
+    """
+    assert [{"contents": "read"}] * len(WORKFLOWS) == [
+        yaml.safe_load(path.read_text())["permissions"] for path in WORKFLOWS
+    ]
