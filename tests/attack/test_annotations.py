@@ -32,8 +32,9 @@ GREEDY: Mapping[str, tuple[str, str]] = {
     "mqtt": ("$MQTT.>", "$MQTT.msgs.x"),
     "services": ("$SRV.>", "$SRV.PING"),
     "domain": ("$JS.hub.API.>", "$JS.hub.API.INFO"),
-    "inboxes": ("_INBOX.>", "_INBOX.somebody.x"),
+    "inboxes": ("_INBOX.somebody.*", "_INBOX.somebody.x"),
     "another-inbox": ("_INBOX_team-b_web.>", "_INBOX_team-b_web.x"),
+    "another-private-inbox": ("_INBOX_SA.team-b.web.>", "_INBOX_SA.team-b.web.x"),
     "reply-prefix": ("_R_.>", "_R_.x.y"),
     "underscore": ("_.>", "_.x"),
     "dollar": ("$", "$"),
@@ -104,9 +105,10 @@ async def test_a_greedy_entry_is_left_out_and_the_rest_counts(greedy: World, cas
     token = await log_in(greedy, _name(case))
 
     async with logged_in(greedy, token, _name(case)) as client:
-        assert "permissions violation for publish" in (await client.publish(reached)).lower()
+        # Everybody may answer into inboxes, and read the shared one; no annotation changes either.
+        if not reached.startswith(("_INBOX.", "_INBOX_SA.")):
+            assert "permissions violation for publish" in (await client.publish(reached)).lower()
         if not reached.startswith("_INBOX."):
-            # INBOX_MODE is shared: everybody may read _INBOX, which no annotation changes.
             assert "permissions violation for subscription" in (await client.subscribe(reached)).lower()
         assert "" == await client.publish(f"good.{case}") + await client.publish("team-a.x")
         assert "" == await client.subscribe(f"good.{case}")
@@ -189,7 +191,14 @@ async def test_another_workloads_private_inbox_is_closed(attacked: World) -> Non
     Nobody reads the private inbox of another workload, also not of one whose name begins alike.
     """
     async with logged_in(attacked, attacked.token("team-a", "orders")) as client:
-        for inbox in ("_INBOX_team-a_orders_v2.>", "_INBOX_team-a_worker.>"):
+        for inbox in (
+            "_INBOX_team-a_orders_v2.>",
+            "_INBOX_team-a_worker.>",
+            "_INBOX_SA.team-a.orders_v2.>",
+            "_INBOX_SA.team-b.orders.>",
+            "_INBOX_SA.team-a.*.>",
+            "_INBOX_SA.>",
+        ):
             assert "permissions violation" in (await client.subscribe(inbox)).lower()
 
 

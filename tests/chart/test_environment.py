@@ -84,10 +84,11 @@ def test_each_value_reaches_its_setting() -> None:
         settings.token_max_lifetime_seconds,
         settings.clock_skew_seconds,
     )
-    assert ("nats.example.com/", "private", "admin", 0, 0.5, 31_536_000, "debug", "console", None) == (
+    assert ("nats.example.com/", "private", "admin", "responses", 3, 0.5, 31_536_000, "debug", "console", None) == (
         settings.sa_annotation_prefix,
         settings.inbox_mode,
         settings.jetstream_grants,
+        settings.reply_mode,
         settings.allow_responses_max,
         settings.allow_responses_ttl_seconds,
         settings.session_max_seconds,

@@ -10,7 +10,7 @@ import pytest
 from nats_k8s_oidc_callout.cli import main
 from tests.chart.chart import CASES, EACH_CASE, case, notes_of, objects_of, one
 
-SHARED, RESPONSES = "inboxMode is shared", "allowResponses.max is not 0"
+SHARED, INBOX, RESPONSES = "inboxMode is shared", "replies.mode is inbox", "replies.mode is responses"
 
 
 def command_called(name: str) -> click.Command:
@@ -74,7 +74,8 @@ def test_each_mode_is_told_its_own_way() -> None:
     ("name", "warning"),
     [
         pytest.param("quick-start", SHARED, id="shared-inbox"),
-        pytest.param("quick-start", RESPONSES, id="responses"),
+        pytest.param("quick-start", INBOX, id="replies-into-inboxes"),
+        pytest.param("rules-of-your-own", RESPONSES, id="responses"),
         pytest.param("quick-start", "the seed of the login signs the answers", id="derived-key"),
         pytest.param("rules-of-your-own", "jetstreamGrants is admin", id="admin"),
         pytest.param("rules-of-your-own", "nats.calloutTimeout is over 2", id="timeout"),
@@ -102,8 +103,8 @@ def test_tls_files_that_nothing_mounts_are_seen() -> None:
 
 
 def test_what_is_private_needs_no_warning() -> None:
-    """Without shared inbox and replies there is none of these two."""
-    notes = notes_of(case("rules-of-your-own"))
+    """Without shared inbox and answers there is none of these warnings, but for the answers that nobody gives."""
+    notes = notes_of(case("rules-of-your-own"), "--set=replies.mode=none,replies.max=1,replies.ttlSeconds=120")
 
-    assert SHARED not in notes
-    assert RESPONSES not in notes
+    assert [] == [warning for warning in (SHARED, INBOX, RESPONSES) if warning in notes]
+    assert "replies.mode is none" in notes

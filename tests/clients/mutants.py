@@ -16,7 +16,7 @@ async def connect(url, *, namespace, service_account, token_file):
         url,
         name=f"{namespace}/{service_account}",
         token=lambda: open(token_file).read().strip(),
-        inbox_prefix=f"_INBOX_{namespace}_{service_account}".encode(),
+        inbox_prefix=f"_INBOX_SA.{namespace}.{service_account}".encode(),
         max_reconnect_attempts=-1,
     )
     yield nc

@@ -209,7 +209,7 @@ def test_private_inbox_has_no_dots_of_the_name() -> None:
     """
     The prefix is what the responder permits.
     """
-    assert inbox_prefix("shop", "web.v2") == "_INBOX_shop_web_v2"
+    assert inbox_prefix("shop", "web.v2") == "_INBOX_SA.shop.web_v2"
 
 
 async def test_requests_use_the_private_inbox(server: NatsServer, tokens: TokenFile) -> None:
@@ -220,7 +220,7 @@ async def test_requests_use_the_private_inbox(server: NatsServer, tokens: TokenF
         await nc.subscribe("shop.echo", cb=_echo)
         for _ in range(2):
             answer = await nc.request("shop.echo", b"hello")
-            assert (answer.data, answer.subject.startswith("_INBOX_shop_web_v2.")) == (b"hello", True)
+            assert (answer.data, answer.subject.startswith("_INBOX_SA.shop.web_v2.")) == (b"hello", True)
             await asyncio.to_thread(server.restart)
             await until(lambda: not nc.connected)
             await settled(nc)

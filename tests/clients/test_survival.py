@@ -128,7 +128,7 @@ def test_inbox_is_the_private_one(told: Story, language: str) -> None:
     inboxes = told.inboxes[language]
 
     assert inboxes
-    assert all(inbox.startswith(f"_INBOX_shop_{language}.") for inbox in inboxes)
+    assert all(inbox.startswith(f"_INBOX_SA.shop.{language}.") for inbox in inboxes)
 
 
 @EACH

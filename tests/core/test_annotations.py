@@ -3,36 +3,53 @@
 import pytest
 
 from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
 
 RULES = PermissionRules()
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
+INBOXES = ("shop.>", "_INBOX.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>")
 
 
 def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
     """Return what an annotation added to the publish side."""
-    return compile_grant("shop", "web", {PUB: text}, rules).permissions.publish[1:]
+    grant = compile_grant("shop", "web", {PUB: text}, rules)
+    return grant.permissions.publish[len(grant.default_publish) :]
 
 
-def test_defaults_are_the_guides() -> None:
+def test_defaults() -> None:
     """
-    Without annotations a workload has its namespace, the shared inbox and its own inbox.
+    Without annotations a workload has its namespace, may answer into the inboxes that all may answer, and hears the
+    shared inbox and its own two. The reply permission, by which it could publish anywhere, is not among them.
     """
-    granted = compile_grant("shop", "web", None, RULES).permissions
+    grant = compile_grant("shop", "web", None, RULES)
 
-    assert ("shop.>",) == granted.publish
-    assert ("shop.>", "_INBOX.>", "_INBOX_shop_web.>") == granted.subscribe
-    assert (1, 120.0) == (granted.replies_max, granted.replies_ttl_seconds)
+    assert ("shop.>", "_INBOX.>", "_INBOX_SA.>") == grant.permissions.publish == grant.default_publish
+    assert INBOXES == grant.permissions.subscribe == grant.default_subscribe
+    assert 0 == grant.permissions.replies_max
 
 
 def test_private_inbox_mode() -> None:
     """
-    In private mode nobody gets the inbox that all share.
+    In private mode nobody gets the inbox that all share; its own two each still has, and may answer as before.
     """
-    granted = compile_grant("shop", "web", None, PermissionRules(inbox_mode=InboxMode.PRIVATE))
+    granted = compile_grant("shop", "web", None, PermissionRules(inbox_mode=InboxMode.PRIVATE)).permissions
 
-    assert ("shop.>", "_INBOX_shop_web.>") == granted.permissions.subscribe
+    assert ("shop.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>") == granted.subscribe
+    assert ("shop.>", "_INBOX.>", "_INBOX_SA.>") == granted.publish
+
+
+@pytest.mark.parametrize(("mode", "replies"), [(ReplyMode.RESPONSES, (3, 7.5)), (ReplyMode.NONE, (0, 0.0))])
+def test_reply_modes_without_the_right_to_publish_to_inboxes(mode: ReplyMode, replies: tuple[int, float]) -> None:
+    """
+    With `responses` the reply permission takes the place of the inboxes, with `none` nothing does; what a workload hears
+    is the same.
+    """
+    rules = PermissionRules(reply_mode=mode, replies_max=3, replies_ttl_seconds=7.5)
+    granted = compile_grant("shop", "web", None, rules).permissions
+
+    assert (("shop.>",), INBOXES) == (granted.publish, granted.subscribe)
+    assert replies == (granted.replies_max, granted.replies_ttl_seconds)
 
 
 def test_annotations_add() -> None:
@@ -42,8 +59,8 @@ def test_annotations_add() -> None:
     annotations = {PUB: "test.>, a.b,a.b,\n shop.> ,", SUB: "x.*"}
     granted = compile_grant("shop", "web", annotations, RULES).permissions
 
-    assert ("shop.>", "test.>", "a.b") == granted.publish
-    assert ("shop.>", "_INBOX.>", "_INBOX_shop_web.>", "x.*") == granted.subscribe
+    assert ("shop.>", "_INBOX.>", "_INBOX_SA.>", "test.>", "a.b") == granted.publish
+    assert (*INBOXES, "x.*") == granted.subscribe
 
 
 def test_another_prefix() -> None:
@@ -54,7 +71,7 @@ def test_another_prefix() -> None:
 
     assert () == publish("a.b", rules)
     granted = compile_grant("shop", "web", {"corp.example/allowed-pub-subjects": "a.b"}, rules)
-    assert ("shop.>", "a.b") == granted.permissions.publish
+    assert "a.b" == granted.permissions.publish[-1]
 
 
 @pytest.mark.parametrize("bad", ["foo..bar", "a b", "a\x07b", "x" * 257, "foo.>.bar", "fo*"])
@@ -64,7 +81,7 @@ def test_a_bad_entry_spoils_no_other(bad: str) -> None:
     """
     grant = compile_grant("shop", "web", {PUB: f"one.>,{bad},two"}, RULES)
 
-    assert ("shop.>", "one.>", "two") == grant.permissions.publish
+    assert (*grant.default_publish, "one.>", "two") == grant.permissions.publish
     assert [(PUB, bad[:256])] == [(refusal.annotation, refusal.subject) for refusal in grant.refused]
 
 
@@ -86,7 +103,7 @@ def test_a_huge_annotation_is_read_in_part() -> None:
 
     assert 33 == len(grant.refused)
     assert "and 969 more entries are left out: reading stops after 32 that are left out" == grant.refused[-1].why
-    assert ("shop.>",) == grant.permissions.publish
+    assert grant.default_publish == grant.permissions.publish
 
 
 def test_reading_stops_at_72_kib() -> None:
@@ -96,9 +113,9 @@ def test_reading_stops_at_72_kib() -> None:
     grant = compile_grant("shop", "web", {PUB: "a.b.>," * 12_500 + "beyond"}, RULES)
     half = compile_grant("shop", "web", {PUB: "x" * (72 * 1024 - 5) + ",a.b.>x"}, RULES)
 
-    assert ("shop.>", "a.b.>") == grant.permissions.publish
+    assert (*grant.default_publish, "a.b.>") == grant.permissions.publish
     assert ["is where reading stops: an annotation may have 72 KiB"] == [refusal.why for refusal in grant.refused]
-    assert ("shop.>",) == half.permissions.publish
+    assert half.default_publish == half.permissions.publish
 
 
 def test_nothing_is_checked_after_the_last_entry_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def test_allow_in_config_mode() -> None:
     assert answer.user is not None
     assert "system:serviceaccount:shop:web" == answer.user["name"]
     assert ("APP", NOW + 600, NOW, USER_NKEY) == tuple(answer.user[claim] for claim in ("aud", "exp", "iat", "sub"))
-    assert {"allow": ["shop.>"]} == answer.user["nats"]["pub"]
+    assert {"allow": ["shop.>", "_INBOX.>", "_INBOX_SA.>"]} == answer.user["nats"]["pub"]
     assert "issuer_account" not in answer.user["nats"]
     assert "issuer_account" not in answer.response["nats"]
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import filter as reach
 from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
-from nats_k8s_oidc_callout.core.subjects import private_inbox
+from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
 
-RULES = PermissionRules()
+# Nothing that is refused here is a default already.
+RULES = PermissionRules(inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
 labels = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?\Z")
@@ -42,6 +43,10 @@ def subscribe(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
         "*.a",
         "_INBOX.>",
         "_INBOX_other_sa.>",
+        "_INBOX_SA",
+        "_INBOX_SA.>",
+        "_INBOX_SA.other.sa.>",
+        "_INBOX_SA.shop.web.x",
         "_R_.x",
         "_GR_.>",
         "_REPLY",
@@ -301,7 +306,9 @@ def test_no_annotation_reaches_an_inbox_or_the_system(annotation: str, inbox: st
         assert not subjects.problem(subject)
         for reserved in (
             "_INBOX.>",
+            "_INBOX_SA.>",
             private_inbox("other", inbox),
+            guide_inbox("other", inbox),
             "_R_.>",
             "_GR_.>",
             "$SYS.>",

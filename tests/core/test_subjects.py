@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.subjects import private_inbox
+from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
 
 tokens = st.sampled_from(["a", "b", "c", "*"])
 patterns = st.builds(
@@ -102,18 +102,22 @@ def test_overlap_of_known_pairs(one: str, other: str, expected: bool) -> None:
 @given(namespaces=st.tuples(labels, labels), accounts=st.tuples(names, names))
 def test_inboxes_are_apart(namespaces: tuple[str, str], accounts: tuple[str, str]) -> None:
     """
-    No two ServiceAccounts share a message of their private inboxes.
+    No two ServiceAccounts share a message of their private inboxes, of either kind and across the kinds; and no private
+    inbox is a part of the shared one.
     """
     one, other = zip(namespaces, accounts, strict=True)
     if one == other:
         return
 
-    assert not subjects.overlap(private_inbox(*one), private_inbox(*other))
+    for mine in (private_inbox(*one), guide_inbox(*one)):
+        for theirs in (private_inbox(*other), guide_inbox(*other), subjects.SHARED_INBOX):
+            assert not subjects.overlap(mine, theirs)
 
 
 def test_dotted_names_are_apart() -> None:
     """
     ServiceAccount `a` reads nothing of the private inbox of `a.b`.
     """
-    assert "_INBOX_team_a_b.>" == private_inbox("team", "a.b")
-    assert not subjects.overlap(private_inbox("team", "a"), "_INBOX_team_a_b.>")
+    for inbox, expected in ((guide_inbox, "_INBOX_team_a_b.>"), (private_inbox, "_INBOX_SA.team.a_b.>")):
+        assert expected == inbox("team", "a.b")
+        assert not subjects.overlap(inbox("team", "a"), expected)

@@ -27,8 +27,8 @@ async def test_publish_in_own_namespace_reaches_another_pod(world: World) -> Non
     ("name", "inbox"),
     [
         pytest.param("orders", "_INBOX", id="shared-inbox"),
-        pytest.param("orders", "_INBOX_team-a_orders", id="private-inbox"),
-        pytest.param("orders.v2", "_INBOX_team-a_orders_v2", id="private-inbox-of-a-dotted-name"),
+        pytest.param("orders", "_INBOX_SA.team-a.orders", id="private-inbox"),
+        pytest.param("orders.v2", "_INBOX_SA.team-a.orders_v2", id="private-inbox-of-a-dotted-name"),
     ],
 )
 async def test_request_is_answered(world: World, name: str, inbox: str) -> None:
@@ -51,11 +51,19 @@ async def test_request_is_answered(world: World, name: str, inbox: str) -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["team-b.new", "_INBOX.x", "_INBOX_team-a_worker.x", "$SYS.REQ.USER.AUTH", "$JS.API.STREAM.NAMES", "other"],
+    [
+        "team-b.new",
+        "_INBOX_team-a_worker.x",
+        "_INBOX_SA",
+        "_R_.x.y",
+        "$SYS.REQ.USER.AUTH",
+        "$JS.API.STREAM.NAMES",
+        "other",
+    ],
 )
 async def test_publish_elsewhere_is_denied(world: World, subject: str) -> None:
     """
-    A workload publishes nowhere but below its namespace.
+    A workload publishes nowhere but below its namespace, and into the inboxes that everybody may answer.
     """
     async with logged_in(world, world.token()) as orders:
         problem = await orders.publish(subject)
@@ -72,6 +80,8 @@ async def test_publish_elsewhere_is_denied(world: World, subject: str) -> None:
         pytest.param("$SYS.>", id="system"),
         pytest.param("_INBOX_team-a_worker.>", id="inbox-of-another"),
         pytest.param("_INBOX_team-a_orders_v2.>", id="inbox-of-a-longer-name"),
+        pytest.param("_INBOX_SA.team-a.worker.>", id="private-inbox-of-another"),
+        pytest.param("_INBOX_SA.>", id="private-inboxes"),
     ],
 )
 async def test_subscription_elsewhere_is_denied(world: World, subject: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.annotations import InboxMode
+from nats_k8s_oidc_callout.core.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, Settings, XkeyMode
@@ -44,6 +44,7 @@ DEFAULTS = {
     "sa_annotation_prefix": "nats.io/",
     "inbox_mode": InboxMode.SHARED,
     "jetstream_grants": JetStreamGrants.DATA,
+    "reply_mode": ReplyMode.INBOX,
     "allow_responses_max": 1,
     "allow_responses_ttl_seconds": 120.0,
     "session_max_seconds": 3600,
@@ -93,8 +94,8 @@ TAKEN = [
     pytest.param("SA_ANNOTATION_PREFIX", "x.example/nats-", "sa_annotation_prefix", "x.example/nats-", id="prefix"),
     pytest.param("INBOX_MODE", "private", "inbox_mode", InboxMode.PRIVATE, id="inbox"),
     pytest.param("JETSTREAM_GRANTS", "admin", "jetstream_grants", JetStreamGrants.ADMIN, id="jetstream"),
-    pytest.param("ALLOW_RESPONSES_MAX", "0", "allow_responses_max", 0, id="replies"),
-    pytest.param("ALLOW_RESPONSES_TTL_SECONDS", "2.5", "allow_responses_ttl_seconds", 2.5, id="replies-ttl"),
+    pytest.param("REPLY_MODE", "responses", "reply_mode", ReplyMode.RESPONSES, id="replies"),
+    pytest.param("REPLY_MODE", "None", "reply_mode", ReplyMode.NONE, id="no-replies"),
     pytest.param("SESSION_MAX_SECONDS", "60", "session_max_seconds", 60, id="session"),
     pytest.param("TOKEN_MAX_LIFETIME_SECONDS", "600", "token_max_lifetime_seconds", 600, id="lifetime"),
     pytest.param("REQUIRE_POD_BOUND", "yes", "require_pod_bound", True, id="pod-bound"),
@@ -117,6 +118,16 @@ def test_taken(name: str, value: str, field: str, expected: object) -> None:
     A variable sets its field.
     """
     assert expected == getattr(load(CONFIG | {name: value}), field)
+
+
+def test_answers_are_counted_with_responses() -> None:
+    """
+    How many answers, and for how long, can be said where the reply permission is in force.
+    """
+    replies = {"ALLOW_RESPONSES_MAX": "3", "ALLOW_RESPONSES_TTL_SECONDS": "2.5"}
+    loaded = load(CONFIG | {"REPLY_MODE": "responses"} | replies)
+
+    assert (3, 2.5) == (loaded.allow_responses_max, loaded.allow_responses_ttl_seconds)
 
 
 def test_alias_alone() -> None:

@@ -56,6 +56,23 @@ def test_warnings(env: dict[str, str], name: str, expected: bool) -> None:
     assert expected == warned(env, name)
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("inbox", "the inbox prefix _INBOX_<namespace>_<name> gets no answer (only with responses)"),
+        ("responses", "a workload can publish on every subject of its account"),
+        ("none", "no workload may answer into an inbox"),
+    ],
+)
+def test_each_way_to_answer_has_its_price(mode: str, expected: str) -> None:
+    """
+    What a reply mode gives away, or takes, is said at the start.
+    """
+    told = [line for line in load(CONFIG | {"REPLY_MODE": mode}).warnings if line.startswith("REPLY_MODE: ")]
+
+    assert [True] == [expected in line for line in told]
+
+
 def test_unknown_variable_with_a_likeness() -> None:
     """
     A variable that nobody reads is told with the setting it resembles, and without its value.

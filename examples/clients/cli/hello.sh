@@ -5,7 +5,7 @@ set -eu
 # By the environment, since every user of a machine can read a command line.
 NATS_TOKEN=$(cat "$TOKEN_FILE")
 export NATS_URL NATS_TOKEN
-inbox=_INBOX_${NAMESPACE}_$(printf %s "$SERVICE_ACCOUNT" | tr . _)
+inbox=_INBOX_SA.$NAMESPACE.$(printf %s "$SERVICE_ACCOUNT" | tr . _)
 
 nats pub "$NAMESPACE.numbers.$SERVICE_ACCOUNT" 1
 nats request --inbox-prefix="$inbox" "$NAMESPACE.echo.$SERVICE_ACCOUNT" hello

@@ -22,7 +22,7 @@ func connect(url, tokenFile, namespace, serviceAccount string, options ...nats.O
 			token, _ := os.ReadFile(tokenFile)
 			return strings.TrimSpace(string(token))
 		}),
-		nats.CustomInboxPrefix("_INBOX_"+namespace+"_"+strings.ReplaceAll(serviceAccount, ".", "_")),
+		nats.CustomInboxPrefix("_INBOX_SA."+namespace+"."+strings.ReplaceAll(serviceAccount, ".", "_")),
 		// Never give up: not at the first connect, not after many, not when refused twice with the same words.
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectJitter(750*time.Millisecond, 750*time.Millisecond),

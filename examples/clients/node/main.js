@@ -24,7 +24,7 @@ const nc = await connect({
   servers: NATS_URL,
   name: `${NAMESPACE}/${SERVICE_ACCOUNT}`,
   authenticator: tokenAuthenticator(token),
-  inboxPrefix: `_INBOX_${NAMESPACE}_${SERVICE_ACCOUNT.replaceAll(".", "_")}`,
+  inboxPrefix: `_INBOX_SA.${NAMESPACE}.${SERVICE_ACCOUNT.replaceAll(".", "_")}`,
   // Never give up: not at the first connect, not after many, not when refused twice in a row.
   waitOnFirstConnect: true,
   maxReconnectAttempts: -1,

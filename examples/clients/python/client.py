@@ -47,8 +47,8 @@ class NotConnected(ConnectionError):
 
 
 def inbox_prefix(namespace: str, service_account: str) -> str:
-    """Return the inbox that no other workload can read."""
-    return f"_INBOX_{namespace}_{service_account.replace('.', '_')}"
+    """Return the inbox prefix that everybody can answer, and no other workload can read."""
+    return f"_INBOX_SA.{namespace}.{service_account.replace('.', '_')}"
 
 
 @dataclass(eq=False)

@@ -27,8 +27,9 @@ K8S_NAMESPACES: namespaces
 SA_ANNOTATION_PREFIX: annotationPrefix
 INBOX_MODE: inboxMode
 JETSTREAM_GRANTS: jetstreamGrants
-ALLOW_RESPONSES_MAX: allowResponses.max
-ALLOW_RESPONSES_TTL_SECONDS: allowResponses.ttlSeconds
+REPLY_MODE: replies.mode
+ALLOW_RESPONSES_MAX: replies.max
+ALLOW_RESPONSES_TTL_SECONDS: replies.ttlSeconds
 SESSION_MAX_SECONDS: sessionMaxSeconds
 LOG_LEVEL: logLevel
 LOG_FORMAT: logFormat
@@ -87,9 +88,16 @@ rules: JWT_ISSUER is then read from the Pod's own token. */}}
   (list "K8S_NAMESPACES" (join "," .Values.namespaces))
   (list "SA_ANNOTATION_PREFIX" .Values.annotationPrefix)
   (list "INBOX_MODE" .Values.inboxMode)
+  (list "REPLY_MODE" .Values.replies.mode)
+) -}}
+{{- if eq .Values.replies.mode "responses" -}}
+{{- $set = concat $set (list
+  (list "ALLOW_RESPONSES_MAX" (include $number .Values.replies.max))
+  (list "ALLOW_RESPONSES_TTL_SECONDS" (include $number .Values.replies.ttlSeconds))
+) -}}
+{{- end -}}
+{{- $set = concat $set (list
   (list "JETSTREAM_GRANTS" .Values.jetstreamGrants)
-  (list "ALLOW_RESPONSES_MAX" (include $number .Values.allowResponses.max))
-  (list "ALLOW_RESPONSES_TTL_SECONDS" (include $number .Values.allowResponses.ttlSeconds))
   (list "SESSION_MAX_SECONDS" (include $number .Values.sessionMaxSeconds))
   (list "PORT" "8080")
   (list "LOG_LEVEL" .Values.logLevel)

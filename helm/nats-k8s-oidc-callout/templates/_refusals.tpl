@@ -3,7 +3,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 
 {{- define "nats-k8s-oidc-callout.refuse" -}}
 {{- $told := "" -}}
-{{- range $part := list "nats" "login" "tls" "tokens" "scope" "pods" "budget" "network" "monitoring" -}}
+{{- range $part := list "nats" "login" "tls" "tokens" "scope" "replies" "pods" "budget" "network" "monitoring" -}}
 {{- $told = print $told (include (print "nats-k8s-oidc-callout.refuse." $part) $) -}}
 {{- end -}}
 {{- with trimSuffix "\n" $told -}}
@@ -178,6 +178,17 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- include $problem "serviceAccount.name is required with serviceAccount.create=false: the ServiceAccount `default` must not get these rights" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.refuse.replies" -}}
+{{- $problem := "nats-k8s-oidc-callout.problem" -}}
+{{- $replies := .Values.replies -}}
+{{- if .Values.allowResponses -}}
+{{- include $problem "allowResponses is gone: replies.mode says how a service may answer. What allowResponses did is replies.mode=responses, with replies.max and replies.ttlSeconds; what allowResponses.max=0 did is replies.mode=none" -}}
+{{- end -}}
+{{- if and (ne $replies.mode "responses") (or (ne (int64 $replies.max) 1) (ne (float64 $replies.ttlSeconds) 120.0)) -}}
+{{- include $problem (printf "replies.max and replies.ttlSeconds are for replies.mode=responses only, and replies.mode is %s" $replies.mode) -}}
 {{- end -}}
 {{- end -}}
 

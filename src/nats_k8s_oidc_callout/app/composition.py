@@ -234,6 +234,7 @@ class App:
             audience=settings.jwt_audience,
             namespaces=list(settings.k8s_namespaces) or "all",
             inbox_mode=settings.inbox_mode.value,
+            reply_mode=settings.reply_mode.value,
             queue_group=settings.nats_queue_group,
             **self._keyring.public_keys(),
         )

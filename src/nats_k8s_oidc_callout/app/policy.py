@@ -26,6 +26,7 @@ def permission_rules(settings: Settings) -> PermissionRules:
         annotation_prefix=settings.sa_annotation_prefix,
         inbox_mode=settings.inbox_mode,
         jetstream_grants=settings.jetstream_grants,
+        reply_mode=settings.reply_mode,
         replies_max=settings.allow_responses_max,
         replies_ttl_seconds=settings.allow_responses_ttl_seconds,
     )

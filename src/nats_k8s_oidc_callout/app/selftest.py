@@ -93,7 +93,7 @@ def _inbox(token: str) -> str:
         claims = _read_claims(natsjwt.b64decode(token.split(".")[1].encode())).kubernetes
     except (IndexError, BadToken, Unreadable):
         claims = _Kubernetes()
-    return subjects.private_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
+    return subjects.guide_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
 
 
 class SelfTest:

@@ -16,9 +16,10 @@ from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core import tokens
-from nats_k8s_oidc_callout.core.annotations import Grant, InboxMode
+from nats_k8s_oidc_callout.core.annotations import Grant, InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
 from nats_k8s_oidc_callout.core.spelling import escape
+from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -94,7 +95,11 @@ async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, 
         return {**report, "allowed": False, "reason": "out_of_scope", "detail": "K8S_NAMESPACES does not name it"}
     if account is None:
         return {**report, "reason": "unknown_service_account", "detail": "it does not exist"}
-    return {**report, "uid": account.uid, **_permissions(settings, asked.grant(namespace, name, account))}
+    return {
+        **report,
+        "uid": account.uid,
+        **_permissions(settings, namespace, name, asked.grant(namespace, name, account)),
+    }
 
 
 async def _explain_token(settings: Settings, asked: Inquiry, text: str) -> Report:
@@ -131,7 +136,7 @@ def _refused(asked: Inquiry, verdict: Deny | Drop) -> Report:
     }
 
 
-def _permissions(settings: Settings, grant: Grant) -> Report:
+def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) -> Report:
     def side(subjects: tuple[str, ...], defaults: tuple[str, ...], annotation: str) -> list[Report]:
         return [
             {
@@ -148,21 +153,34 @@ def _permissions(settings: Settings, grant: Grant) -> Report:
         "session_max_seconds": settings.session_max_seconds,
         "publish": side(granted.publish, grant.default_publish, "allowed-pub-subjects"),
         "subscribe": side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects"),
-        "replies": {"max": granted.replies_max, "ttl_seconds": granted.replies_ttl_seconds},
+        "replies": {
+            "mode": settings.reply_mode.value,
+            "max": granted.replies_max,
+            "ttl_seconds": granted.replies_ttl_seconds,
+        },
         "refused": [
             {"subject": refusal.subject, "from": refusal.annotation, "why": refusal.why} for refusal in grant.refused
         ],
-        "notes": _notes(settings),
+        "notes": _notes(settings, namespace, name),
     }
 
 
-def _notes(settings: Settings) -> list[str]:
-    notes = []
+def _notes(settings: Settings, namespace: str, name: str) -> list[str]:
+    private, guide = (inbox(namespace, name).removesuffix(".>") for inbox in (private_inbox, guide_inbox))
+    notes = [f"the inbox prefix for clients is {private}; {guide} can be answered only with REPLY_MODE=responses"]
     if settings.inbox_mode is InboxMode.SHARED:
         notes.append("INBOX_MODE is shared: every workload of this account can read every reply on _INBOX.>")
-    if settings.allow_responses_max:
-        notes.append("ALLOW_RESPONSES_MAX is not 0: by answering itself a workload can publish anywhere in its account")
+    if settings.reply_mode is ReplyMode.RESPONSES:
+        notes.append(
+            "REPLY_MODE is responses: by answering itself a workload can publish on every subject of its account"
+        )
     return notes
+
+
+def _replies(mode: str, max: int, ttl_seconds: float) -> str:  # noqa: A002  # the names of the report
+    if mode == ReplyMode.RESPONSES:
+        return f"{max} within {ttl_seconds:g} s, wherever the request says"
+    return "into the inboxes that it may publish to" if mode == ReplyMode.INBOX else "not allowed"
 
 
 def _for_people(report: Report) -> list[str]:
@@ -182,8 +200,7 @@ def _for_people(report: Report) -> list[str]:
         row("session", f"would end at {report['session_ends']}, in {report['session_seconds']} s")
     else:
         row("session", f"ends before its token does, and within {report['session_max_seconds']} s")
-    replies = report["replies"]
-    row("replies", f"{replies['max']} within {replies['ttl_seconds']:g} s" if replies["max"] else "not allowed")
+    row("replies", _replies(**report["replies"]))
     for label in ("publish", "subscribe"):
         for entry in report[label]:
             row(label, f"{entry['subject']:<40} {entry['from']}")

@@ -11,7 +11,7 @@ from nats_k8s_oidc_callout.core import entries, subjects
 from nats_k8s_oidc_callout.core import filter as reach
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
-from nats_k8s_oidc_callout.core.subjects import private_inbox
+from nats_k8s_oidc_callout.core.subjects import PRIVATE_INBOXES, SHARED_INBOX, guide_inbox, private_inbox
 
 # Far above what teams write by hand; keeps the longest answer (256 x 256 characters a side) under max_payload.
 MAX_ENTRIES = 256
@@ -20,10 +20,22 @@ _MAX_REFUSALS = 32
 
 
 class InboxMode(StrEnum):
-    """Whether every workload of an account may read `_INBOX.>` (the guide's default), or only its own inbox."""
+    """Whether every workload of an account may read `_INBOX.>` (the guide's default), or only its own inboxes."""
 
     SHARED = "shared"
     PRIVATE = "private"
+
+
+class ReplyMode(StrEnum):
+    """How whoever receives a request may answer it.
+
+    RESPONSES is the reply permission of NATS. The server checks nothing but that a message with this reply subject came
+    in, and a workload can send itself one: with it the publish side of every grant is void.
+    """
+
+    INBOX = "inbox"
+    RESPONSES = "responses"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,8 @@ class PermissionRules:
     annotation_prefix: str = "nats.io/"
     inbox_mode: InboxMode = InboxMode.SHARED
     jetstream_grants: JetStreamGrants = JetStreamGrants.DATA
+    reply_mode: ReplyMode = ReplyMode.INBOX
+    # Of ReplyMode.RESPONSES.
     replies_max: int = 1
     replies_ttl_seconds: float = 120.0
 
@@ -57,15 +71,17 @@ class Grant:
 
 def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | None, rules: PermissionRules) -> Grant:
     """Return what a ServiceAccount with these annotations may do."""
-    own = f"{namespace}.>"
-    inboxes: tuple[str, ...] = (private_inbox(namespace, name),)
+    own = (f"{namespace}.>",)
+    answers = (SHARED_INBOX, PRIVATE_INBOXES) if rules.reply_mode is ReplyMode.INBOX else ()
+    inboxes: tuple[str, ...] = (private_inbox(namespace, name), guide_inbox(namespace, name))
     if rules.inbox_mode is InboxMode.SHARED:
-        inboxes = ("_INBOX.>", *inboxes)
+        inboxes = (SHARED_INBOX, *inboxes)
     refused: list[Refusal] = []
-    publish = _add(Side.PUBLISH, (own,), annotations, rules, refused)
-    subscribe = _add(Side.SUBSCRIBE, (own, *inboxes), annotations, rules, refused)
-    permissions = Permissions(publish, subscribe, rules.replies_max, rules.replies_ttl_seconds)
-    return Grant(permissions, (own,), (own, *inboxes), tuple(refused))
+    publish = _add(Side.PUBLISH, own + answers, annotations, rules, refused)
+    subscribe = _add(Side.SUBSCRIBE, own + inboxes, annotations, rules, refused)
+    by_reply = rules.reply_mode is ReplyMode.RESPONSES
+    replies = (rules.replies_max, rules.replies_ttl_seconds) if by_reply else (0, 0.0)
+    return Grant(Permissions(publish, subscribe, *replies), own + answers, own + inboxes, tuple(refused))
 
 
 def _add(

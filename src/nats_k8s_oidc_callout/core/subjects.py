@@ -51,9 +51,22 @@ def is_literal(token: str) -> bool:
     return token not in ("*", ">")
 
 
+# Inboxes that everybody may answer: the one that is shared, and below the other a private one for each workload.
+SHARED_INBOX, PRIVATE_INBOXES = "_INBOX.>", "_INBOX_SA.>"
+
+
 def private_inbox(namespace: str, name: str) -> str:
-    """Return the inbox pattern that only this ServiceAccount may read.
+    """Return the inbox pattern that only this ServiceAccount may read, below what everybody may answer.
 
     Names may contain dots, which NATS would take for more tokens, so that `a` could cover `a.b`; none contains `_`.
+    """
+    return f"_INBOX_SA.{namespace}.{name.replace('.', '_')}.>"
+
+
+def guide_inbox(namespace: str, name: str) -> str:
+    """Return the private inbox of the deployment guide.
+
+    Its first token is another one for each workload, so no permission covers all of them: only the reply permission
+    of NATS can answer there.
     """
     return f"_INBOX_{namespace}_{name.replace('.', '_')}.>"

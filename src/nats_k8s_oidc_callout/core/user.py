@@ -3,7 +3,7 @@
 import msgspec
 
 from nats_k8s_oidc_callout.core.model import Permissions
-from nats_k8s_oidc_callout.core.subjects import private_inbox
+from nats_k8s_oidc_callout.core.subjects import guide_inbox
 
 
 class _Side(msgspec.Struct, omit_defaults=True):
@@ -64,4 +64,4 @@ def encode(permissions: Permissions) -> bytes:
 
 def self_test(namespace: str, name: str) -> bytes:
     """Return the encoded grant of a self-test: to ask the server about oneself, and to hear the answer."""
-    return encode(Permissions((WHO_AM_I,), (private_inbox(namespace, name),), 0, 0.0))
+    return encode(Permissions((WHO_AM_I,), (guide_inbox(namespace, name),), 0, 0.0))

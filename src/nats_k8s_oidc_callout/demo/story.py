@@ -169,7 +169,7 @@ class Story:
             await message.respond(b"answer")
 
         worker = await self.connect(self._token("shop", "worker", "uid-worker"), "worker")
-        web = await self.connect(self._web(), "web", inbox="_INBOX_shop_web")
+        web = await self.connect(self._web(), "web", inbox="_INBOX_SA.shop.web")
         try:
             await worker.subscribe("shop.echo", cb=answer)
             await _settle(worker)
@@ -181,7 +181,7 @@ class Story:
     async def _read_other_inbox(self) -> str:
         web = await self.connect(self._web(), "web")
         try:
-            await web.subscribe("_INBOX_shop_worker.>")
+            await web.subscribe("_INBOX_SA.shop.worker.>")
             await _settle(web)
             return await self._first_of("web")
         finally:

@@ -221,14 +221,31 @@ def _keys(draft: Settings, settled: Settled, found: Findings) -> str:
 
 
 def permissions(draft: Settings, found: Findings) -> None:
-    """Nothing here is wrong, but some of it should be known."""
+    """What is void without another variable, and what is not wrong but should be known."""
     if draft.inbox_mode == "shared" and found.is_good("INBOX_MODE"):
         found.warn("INBOX_MODE", "is shared, so every workload of an account can read every reply in it; see private")
-    if draft.allow_responses_max:
-        found.warn(
-            "ALLOW_RESPONSES_MAX",
-            "is not 0, so a workload can publish anywhere in its account: it answers a message that it sent to itself, "
-            "with a reply subject of its choice",
-        )
+    if found.is_good("REPLY_MODE"):
+        _replies(draft, found)
     if draft.jetstream_grants == "admin":
         found.warn("JETSTREAM_GRANTS", "is admin: by a stream, whoever may annotate a ServiceAccount can read all")
+
+
+def _replies(draft: Settings, found: Findings) -> None:
+    if draft.reply_mode == "responses":
+        found.warn(
+            "REPLY_MODE",
+            "is responses, so a workload can publish on every subject of its account: it answers a message that it sent to "
+            "itself, with a reply subject of its choice",
+        )
+        return
+    for variable in ("ALLOW_RESPONSES_MAX", "ALLOW_RESPONSES_TTL_SECONDS"):
+        if found.is_set(variable) and found.is_good(variable):
+            found.problem(variable, f"is for REPLY_MODE=responses only, and REPLY_MODE is {draft.reply_mode.value}")
+    if draft.reply_mode == "inbox":
+        found.warn(
+            "REPLY_MODE",
+            "is inbox, so the inbox prefix _INBOX_<namespace>_<name> gets no answer (only with responses): clients use "
+            "_INBOX_SA.<namespace>.<name>",
+        )
+    else:
+        found.warn("REPLY_MODE", "is none, so no workload may answer into an inbox")

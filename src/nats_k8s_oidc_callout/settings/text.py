@@ -81,6 +81,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def answers(text: str) -> int:
+    """A number of answers. None at all is not a number but another way of answering."""
+    number = whole(text)
+    if number < 1:
+        raise ValueError("must be at least 1; where nobody shall answer say REPLY_MODE=none")
+    return number
+
+
 def seconds(text: str) -> float:
     if not _DECIMAL.fullmatch(text.strip()):
         raise ValueError("must be a number of seconds, such as 1.5, without a unit")

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nats_k8s_oidc_callout.core.annotations import InboxMode
+from nats_k8s_oidc_callout.core.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants
 from nats_k8s_oidc_callout.settings import text
 from nats_k8s_oidc_callout.settings.fields import (
@@ -37,8 +37,16 @@ class Settings(KubernetesVariables, NatsVariables):
         "INBOX_MODE",
         group=Group.PERMISSIONS,
         default=InboxMode.SHARED,
-        meaning="`shared`: `_INBOX.>` and the private inbox, so every workload of an account can read every reply. "
-        "`private`: the private inbox only.",
+        meaning="`shared`: `_INBOX.>` and the private inboxes, so every workload of an account can read every reply that "
+        "goes to `_INBOX`. `private`: the private inboxes only.",
+    )
+    reply_mode: Annotated[ReplyMode, BeforeValidator(text.choice(ReplyMode))] = variable(
+        "REPLY_MODE",
+        group=Group.PERMISSIONS,
+        default=ReplyMode.INBOX,
+        meaning="How a service may answer. `inbox`: publish `_INBOX.>` and `_INBOX_SA.>`, nothing else. `responses`: the "
+        "reply permission of NATS, which lets a workload publish on every subject of its account, by answering itself. "
+        "`none`: neither.",
     )
     jetstream_grants: Annotated[JetStreamGrants, BeforeValidator(text.choice(JetStreamGrants))] = variable(
         "JETSTREAM_GRANTS",
@@ -47,13 +55,12 @@ class Settings(KubernetesVariables, NatsVariables):
         meaning="What an annotation may ask to publish below `$JS`, `$KV` and `$O`: `data` of one named stream or "
         "bucket, or with `admin` everything. To subscribe is the same with both.",
     )
-    allow_responses_max: Whole = variable(
+    allow_responses_max: Annotated[int, BeforeValidator(text.answers)] = variable(
         "ALLOW_RESPONSES_MAX",
         group=Group.PERMISSIONS,
         default=1,
-        ge=0,
         le=1_000_000,
-        meaning="How many answers a received request allows; 0 turns the reply permission off.",
+        meaning="With `REPLY_MODE=responses`: how many answers a received request allows.",
     )
     allow_responses_ttl_seconds: Seconds = variable(
         "ALLOW_RESPONSES_TTL_SECONDS",
@@ -61,7 +68,7 @@ class Settings(KubernetesVariables, NatsVariables):
         default=120.0,
         gt=0,
         le=86400,
-        meaning="For how many seconds.",
+        meaning="With `REPLY_MODE=responses`: for how many seconds.",
     )
     session_max_seconds: Whole = variable(
         "SESSION_MAX_SECONDS",

@@ -23,7 +23,7 @@ async fn connect(
             Ok(auth)
         }
     })
-    .custom_inbox_prefix(format!("_INBOX_{namespace}_{}", service_account.replace('.', "_")))
+    .custom_inbox_prefix(format!("_INBOX_SA.{namespace}.{}", service_account.replace('.', "_")))
     // Never give up: not at the first connect, not after many.
     .retry_on_initial_connect()
     .max_reconnects(None)

@@ -175,7 +175,7 @@ class _Examination:
     def _client(self) -> Tester:
         with suppress(selftest.Failed):
             return selftest.tester(self.settings)
-        return Tester(WorkloadLogin(""), subjects.private_inbox("unknown", "unknown"))
+        return Tester(WorkloadLogin(""), subjects.guide_inbox("unknown", "unknown"))
 
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""

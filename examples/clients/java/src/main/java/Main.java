@@ -47,7 +47,7 @@ public class Main {
             .server(NATS_URL)
             .connectionName(NAMESPACE + "/" + SERVICE_ACCOUNT)
             .tokenSupplier(Main::token)
-            .inboxPrefix("_INBOX_" + NAMESPACE + "_" + SERVICE_ACCOUNT.replace('.', '_'))
+            .inboxPrefix("_INBOX_SA." + NAMESPACE + "." + SERVICE_ACCOUNT.replace('.', '_'))
             .noReconnect()
             .errorListener(new ErrorListener() {
                 @Override
