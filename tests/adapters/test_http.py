@@ -1,13 +1,15 @@
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters import http
-from nats_k8s_oidc_callout.adapters.http import Check, HttpServer
+from nats_k8s_oidc_callout.adapters.http import Check, HttpServer, connections, door
+from nats_k8s_oidc_callout.adapters.http import server as answers
 
 GOOD = (Check("nats", ok=True), Check("cache", ok=True, detail="3 ServiceAccounts"))
 BAD = (Check("nats", ok=True), Check("cache", ok=False, detail="not synced\nsince 5 s"))
@@ -193,7 +195,7 @@ async def test_slow_head_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatc
     """
     A client that sends its head drop by drop loses its connection when the time for a head is over.
     """
-    monkeypatch.setattr(http, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.3)
     server = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     began = asyncio.get_running_loop().time()
@@ -202,7 +204,7 @@ async def test_slow_head_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatc
         writer.write(b"GET /health HTTP/1.1\r\n")
         while True:
             writer.write(b"X: y\r\n")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
 
     dripping = asyncio.create_task(drip(), name="drip")
     rest = b""
@@ -229,7 +231,7 @@ async def test_probe_is_served_beside_a_crowd_of_idle_connections(serve: Serve) 
     Beyond the bound the oldest connection goes, so that a probe always has room.
     """
     server = await serve()
-    crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(http.MAX_CONNECTIONS + 6)]
+    crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(connections.MAX_CONNECTIONS + 6)]
 
     assert 200 == (await ask(server, "/readyz"))[0]
     for reader, _ in crowd[:6]:
@@ -241,18 +243,184 @@ async def test_probe_is_served_beside_a_crowd_of_idle_connections(serve: Serve) 
         writer.close()
 
 
-async def test_connection_is_kept_for_the_next_scrape(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("target", "times"),
+    [("/livez", 500), ("/metrics", 200), ("/readyz", 500), ("/nope", 500)],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_connection_is_for_one_request(serve: Serve, method: str, target: str, times: int) -> None:
     """
-    Two requests go over one connection.
+    Of what is pipelined the first is answered, saying so; the rest is not even read as HTTP.
+    """
+    one = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", (await serve()).port)
+    writer.write(one * times)
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await asyncio.wait_for(reader.read(1 << 16), 10):
+            said += piece
+    writer.close()
+
+    assert 1 == said.count(b"HTTP/1.1 ")
+    assert b"\r\nConnection: close\r\n" in said
+
+
+@pytest.mark.parametrize("pipelined", [1, 200], ids=["short connections", "pipelined"])
+async def test_the_loop_gets_a_turn_between_answers(serve: Serve, pipelined: int) -> None:
+    """
+    However many call, and however much each sends at once: other tasks of the loop have a turn after each answer. On
+    Python 3.12 and later aiohttp answers all that is pipelined in one.
+    """
+    turn, answered = 0, Counter[int]()
+
+    def checks() -> Sequence[Check]:
+        answered[turn] += 1
+        return GOOD
+
+    server = await serve(checks)
+
+    async def call() -> None:
+        for _ in range(4):
+            with contextlib.suppress(ConnectionError):
+                await exchange(server, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" * pipelined)
+
+    async with asyncio.timeout(30):
+        calls = asyncio.gather(*(call() for _ in range(30)))
+        while not calls.done():
+            turn += 1
+            await asyncio.sleep(0)
+
+    assert {1} == set(answered.values())
+    assert sum(answered.values()) == 120
+
+
+async def test_callers_come_in_one_after_the_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Between two of them REST_SECONDS pass, so that all together have a small part of the processor's time.
+    """
+    monkeypatch.setattr(door, "REST_SECONDS", 0.1)
+    server = await serve()
+    began = asyncio.get_running_loop().time()
+
+    assert [200] * 5 == [status for status, _, _ in await asyncio.gather(*(ask(server, "/livez") for _ in range(5)))]
+    assert asyncio.get_running_loop().time() - began >= 0.4
+
+
+async def test_metrics_are_rendered_once_a_second_and_probes_are_asked_each_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    All callers together have the metrics rendered once in RENDER_SECONDS; probes are never answered from memory.
+    """
+    rendered, checked = itertools.count(), itertools.count()
+    server = await serve(lambda: [Check(str(next(checked)), ok=False)], lambda: str(next(rendered)).encode())
+
+    assert {"0"} == {(await ask(server, "/metrics"))[2] for _ in range(5)}
+    assert "0" == (await ask(server, "/metrics", headers="Accept: application/openmetrics-text\r\n"))[2]
+    for path in ("/readyz", "/readyz?verbose", "/health"):
+        assert 3 == len({(await ask(server, path))[2] for _ in range(3)})
+    monkeypatch.setattr(answers, "RENDER_SECONDS", 0.0)
+    assert ["1", "2"] == [(await ask(server, "/metrics"))[2] for _ in range(2)]
+
+
+async def test_metrics_that_fail_are_tried_once_a_second_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A fault in the rendering costs as little as rendering, and is over when the fault is.
+    """
+    tried = itertools.count()
+
+    def render() -> bytes:
+        if next(tried) == 0:
+            raise ValueError("hunter2")
+        return METRICS
+
+    server = await serve(metrics=render)
+
+    assert [500, 500] == [(await ask(server, "/metrics"))[0] for _ in range(2)]
+    monkeypatch.setattr(answers, "RENDER_SECONDS", 0.0)
+    assert 200 == (await ask(server, "/metrics"))[0]
+
+
+async def test_who_does_not_read_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A caller that asks for a large page and does not read it holds its connection no longer than any other.
+    """
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.3)
+    size = 64 << 20
+    server = await serve(metrics=lambda: bytes(size))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"HTTP" == await reader.readexactly(4)
+    await asyncio.sleep(0.5)
+    got = 0
+    with contextlib.suppress(ConnectionError):
+        while piece := await asyncio.wait_for(reader.read(1 << 20), 10):
+            got += len(piece)
+    writer.close()
+
+    assert got < size
+
+
+async def test_a_head_in_crumbs_is_cut_off(serve: Serve) -> None:
+    """
+    Each piece of a head costs a turn of the loop: after HEAD_PIECES_MAX of them the connection ends. A few are fine.
     """
     server = await serve()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    for _ in range(2):
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200")
-        await reader.readexactly(len(b"ok\n"))
+    for pieces, ended in ((6, False), (connections.HEAD_PIECES_MAX, True)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(pieces):
+                await asyncio.sleep(0.005)
+                writer.write(b"y")
+            writer.write(b"\r\n\r\n")
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            said = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert ended == (said == b"")
+
+
+@pytest.mark.parametrize("cut", range(-4, 0))
+async def test_the_end_of_a_head_may_come_in_two_pieces(serve: Serve, cut: int) -> None:
+    """
+    Wherever a head is torn, what follows it is not read.
+    """
+    head, more = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", (await serve()).port)
+    writer.write(head[:cut])
+    await asyncio.sleep(0.02)
+    writer.write(head[cut:] + more)
+    said = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await asyncio.wait_for(reader.read(1 << 16), 10):
+            said += piece
     writer.close()
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.endswith(b"\r\n\r\nok\n")
+
+
+async def test_each_source_has_its_turn() -> None:
+    """
+    One source's crowd waits for itself only, and it is that crowd which is thinned out, its oldest first.
+    """
+    waiting = door.Waiting()
+    crowd = [socket.socket() for _ in range(door.WAITING_MAX + 5)]
+    probe, scrape = socket.socket(), socket.socket()
+    for one in crowd[: door.WAITING_MAX]:
+        waiting.add(one, ("10.0.0.9", 1))
+    waiting.add(probe, ("10.0.0.1", 1))
+    for one in crowd[door.WAITING_MAX :]:
+        waiting.add(one, ("10.0.0.9", 1))
+    waiting.add(scrape, ("10.0.0.2", 1))
+
+    assert [probe, scrape, crowd[7], crowd[8]] == [await waiting.next() for _ in range(4)]
+    assert {-1} == {one.fileno() for one in crowd[:7]}
+    waiting.close()
+    assert {-1} == {one.fileno() for one in crowd[9:]}
+    for one in (probe, scrape, *crowd):
+        one.close()
 
 
 async def test_empty_host_serves_both_address_families(serve: Serve) -> None:
@@ -273,7 +441,7 @@ async def test_taken_port_is_an_error_at_start(serve: Serve) -> None:
     """
     server = await serve()
 
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(OSError, match="(?i)address already in use"):
         await HttpServer("127.0.0.1", server.port, lambda: GOOD, lambda: b"").start()
 
 

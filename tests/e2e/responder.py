@@ -29,6 +29,14 @@ START_SECONDS = 20.0
 # The responder itself gives up after 10 s of leaving.
 STOP_SECONDS = 15.0
 
+_FRESH_METRICS = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as __main__ does, before the imports
+from nats_k8s_oidc_callout.adapters.http import server
+server.RENDER_SECONDS = 0.0
+from nats_k8s_oidc_callout.__main__ import run
+run()
+"""
 _SEED = re.compile(r"S[OANUXC][A-Z2-7]{56}")
 _LOGS = Path(tempfile.mkdtemp(prefix="responder-logs-"))
 LOG_FILES: list[Path] = []
@@ -87,10 +95,14 @@ def register_file(path: Path) -> None:
 
 
 class ResponderProcess:
-    """`nats-k8s-oidc-callout` with the environment `env`. Use it as a context manager; it is started on entering."""
+    """`nats-k8s-oidc-callout` with the environment `env`. Use it as a context manager; it is started on entering.
 
-    def __init__(self, env: Mapping[str, str], *, name: str = "responder") -> None:
+    The metrics are rendered for each who asks, so that tests can compare them before and after; `as_shipped` once a second.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, name: str = "responder", as_shipped: bool = False) -> None:
         self.env = environment(env)
+        self._command = ["-m", "nats_k8s_oidc_callout"] if as_shipped else ["-c", _FRESH_METRICS]
         self.log_file = new_log(name)
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -106,7 +118,7 @@ class ResponderProcess:
     def start(self) -> None:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nats_k8s_oidc_callout"],
+                [sys.executable, *self._command],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

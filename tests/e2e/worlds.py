@@ -97,11 +97,17 @@ class World:
         self._stack.close()
 
     def start_responder(
-        self, *, ready: bool = True, exactly: Mapping[str, str] | None = None, **variables: str
+        self,
+        *,
+        ready: bool = True,
+        exactly: Mapping[str, str] | None = None,
+        as_shipped: bool = False,
+        **variables: str,
     ) -> ResponderProcess:
         """Start a responder, the first of which is `responder`; `variables` go over the plan's, or `exactly` these."""
         env = self.environment() if exactly is None else exactly
-        started = self._stack.enter_context(ResponderProcess(dict(env) | variables, name=self.name))
+        process = ResponderProcess(dict(env) | variables, name=self.name, as_shipped=as_shipped)
+        started = self._stack.enter_context(process)
         self.responders.append(started)
         return started.wait_ready() if ready else started
 
