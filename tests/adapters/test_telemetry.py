@@ -6,6 +6,7 @@ from prometheus_client import REGISTRY
 
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason
+from nats_k8s_oidc_callout.core.placement import Origin
 from tests.adapters.stage import WORKLOAD, Stage
 
 Make = Callable[..., Stage]
@@ -47,12 +48,14 @@ def test_every_metric_has_help_and_only_allowed_labels(stage: Make) -> None:
     """
     Each family has a HELP text, and labels are only those with closed sets of values.
     """
-    text = stage().telemetry.render().decode()
+    made = stage()
+    made.telemetry.metrics.configuration = lambda: "0011223344556677"
+    text = made.telemetry.render().decode()
     helped = set(re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE))
     typed = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 
     assert typed == helped
-    assert {"reason", "le", "file", "version", "python"} == set(re.findall(r'[{,](\w+)="', text))
+    assert {"reason", "le", "file", "version", "python", "signer", "hash"} == set(re.findall(r'[{,](\w+)="', text))
 
 
 def test_counters_have_no_created_series(stage: Make) -> None:
@@ -71,6 +74,7 @@ def test_every_reason_is_there_at_zero(stage: Make) -> None:
     assert all(samples[f'nats_auth_denials_total{{reason="{reason}"}}'] == 0 for reason in Reason)
     assert all(samples[f'nats_auth_dropped_total{{reason="{reason}"}}'] == 0 for reason in DropReason)
     assert all(samples[f'nats_auth_log_suppressed_total{{reason="{reason}"}}'] == 0 for reason in Reason)
+    assert all(samples[f'nats_auth_requests_by_signer_total{{signer="{origin}"}}'] == 0 for origin in Origin)
 
 
 def test_total_is_success_denied_and_dropped(stage: Make) -> None:
@@ -145,6 +149,7 @@ def test_state_that_cannot_be_read_costs_only_its_own_series(stage: Make) -> Non
     made = stage()
     made.telemetry.mirror(Gauge.READY, lambda: 1 / 0)
     made.telemetry.mirror_each(LabelledGauge.FILE_ERRORS, lambda: {"tls": 1 / 0})
+    made.telemetry.metrics.configuration = lambda: str(1 // 0)
     samples = made.samples()
 
     assert "nats_auth_ready" not in samples

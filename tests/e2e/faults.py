@@ -151,6 +151,21 @@ def key_for_a_file(folder: Path) -> Plan:
     return replace(plan, variables={"NATS_ACCOUNT": Pair.new(Kind.ACCOUNT).public, "NATS_CREDS_FILE": creds})
 
 
+def separate_key_unused(folder: Path) -> Plan:
+    """There is a signing key of its own, and `issuer` in the server's file still names the login's."""
+    plan = plans.config_creds(folder)
+    seed = plans.write_seeds(folder / "signing.seed", Pair.new(Kind.ACCOUNT))
+    return replace(plan, variables={**plan.variables, "NATS_SIGNING_KEY_FILE": seed})
+
+
+def separate_key_for_one_account(folder: Path) -> Plan:
+    """Operator mode: a signing key answers for the callout account, and the login's key still makes the users."""
+    user = Pair.new(Kind.USER)
+    plan = _operator(folder, responder=user, extra_app_signing=[user.in_form(Kind.ACCOUNT).public])
+    kept = {name: value for name, value in plan.variables.items() if name != "NATS_ACCOUNT_SIGNING_KEY_FILE"}
+    return replace(plan, variables=kept)
+
+
 def _with_text(folder: Path, old: str, new: str) -> Plan:
     plan = plans.config_creds(folder)
     assert old in plan.texts[0]

@@ -135,6 +135,24 @@ def test_creds_of_operator_mode_are_told_in_the_log(binary: str) -> None:
     assert "if the servers are in operator mode, NATS_ACCOUNT must be the public key (A…)" in line["hint"]
 
 
+def test_metrics_tell_whose_key_signs_and_by_what_replicas_decide(binary: str) -> None:
+    """
+    Servers that ask for the login's key although another is configured are counted; replicas show one hash, or differ.
+    """
+    with world_of(faults.separate_key_unused, binary) as world:
+        replicas = [world.start_responder(), world.start_responder(), world.start_responder(SESSION_MAX_SECONDS="60")]
+        token = world.token()
+        for _ in range(6):
+            assert asyncio.run(ask(world, **world.fields(token))).let_in
+        shown = [running.metrics() for running in replicas]
+    hashes = [[name for name in metrics if name.startswith("nats_auth_config_info")] for metrics in shown]
+
+    assert 6 == sum(metrics['nats_auth_requests_by_signer_total{signer="login_instead"}'] for metrics in shown)
+    assert 0 == sum(metrics['nats_auth_requests_by_signer_total{signer="separate"}'] for metrics in shown)
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert 1 == len(hashes[0])
+
+
 def test_it_takes_no_request_from_anybody(binary: str) -> None:
     """
     While examinations run one after the other, every client that logs in is answered by the one responder.
@@ -191,7 +209,7 @@ def test_command_prints_a_line_a_check(binary: str) -> None:
     checks, rest = text.split("\n\n")
     assert [*doctor.ALL] == [line[9:].split("  ")[0] for line in checks.splitlines()]
     assert "13 logins" in checks
-    assert re.fullmatch(r"\d settings work and should be known: doctor --notes\n", rest)
+    assert re.fullmatch(r"notes on the configuration, none of them a fault: \d \(doctor --notes prints them\)\n", rest)
 
 
 def test_command_fails_with_a_fix_and_as_json() -> None:

@@ -15,6 +15,7 @@ from nats_k8s_oidc_callout.adapters.nats import Link
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.files import FileWatch
+from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
@@ -187,6 +188,8 @@ class App:
 
     def _record(self, verdict: Verdict, request: Request | None, seconds: float) -> None:
         self._telemetry.record(verdict, request, seconds)
+        if request is not None:
+            self._telemetry.metrics.by_signer[self._keyring.origins[request.subject]] += 1
         if isinstance(verdict, Allow) and verdict.refused:
             self._telemetry.subjects_filtered(len(verdict.refused))
             for refusal in verdict.refused:
@@ -211,6 +214,7 @@ class App:
 
     def _mirror_metrics(self) -> None:
         metrics = self._telemetry.metrics
+        metrics.configuration = lambda: fingerprint(self._settings, self._keyring.in_force())
         metrics.mirror(Gauge.READY, lambda: float(all(check.ok for check in self.checks())))
         metrics.mirror(Gauge.INFLIGHT, lambda: self._responder.in_flight)
         metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
@@ -236,6 +240,7 @@ class App:
             inbox_mode=settings.inbox_mode.value,
             reply_mode=settings.reply_mode.value,
             queue_group=settings.nats_queue_group,
+            configuration=fingerprint(settings, self._keyring.in_force()),
             **self._keyring.public_keys(),
         )
         for warning in settings.warnings:

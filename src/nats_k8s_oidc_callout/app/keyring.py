@@ -1,7 +1,7 @@
 """What we sign, open and log in with: read from files at the start, and again whenever one of them changes."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.app.tls import TlsFiles
 from nats_k8s_oidc_callout.core import placement
 from nats_k8s_oidc_callout.core.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.placement import Placement
+from nats_k8s_oidc_callout.core.placement import Origin, Placement
 from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Keys
@@ -34,6 +34,8 @@ class Keyring:
         self._derived: tuple[SigningKey, ...] = ()
         self._tls = TlsFiles(settings, watch)
         self.keys = Keys({})
+        self.origins: Mapping[str, Origin] = {}
+        """Whose key answers a request, by its `sub`; those of keys that are gone stay, for requests under way."""
         self._watch_files(watch)
         self._put_together()
 
@@ -86,6 +88,15 @@ class Keyring:
         """Return what an operator compares with the servers' configuration."""
         return {"signers": list(self.keys.placement), "xkeys": [key.public for key in self._xkeys]}
 
+    def in_force(self) -> dict[str, list[str]]:
+        """Return the public keys that decide who can sign and what opens here, to be compared between replicas.
+
+        Without the former key of a login that was replaced: only replicas that have not been restarted since know it.
+        """
+        own = [self._creds.key.in_form(Kind.ACCOUNT)] if self._creds is not None else []
+        signers = (*self._signing, *self._account_signing, *own)
+        return {"signers": [key.public for key in signers], "xkeys": [key.public for key in self._xkeys]}
+
     def _watch_files(self, watch: Watch) -> None:
         settings = self._settings
         for label, path, parse, field in (
@@ -115,6 +126,7 @@ class Keyring:
     def _put_together(self) -> None:
         clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL
         self.keys = Keys(self._placement(), self._xkeys, clear_allowed)
+        self.origins = {**self.origins, **self._origins()}
 
     def _placement(self) -> Placement:
         settings = self._settings
@@ -126,6 +138,17 @@ class Keyring:
         return placement.operator_mode(
             settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0]
         )
+
+    def _origins(self) -> dict[str, Origin]:
+        login = {key.public for key in self._derived}
+        if self._creds is not None:
+            login.add(self._creds.key.in_form(Kind.ACCOUNT).public)
+        accounts = (self._settings.nats_account, self._settings.nats_auth_account)
+        configured = bool(self._signing or self._account_signing)
+        return {
+            sub: placement.origin(signers, login, accounts, configured=configured)
+            for sub, signers in self.keys.placement.items()
+        }
 
     def _derive(self) -> tuple[SigningKey, ...]:
         """Return the login's seed as a signing key: creds alone run everything.

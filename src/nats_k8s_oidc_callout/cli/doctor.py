@@ -70,7 +70,7 @@ def _for_people(report: Report, *, notes: bool) -> None:
     if known and notes:
         say("", *(f"note: {note}" for note in known))
     elif known:
-        say("", f"{len(known)} settings work and should be known: doctor --notes")
+        say("", f"notes on the configuration, none of them a fault: {len(known)} (doctor --notes prints them)")
 
 
 def _print(finding: Finding, width: int) -> None:

@@ -5,10 +5,24 @@ The server's rules differ by mode (auth-callout facts 2.3). Config mode: both JW
 callout account, and whoever signs with a signing key names its account in `issuer_account`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from nats_k8s_oidc_callout.core.nkeys import SigningKey
+
+
+class Origin(StrEnum):
+    """Whose key signs an answer: a closed set, since it labels a metric."""
+
+    SEPARATE = "separate"
+    """A key that does nothing else."""
+    LOGIN = "login"
+    """The seed of our login to NATS, there being no other: whoever holds the login can sign, too."""
+    LOGIN_INSTEAD = "login_instead"
+    """The same, although another key is configured: the separation is not done."""
+    ACCOUNT = "account"
+    """Operator mode: an account's own key, which cannot be taken back like one of its signing keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +56,15 @@ def operator_mode(account: str, account_key: SigningKey, callout_account: str, c
             callout_account if callout_key.public != callout_account else "",
         )
     }
+
+
+def origin(signers: Signers, login: Collection[str], accounts: Collection[str], *, configured: bool) -> Origin:
+    """Return the worst origin of the keys that sign an answer.
+
+    `login` has the public keys of our logins in account form, `accounts` the accounts' own; `configured` says that a key
+    other than the login's was meant to sign.
+    """
+    keys = (signers.user_key.public, signers.response_key.public)
+    if any(key in login for key in keys):
+        return Origin.LOGIN_INSTEAD if configured else Origin.LOGIN
+    return Origin.ACCOUNT if any(key in accounts for key in keys) else Origin.SEPARATE

@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
+from nats_k8s_oidc_callout.core.placement import Origin
 
 log = structlog.get_logger("telemetry")
 
@@ -113,6 +114,10 @@ class Metrics(Collector):
         self.cache_hits = 0
         self.cache_misses = 0
         self.suppressed = dict.fromkeys(REASONS, 0)
+        self.by_signer = dict.fromkeys(Origin, 0)
+        """How many requests asked for an answer by a key of each origin."""
+        self.configuration: Callable[[], str] = str
+        """Gives a hash of what decides here, to be compared between replicas; empty leaves the series out."""
         self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
         self._seconds = 0.0
         self._counts = dict.fromkeys(Count, 0)
@@ -159,6 +164,14 @@ class Metrics(Collector):
         build = GaugeMetricFamily("nats_auth_build_info", "Always 1; what runs.", labels=["version", "python"])
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
+        info = GaugeMetricFamily(
+            "nats_auth_config_info",
+            "Always 1; the hash of what the configuration decides by. Replicas of a release have the same.",
+            labels=["hash"],
+        )
+        if digest := self._digest():
+            info.add_metric([digest], 1)
+        yield info
 
     def _decisions(self) -> Iterator[Metric]:
         denied, dropped = sum(self.denied.values()), sum(self.dropped.values())
@@ -171,6 +184,12 @@ class Metrics(Collector):
         yield _by_reason("nats_auth_denials", "Clients turned away, by reason.", self.denied)
         yield _by_reason("nats_auth_dropped", "Messages that got no answer, by reason.", self.dropped)
         yield _by_reason("nats_auth_log_suppressed", "Log lines held back by sampling, by reason.", self.suppressed)
+        yield _by(
+            "nats_auth_requests_by_signer",
+            "Requests by whose key the servers want the answer signed with.",
+            "signer",
+            self.by_signer,
+        )
         running, buckets = 0, []
         for bound, number in zip((*map(str, BUCKETS_SECONDS), "+Inf"), self._buckets, strict=True):
             running += number
@@ -191,6 +210,13 @@ class Metrics(Collector):
         except Exception as error:  # noqa: BLE001  # one owner's fault must not blind the whole scrape
             log.warning("metric not readable", metric=metric.value, error=type(error).__name__)
             return None
+
+    def _digest(self) -> str:
+        try:
+            return self.configuration()
+        except Exception as error:  # noqa: BLE001  # as in _read
+            log.warning("metric not readable", metric="nats_auth_config_info", error=type(error).__name__)
+            return ""
 
     def _each(self, metric: LabelledGauge) -> Metric:
         help_text, label, allowed = _LABELLED[metric]
@@ -216,7 +242,11 @@ def _exact(name: str, help_text: str, value: float) -> Metric:
 
 
 def _by_reason(name: str, help_text: str, values: Mapping[Any, int]) -> Metric:
-    family = CounterMetricFamily(name, help_text, labels=["reason"])
-    for reason, value in values.items():
-        family.add_metric([str(reason)], value)
+    return _by(name, help_text, "reason", values)
+
+
+def _by(name: str, help_text: str, label: str, values: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=[label])
+    for member, value in values.items():
+        family.add_metric([str(member)], value)
     return family

@@ -3,12 +3,13 @@
 Where two causes look alike from here, both are named: a guess would send somebody to the wrong file.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.app.doctor.trial import Trial
 from nats_k8s_oidc_callout.core import callout
+from nats_k8s_oidc_callout.core.placement import Origin
 
 # A refusal sooner than this share of the time-out was decided by somebody; one later was decided by nobody.
 _AT_ONCE_SHARE = 0.6
@@ -23,6 +24,8 @@ class Setup:
     account: str
     signers: Collection[str]
     """Public keys: a server that wants another one cannot be answered."""
+    origins: Mapping[str, Origin]
+    """Whose key answers a question that wants this one."""
     has_xkey: bool
     clear_allowed: bool
     derived: bool

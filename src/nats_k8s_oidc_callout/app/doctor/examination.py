@@ -16,6 +16,7 @@ from nats_k8s_oidc_callout.app.doctor.diagnosis import Setup
 from nats_k8s_oidc_callout.app.doctor.login import log_in, subscribe
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, Report, Status, failed, ok, skipped
 from nats_k8s_oidc_callout.app.doctor.server import Server, measured
+from nats_k8s_oidc_callout.app.doctor.signing import signing_key
 from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Rights, Trial, attempt
 from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
@@ -28,8 +29,8 @@ from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
 LOGINS = 12
 _KEY_KIND = re.compile(r"(is the \w+ seed S|is a curve key|is no \w+ key)")
 ALL = (
-    "configuration", "nats", "login", "subscription", "sentinel", "responder", "keys", "jwks", "own token",
-    "self-test token", "rbac", "clock", "authorization.timeout", "round trip",
+    "configuration", "nats", "login", "subscription", "sentinel", "responder", "keys", "signing key", "jwks",
+    "own token", "self-test token", "rbac", "clock", "authorization.timeout", "round trip",
 )  # fmt: skip
 """Every check, in its order."""
 
@@ -180,7 +181,7 @@ class _Examination:
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""
         if self.report.failed("subscription"):
-            self.report.add(skipped("keys", "needs the subscription"))
+            self.report.add(*(skipped(check, "needs the subscription") for check in ("keys", "signing key")))
             return
         who = self._client()
         before = await neighbour.counters(self.host, self.settings.port) if self.beside else {}
@@ -192,7 +193,8 @@ class _Examination:
             after = await neighbour.counters(self.host, self.settings.port)
             self.counted = {name: value - before.get(name, 0) for name, value in after.items()}
         await self._until_measured(server)
-        self.report.add(diagnosis.keys(self.trial, self._setup(server)))
+        setup = self._setup(server)
+        self.report.add(diagnosis.keys(self.trial, setup), signing_key(self.trial, setup))
 
     def _setup(self, server: Server) -> Setup:
         settings = self.settings
@@ -200,6 +202,7 @@ class _Examination:
             operator=settings.mode is Mode.OPERATOR,
             account=settings.nats_account,
             signers=list(self.keyring.keys.placement),
+            origins={sub: self.keyring.origins[sub] for sub in self.keyring.keys.placement},
             has_xkey=bool(self.keyring.keys.xkeys),
             clear_allowed=self.keyring.keys.clear_allowed,
             derived=settings.nats_signing_key_file is None,

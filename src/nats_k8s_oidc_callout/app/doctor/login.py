@@ -34,10 +34,7 @@ async def log_in(server: Server, login: Login, otherwise: Login | None, settings
         return Admission(await _other_mode(server, otherwise) or _refused(check, server, login, refused))
     except Unreachable as error:
         return Admission(skipped(check, f"unknown: {error}"))
-    if server.info is None or not server.info.auth_required:
-        # Everybody is let in, into the global account: another check tells that.
-        return Admission(ok(check, "accepted"), True)
-    return Admission(_judge_account(check, account, settings), True)
+    return Admission(_judge_account(check, account, server, settings), True)
 
 
 async def _landed(server: Server, login: Login) -> str:
@@ -74,9 +71,11 @@ def _mode_wrong(check: str, otherwise: Login, account: str = "") -> Finding:
     )
 
 
-def _judge_account(check: str, account: str, settings: Settings) -> Finding:
+def _judge_account(check: str, account: str, server: Server, settings: Settings) -> Finding:
     """Compare the account we are in with what the settings say of it; operator mode learns it from the question."""
-    if not account or settings.mode is Mode.OPERATOR:
+    # A server that asks for no login lets everybody into the global account: the check "keys" tells that.
+    asks = server.info is not None and server.info.auth_required
+    if not account or not asks or settings.mode is Mode.OPERATOR:
         return ok(check, f"in account {account}" if account else "accepted")
     told = settings.nats_auth_account
     if told and told != account:

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     CALLOUT_ACCOUNT_UNKNOWN = "callout_account_unknown"
     CALLOUT_ACCOUNT_MISSPELT = "callout_account_misspelt"
     SERVER_ISSUER_WRONG = "server_issuer_wrong"
+    LOGIN_STILL_SIGNS = "login_still_signs"
     DERIVED_KEY_NOT_IN_ACCOUNT = "derived_key_not_in_account"
     SIGNING_KEY_OF_ANOTHER_ACCOUNT = "signing_key_of_another_account"
     SCOPED_SIGNING_KEY = "scoped_signing_key"
