@@ -39,7 +39,7 @@ from nats_k8s_oidc_callout.core.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.placement import Placement, config_mode, operator_mode  # noqa: E402
-from nats_k8s_oidc_callout.core.tokens import VerifiedTokens  # noqa: E402
+from nats_k8s_oidc_callout.core.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.xkey import CurveKey  # noqa: E402
 from tests.fakes.issuer import AUDIENCE, ISSUER, UID, Issuer, issuer_key  # noqa: E402
 from tests.fakes.server import ISSUER as SIGNER  # noqa: E402

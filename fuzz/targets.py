@@ -23,7 +23,7 @@ from nats_k8s_oidc_callout.core.decide import Facts, SessionRules, decide
 from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token, Workload
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.xkey import CurveKey
@@ -83,13 +83,14 @@ def token(data: bytes) -> None:
     if isinstance(claims, Deny):
         return
     assert mode == b"s" or text.rpartition(".")[0] == _SIGNED_PART, "a signature that nobody made"
-    who = issuers.identify(claims, RULES, NOW)
-    if isinstance(who, Workload):
+    proved = issuers.accept(claims, RULES, NOW)
+    if isinstance(proved, issuers.Proved):
+        who = proved.workload
         assert _NAMES.fullmatch(str(who)), who
         assert claims.sub == who.username
         assert isinstance(claims.exp, int) and claims.exp > NOW
         assert claims.iss == ISSUER and AUDIENCE in claims.audiences
-        issuers.extra_audiences(claims, RULES)
+        assert len(proved.other_audiences) < issuers.MAX_AUDIENCES
 
 
 _SIGNED_TOKEN = KUBERNETES.token()

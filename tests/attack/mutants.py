@@ -3,6 +3,7 @@
 from tests.mutants import Mutant
 
 _TOKENS, _ISSUERS, _KEYSET = "core/tokens.py", "core/issuers.py", "core/keyset.py"
+_VERIFIED = "core/verified.py"
 _CALLOUT, _CLIENT = "core/callout.py", "adapters/nats/client.py"
 _FILTER, _ANNOTATIONS, _GRANTS = "core/filter.py", "core/annotations.py", "core/grants.py"
 _SUBJECTS, _USER = "core/subjects.py", "core/user.py"
@@ -20,6 +21,7 @@ def other(name: str, file: str, right: str, wrong: str, *tests: str) -> Mutant:
 
 _OF_TOKENS = ("tests/core/test_tokens.py",)
 _OF_ISSUERS = ("tests/core/test_issuers.py",)
+_OF_VERIFIED = ("tests/core/test_verified.py",)
 _OF_KEYS = ("tests/core/test_keyset.py",)
 _OF_REQUESTS = ("tests/core/test_callout.py",)
 _OF_FILTER = ("tests/core/test_filter.py",)
@@ -40,11 +42,20 @@ TOKEN_MUTANTS = [
     never("signature not checked", _TOKENS, "not proved", *_OF_TOKENS),
     other("two spellings", _TOKENS, "natsjwt.b64encode(proof) == signature and ", "",
           "tests/attack/test_tokens.py", "-k", "unused-bits"),
-    other("cache across key generations", _TOKENS, ".digest(), generation", ".digest(), 0", *_OF_TOKENS),
-    never("cache without a top", _TOKENS, "len(self._order) >= self._size", _BOUNDS, "-k", "verified_tokens"),
-    never("expired token stays remembered", _TOKENS, "claims.exp is UNSET or now >= claims.exp", *_OF_TOKENS),
+    other("cache across key generations", _VERIFIED, "        if generation != self._generation:\n            return None\n", "",
+          *_OF_VERIFIED),
+    other("cache without a top", _VERIFIED, "while self.weight > self._bytes_max:", "while False:",
+          _BOUNDS, "-k", "verified_tokens"),
+    other("expired token stays remembered", _VERIFIED, "proved is not None and now >= proved.exp", "False", *_OF_VERIFIED),
+    other("refused tokens are remembered", "core/decide.py", "    proved = issuers.accept(claims, facts.claims, now)\n",
+          "    proved = issuers.accept(claims, facts.claims, now)\n"
+          "    facts.verified.keep(unverified, facts.keys.generation, proved)  # type: ignore[arg-type]\n",
+          _BOUNDS, "-k", "refused_tokens"),
+    other("any number of audiences", _ISSUERS, "MAX_AUDIENCES = 16", "MAX_AUDIENCES = 1600", *_OF_ISSUERS),
+    other("remembered tokens have no end", "core/decide.py",
+          "return issuers.refuse_now(known, facts.claims, now) or known", "return known", "tests/core/test_decide.py"),
     never("any issuer", _ISSUERS, "claims.iss is UNSET or claims.iss not in rules.issuers", *_OF_ISSUERS),
-    never("any audience", _ISSUERS, "rules.audience not in claims.audiences", *_OF_ISSUERS),
+    never("any audience", _ISSUERS, "rules.audience not in audiences", *_OF_ISSUERS),
     never(
         "any namespace", _ISSUERS, "not isinstance(namespace, str) or not _LABEL.fullmatch(namespace)", *_OF_ISSUERS
     ),
@@ -57,16 +68,16 @@ TOKEN_MUTANTS = [
     other("names of 254 characters", _ISSUERS, "_MAX_NAME = 253", "_MAX_NAME = 999", *_OF_ISSUERS),
     other("names with a newline", _ISSUERS, "_LABEL.fullmatch(namespace)", "_LABEL.match(namespace)", *_OF_ISSUERS),
     never("any sub", _ISSUERS, "claims.sub != workload.username", *_OF_ISSUERS),
-    never("no times needed", _ISSUERS, "claims.exp is UNSET or claims.nbf is UNSET or claims.iat is UNSET", *_OF_ISSUERS),
-    never("expired is fine", _ISSUERS, "now >= claims.exp", *_OF_ISSUERS),
-    other("leeway on exp", _ISSUERS, "if now >= claims.exp:", "if now >= claims.exp + 30:", *_OF_ISSUERS),
-    never("future is fine", _ISSUERS, "claims.nbf > latest or claims.iat > latest", *_OF_ISSUERS),
+    never("no times needed", _ISSUERS, "exp is UNSET or nbf is UNSET or iat is UNSET", *_OF_ISSUERS),
+    never("expired is fine", _ISSUERS, "now >= proved.exp", *_OF_ISSUERS),
+    other("leeway on exp", _ISSUERS, "if now >= proved.exp:", "if now >= proved.exp + 30:", *_OF_ISSUERS),
+    never("future is fine", _ISSUERS, "proved.not_before > now + rules.clock_skew_seconds", *_OF_ISSUERS),
     never("any lifetime", _ISSUERS, "lifetime > rules.token_max_lifetime_seconds", *_OF_ISSUERS),
-    never("exp before iat", _ISSUERS, "claims.exp <= claims.iat", *_OF_ISSUERS),
+    never("exp before iat", _ISSUERS, "exp <= iat", *_OF_ISSUERS),
     never(
         "warnafter ignored",
         _ISSUERS,
-        "kubernetes is not UNSET and kubernetes.warnafter is not UNSET and now >= kubernetes.warnafter",
+        "proved.warnafter is not None and now >= proved.warnafter",
         *_OF_ISSUERS,
     ),
     never(

@@ -17,13 +17,16 @@ from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
 )
 from nats_k8s_oidc_callout.core import callout, nkeys, placement, serviceaccounts
 from nats_k8s_oidc_callout.core.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.decide import judge
 from nats_k8s_oidc_callout.core.entries import NAMES, Reader
 from nats_k8s_oidc_callout.core.grants import CACHE_BYTES, Grants
 from nats_k8s_oidc_callout.core.hosts import HOSTS_MAX, Hosts
-from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Workload
+from nats_k8s_oidc_callout.core.issuers import Proved
+from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Token, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifiedTokens
+from nats_k8s_oidc_callout.core.tokens import Unverified
+from nats_k8s_oidc_callout.core.verified import VerifiedTokens
 from nats_k8s_oidc_callout.core.xkey import _BOXES, CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Responder
@@ -52,27 +55,52 @@ def _held() -> int:
 
 def test_verified_tokens_are_bounded(traced: None) -> None:
     """
-    Of a hundred thousand good tokens the newest 20,000 are remembered, in at most 30 MiB.
+    Of a hundred thousand good tokens some 20,000, the newest, are remembered, in at most 16 MiB.
     """
     cache = VerifiedTokens()
     for number in range(MANY):
-        claims = VerifiedClaims(iss="i", aud=("nats",), sub=f"s{number}", exp=NOW + 60)
-        cache.keep(Unverified("kid", "RS256", f"token-{number}"), 1, claims)
+        workload = Workload(
+            "team-a", f"orders-{number}", f"{number:036}", f"orders-7d4b9c6f5d-{number}", f"{number:036}"
+        )
+        proved = Proved(workload, NOW + 60, NOW - number % 100)
+        cache.keep(Unverified("kid", "RS256", f"token-{number}"), 1, proved)
 
-    assert 20_000 == len(cache) == len(cache._claims)
-    assert _held() < 30 * MEBIBYTE
+    assert 19_000 < len(cache) < 25_000
+    assert 0.8 * cache.weight < _held() < 16 * MEBIBYTE
+    assert cache.find(Unverified("kid", "RS256", f"token-{MANY - 1}"), 1, NOW) is not None
+
+
+@pytest.mark.parametrize(
+    ("audiences", "expected"),
+    [
+        pytest.param(["nats", *(f"{n:x}" for n in range(409))], Reason.BAD_CLAIMS, id="410-audiences"),
+        pytest.param(["vault"], Reason.WRONG_AUDIENCE, id="not-for-us"),
+    ],
+)
+def test_refused_tokens_are_not_remembered(audiences: list[str], expected: Reason) -> None:
+    """
+    Of tokens that the issuer signed and we refuse nothing is remembered, whatever they weigh.
+    """
+    world = World()
+    for number in range(20):
+        token = Issuer().token(claims={"aud": audiences, "jti": str(number)})
+        verdict = judge(Token(token), "", world.facts, NOW, 1.0)
+        assert isinstance(verdict, Deny)
+        assert expected == verdict.reason
+
+    assert 0 == len(world.facts.verified)
 
 
 def test_one_token_under_many_generations_is_bounded() -> None:
     """
-    Keys that change again and again do not make more of the cache than its size, and nothing old is found.
+    Keys that change again and again leave one place in the cache, and nothing old is found.
     """
-    cache, claims = VerifiedTokens(size=10), VerifiedClaims(exp=NOW + 60)
+    cache, proved = VerifiedTokens(), Proved(Workload("team-a", "orders", "uid"), NOW + 60, NOW)
     token = Unverified("kid", "RS256", "token")
     for generation in range(1000):
-        cache.keep(token, generation, claims)
+        cache.keep(token, generation, proved)
 
-    assert 10 == len(cache)
+    assert 1 == len(cache)
     assert cache.find(token, 1000, NOW) is None
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout.core import issuers
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
 from nats_k8s_oidc_callout.core.tokens import VerifiedClaims
 from tests.fakes.issuer import AUDIENCE, ISSUER, JTI, NOW, POD, UID, Issuer
@@ -32,22 +32,27 @@ def named(namespace: str, name: str) -> VerifiedClaims:
 
 
 def reason(found: VerifiedClaims, rules: ClaimRules = RULES, now: float = NOW) -> Reason | None:
-    outcome = issuers.identify(found, rules, now)
+    outcome = identify(found, rules, now)
     return outcome.reason if isinstance(outcome, Deny) else None
+
+
+def identify(found: VerifiedClaims, rules: ClaimRules, now: float) -> Workload | Deny:
+    outcome = issuers.accept(found, rules, now)
+    return outcome if isinstance(outcome, Deny) else outcome.workload
 
 
 def test_valid_claims_name_their_workload() -> None:
     """
     The claims of a projected token name namespace, ServiceAccount, uid, pod and token.
     """
-    assert WORKLOAD == issuers.identify(claims(), RULES, NOW)
+    assert WORKLOAD == identify(claims(), RULES, NOW)
 
 
 def test_token_without_pod_and_jti() -> None:
     """
     A token of `kubectl create token` before 1.30 has neither pod nor jti, and is accepted.
     """
-    assert Workload("team-a", "orders", UID) == issuers.identify(claims(pod="", without="jti"), RULES, NOW)
+    assert Workload("team-a", "orders", UID) == identify(claims(pod="", without="jti"), RULES, NOW)
 
 
 # --- issuer and audience ----------------------------------------------------------------------------------------------
@@ -85,7 +90,7 @@ def test_second_name_of_one_issuer() -> None:
     """
     rules = ClaimRules((ISSUER, "https://new.example/"), AUDIENCE)
 
-    assert WORKLOAD == issuers.identify(claims(over={"iss": "https://new.example/"}), rules, NOW)
+    assert WORKLOAD == identify(claims(over={"iss": "https://new.example/"}), rules, NOW)
 
 
 def test_legacy_secret_token() -> None:
@@ -118,7 +123,7 @@ def test_wrong_audience_says_whose() -> None:
     """
     token = claims(over={"aud": ["https://kubernetes.default.svc"]})
 
-    denied = issuers.identify(token, RULES, NOW)
+    denied = identify(token, RULES, NOW)
 
     assert isinstance(denied, Deny)
     assert f"'{token.sub}' has a token for 'https://kubernetes.default.svc'" == denied.detail
@@ -143,8 +148,59 @@ def test_extra_audiences_are_told() -> None:
     """
     The audiences beside ours are known to the caller, who logs them.
     """
-    assert ("vault", "api") == issuers.extra_audiences(claims(over={"aud": ["vault", "nats", "api"]}), RULES)
-    assert () == issuers.extra_audiences(claims(over={"aud": "nats"}), RULES)
+    assert ("vault", "api") == others(["vault", "nats", "api"])
+    assert () == others("nats")
+
+
+def others(aud: object) -> tuple[str, ...]:
+    outcome = issuers.accept(claims(over={"aud": aud}), RULES, NOW)
+    assert isinstance(outcome, Proved)
+    return outcome.other_audiences
+
+
+@pytest.mark.parametrize(("number", "expected"), [(16, None), (17, Reason.BAD_CLAIMS), (410, Reason.BAD_CLAIMS)])
+def test_at_most_sixteen_audiences(number: int, expected: Reason | None) -> None:
+    """
+    A token for more than sixteen audiences is refused, ours among them or not: whoever asked for it chose what it weighs.
+    """
+    many = [f"a{n}" for n in range(number - 1)]
+
+    assert expected == reason(claims(over={"aud": [*many, AUDIENCE]}))
+    assert (expected or Reason.WRONG_AUDIENCE) == reason(claims(over={"aud": [*many, "other"]}))
+
+
+def test_what_is_remembered_is_short() -> None:
+    """
+    What a token's other texts say is cut: they are for the log, and are remembered by the thousand.
+    """
+    long = claims(pod="p" * 5000, over={"jti": "j" * 5000, "aud": [AUDIENCE, "a" * 5000]})
+    outcome = issuers.accept(long, RULES, NOW)
+
+    assert isinstance(outcome, Proved)
+    assert (253, 256) == (len(outcome.workload.pod), len(outcome.workload.jti))
+    assert [256] == [len(audience) for audience in outcome.other_audiences]
+
+
+@pytest.mark.parametrize(
+    ("over", "later", "expected"),
+    [
+        pytest.param({"exp": NOW + 10}, 9, None, id="in time"),
+        pytest.param({"exp": NOW + 10}, 10, Reason.EXPIRED, id="exp"),
+        pytest.param({"nbf": NOW + 10}, -21, Reason.NOT_YET_VALID, id="nbf, our clock went back"),
+        pytest.param({"iat": NOW + 10}, -21, Reason.NOT_YET_VALID, id="iat, our clock went back"),
+        pytest.param({"kubernetes.io": {**Issuer().claims()["kubernetes.io"], "warnafter": NOW + 10}}, 10,
+                     Reason.EXPIRED, id="warnafter"),
+    ],
+)  # fmt: skip
+def test_what_was_proved_is_held_against_the_time(over: dict[str, object], later: int, expected: Reason | None) -> None:
+    """
+    What was accepted before is refused, by name, once its time is over or when our clock says that it is not yet.
+    """
+    outcome = issuers.accept(claims(over=over), RULES, NOW)
+    assert isinstance(outcome, Proved)
+    refusal = issuers.refuse_now(outcome, RULES, NOW + later)
+
+    assert (None if expected is None else (expected, WORKLOAD)) == (refusal and (refusal.reason, refusal.workload))
 
 
 # --- the workload -----------------------------------------------------------------------------------------------------
@@ -365,7 +421,7 @@ def test_refusal_names_the_proved_workload(found: VerifiedClaims, why: Reason) -
     """
     Once the workload is proved, a refusal carries it for the log.
     """
-    outcome = issuers.identify(found, RULES, NOW)
+    outcome = identify(found, RULES, NOW)
 
     assert isinstance(outcome, Deny)
     assert (why, WORKLOAD) == (outcome.reason, outcome.workload)
@@ -376,7 +432,7 @@ def test_refusal_before_that_names_nobody(found: VerifiedClaims) -> None:
     """
     Claims of another issuer or audience, or at odds with themselves, prove no workload.
     """
-    outcome = issuers.identify(found, RULES, NOW)
+    outcome = identify(found, RULES, NOW)
 
     assert isinstance(outcome, Deny)
     assert outcome.workload is None
@@ -387,7 +443,7 @@ def test_details_are_escaped_and_cut() -> None:
     What a refusal quotes of a token cannot break a log line.
     """
     for found in (claims(over={"iss": "x\n" * 500}), claims(over={"aud": ["\x1b" * 500] * 50})):
-        outcome = issuers.identify(found, RULES, NOW)
+        outcome = identify(found, RULES, NOW)
         assert isinstance(outcome, Deny)
         assert outcome.detail.isprintable()
         assert len(outcome.detail) < 2_200

@@ -3,15 +3,14 @@
 import hashlib
 import json
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import keyset, tokens
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
-from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifiedTokens, VerifyingKey
-from tests.fakes.issuer import ISSUER, NOW, UID, Issuer, IssuerKey, b64, compact, issuer_key, jwks
+from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifyingKey
+from tests.fakes.issuer import ISSUER, Issuer, IssuerKey, b64, compact, issuer_key, jwks
 
 ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]
 HEADER = b64(compact({"alg": "RS256", "kid": "k"}))
@@ -476,101 +475,3 @@ def test_key_is_never_shown() -> None:
 
     assert "ECKey" not in repr(public(key))
     assert not public(key).key.is_private
-
-
-# --- the cache --------------------------------------------------------------------------------------------------------
-
-
-def claims_until(exp: int) -> VerifiedClaims:
-    return msgspec.convert({"exp": exp, "jti": str(exp)}, VerifiedClaims)
-
-
-def opened(text: str) -> Unverified:
-    return Unverified("k", "RS256", text)
-
-
-def test_kept_token_is_found() -> None:
-    """
-    A token that was proved is found again, with the claims it had, by its text alone.
-    """
-    cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, claims_until(NOW + 1))
-
-    assert claims_until(NOW + 1) == cache.find(opened("a"), 1, NOW)
-    assert cache.find(opened("b"), 1, NOW) is None
-
-
-def test_other_generation_is_not_found() -> None:
-    """
-    After the keys changed, a token is proved again.
-    """
-    cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, claims_until(NOW + 1))
-
-    assert cache.find(opened("a"), 2, NOW) is None
-
-
-def test_expired_token_is_not_found() -> None:
-    """
-    A kept token is gone from the very second it expires, and its claims with it.
-    """
-    cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, claims_until(NOW))
-
-    assert cache.find(opened("a"), 1, NOW) is None
-    assert cache.find(opened("a"), 1, NOW - 1) is None
-
-
-def test_cache_is_bounded() -> None:
-    """
-    The cache holds its size and no more; the oldest goes first.
-    """
-    cache = VerifiedTokens(size=2)
-    for text in "abc":
-        cache.keep(opened(text), 1, claims_until(NOW + 1))
-
-    assert 2 == len(cache)
-    assert [False, True, True] == [cache.find(opened(text), 1, NOW) is not None for text in "abc"]
-
-
-def test_expired_token_pushes_nobody_out() -> None:
-    """
-    One expired token that is sent again and again takes one place, not everybody's.
-    """
-    cache = VerifiedTokens(size=2)
-    cache.keep(opened("good"), 1, claims_until(NOW + 1))
-    for _ in range(5):
-        cache.keep(opened("old"), 1, claims_until(NOW))
-        cache.find(opened("old"), 1, NOW)
-
-    assert cache.find(opened("good"), 1, NOW) is not None
-
-
-def test_token_without_end_is_not_kept() -> None:
-    """
-    Claims without `exp` are not kept, since nothing would end them.
-    """
-    cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, VerifiedClaims(sub="x"))
-
-    assert 0 == len(cache)
-
-
-def test_cache_of_no_size_keeps_nothing() -> None:
-    """
-    A size of 0 turns the cache off.
-    """
-    cache = VerifiedTokens(size=0)
-    cache.keep(opened("a"), 1, claims_until(NOW + 1))
-
-    assert cache.find(opened("a"), 1, NOW) is None
-
-
-def test_cache_holds_no_token_text() -> None:
-    """
-    The text of a kept token is in none of the cache's parts: a memory dump of it opens no door.
-    """
-    cache = VerifiedTokens()
-    cache.keep(opened("secret-text"), 1, claims_until(NOW + 1))
-
-    assert "secret-text" not in repr([vars(cache), UID])

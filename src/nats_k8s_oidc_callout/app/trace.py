@@ -47,10 +47,11 @@ def _permissions(grant: bytes) -> dict[str, object]:
 
 
 def _token(unverified: Unverified, facts: Facts) -> dict[str, object]:
-    known = facts.keys.find(unverified.kid, time.monotonic()) is not None
-    claims = facts.verified.find(unverified, facts.keys.generation, time.time())
-    seen: dict[str, object] = {"alg": unverified.alg, "kid": unverified.kid[:_MAX], "key_known": known}
-    if claims is not None:
+    key = facts.keys.find(unverified.kid, time.monotonic())
+    seen: dict[str, object] = {"alg": unverified.alg, "kid": unverified.kid[:_MAX], "key_known": key is not None}
+    # Once more, for this line: what was refused is remembered nowhere.
+    claims = tokens.verify(unverified, key) if key is not None else None
+    if claims is not None and not isinstance(claims, Deny):
         seen |= {"iss": str(claims.iss)[:_MAX], "iat": claims.iat, "nbf": claims.nbf, "exp": claims.exp}
         # Neither named nor placed as in a token: the search for secrets in logs would take it for a piece of one.
         # As one text: a list would stand here as it stands in the token, brackets and all.

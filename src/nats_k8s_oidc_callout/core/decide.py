@@ -8,7 +8,7 @@ import msgspec
 
 from nats_k8s_oidc_callout.core import issuers, tokens
 from nats_k8s_oidc_callout.core.grants import Grants, digest_of, is_heavy
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.keyset import KeySet
 from nats_k8s_oidc_callout.core.model import (
     Allow,
@@ -26,8 +26,8 @@ from nats_k8s_oidc_callout.core.model import (
     Workload,
 )
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
-from nats_k8s_oidc_callout.core.tokens import VerifiedClaims, VerifiedTokens
 from nats_k8s_oidc_callout.core.user import SELF_TEST, self_test
+from nats_k8s_oidc_callout.core.verified import VerifiedTokens
 
 # Pods of one rollout share the second their tokens end; without this they would all come back in that second.
 _JITTER_SHARE = 0.1
@@ -92,9 +92,9 @@ def judge(
 ) -> Verdict | Need:
     """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end."""
     identified = identify(token, facts, now, monotonic, asked)
-    if not isinstance(identified, tuple):
+    if not isinstance(identified, Proved):
         return identified
-    workload, claims = identified
+    workload = identified.workload
 
     # The cluster's own answer is the newer one, but the watch may have caught up while we asked.
     known = asked.account, facts.accounts.find(workload.namespace, workload.name)
@@ -107,21 +107,20 @@ def judge(
     made = facts.grants.of(workload.namespace, workload.name, account.annotations)
     if not made.encoded:
         return Deny(Reason.NO_PERMISSIONS, workload=workload)
-    token_ends = claims.exp if isinstance(claims.exp, int) else 0
     return Allow(
         workload,
         made.encoded,
-        session_end(token_ends, user_nkey, facts.session, now),
+        session_end(identified.exp, user_nkey, facts.session, now),
         made.digest,
         made.refused,
-        issuers.extra_audiences(claims, facts.claims),
+        identified.other_audiences,
     )
 
 
 def identify(
     token: Token | None, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
-) -> tuple[Workload, VerifiedClaims] | Deny | NeedKeys:
-    """Return who this token proves to be, with its claims; the ServiceAccount itself is not looked at."""
+) -> Proved | Deny | NeedKeys:
+    """Return what this token proves; the ServiceAccount itself is not looked at."""
     if token is None:
         return Deny(Reason.NO_TOKEN)
     unverified = tokens.peek(token)
@@ -131,15 +130,17 @@ def identify(
     if key is None:
         # `kid` is the client's word: refused before any arithmetic, and asked about at most once a cool-down.
         return Deny(Reason.UNKNOWN_KEY, unverified.kid) if asked.keys else NeedKeys(unverified.kid)
-    claims = facts.verified.find(unverified, facts.keys.generation, now)
-    if claims is None:
-        checked = tokens.verify(unverified, key)
-        if isinstance(checked, Deny):
-            return checked
-        claims = checked
-        facts.verified.keep(unverified, facts.keys.generation, claims)
-    workload = issuers.identify(claims, facts.claims, now)
-    return workload if isinstance(workload, Deny) else (workload, claims)
+    known = facts.verified.find(unverified, facts.keys.generation, now)
+    if known is not None:
+        return issuers.refuse_now(known, facts.claims, now) or known
+    claims = tokens.verify(unverified, key)
+    if isinstance(claims, Deny):
+        return claims
+    proved = issuers.accept(claims, facts.claims, now)
+    if not isinstance(proved, Deny):
+        # Whoever is refused, with a token of another audience perhaps, is not worth remembering.
+        facts.verified.keep(unverified, facts.keys.generation, proved)
+    return proved
 
 
 def _is_same(account: ServiceAccount, workload: Workload) -> bool:

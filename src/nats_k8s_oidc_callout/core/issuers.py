@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
+import msgspec
 from msgspec import UNSET
 
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
@@ -14,6 +15,10 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _MAX_NAME = 253
 _MAX_UID = 128
+# Both are told in the log, which cuts them at 128. Kubernetes writes a uuid, and names of pods are no longer than others.
+_MAX_JTI = 256
+_MAX_AUDIENCE = 256
+MAX_AUDIENCES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +33,53 @@ class ClaimRules:
     require_pod_bound: bool = False
 
 
-def identify(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Workload | Deny:
-    """Return the workload that a token speaks for at `now`, or why it does not; a Deny names it once it is known."""
+class Proved(msgspec.Struct, frozen=True, gc=False):
+    """What an accepted token proves for as long as it lasts: all that a later login needs of it. Only `accept` makes one.
+
+    Without the token's text, and its texts are cut: thousands of these are remembered.
+    """
+
+    workload: Workload
+    exp: int
+    not_before: int
+    """The later one of `nbf` and `iat`."""
+    warnafter: int | None = None
+    other_audiences: tuple[str, ...] = ()
+    """Whoever receives the token for one of those can replay it here."""
+
+
+def accept(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Proved | Deny:
+    """Return what a token proves at `now`, or why it does not; a Deny names the workload once it is known."""
     # Byte for byte: AKS issuers end in a slash that matters.
     if claims.iss is UNSET or claims.iss not in rules.issuers:
         return Deny(Reason.WRONG_ISSUER, _shown(claims.iss))
-    if rules.audience not in claims.audiences:
+    audiences = claims.audiences
+    if len(audiences) > MAX_AUDIENCES:
+        return Deny(Reason.BAD_CLAIMS, f"it has {len(audiences)} audiences, and may have {MAX_AUDIENCES}")
+    if rules.audience not in audiences:
         # The commonest mistake: a pod's own token for the API server. The signature holds, so it may be said whose.
-        audiences = ", ".join(_shown(audience) for audience in claims.audiences[:4]) or "none"
-        return Deny(Reason.WRONG_AUDIENCE, f"{_shown(claims.sub)} has a token for {audiences}")
+        named = ", ".join(_shown(audience) for audience in audiences[:4]) or "none"
+        return Deny(Reason.WRONG_AUDIENCE, f"{_shown(claims.sub)} has a token for {named}")
     workload = _named(claims)
     if isinstance(workload, Deny):
         return workload
-    refusal = _refuse_times(claims, rules, now)
+    exp, nbf, iat = claims.exp, claims.nbf, claims.iat
+    if exp is UNSET or nbf is UNSET or iat is UNSET:
+        return Deny(Reason.BAD_CLAIMS, "exp, nbf or iat is missing", workload)
+    kubernetes = claims.kubernetes
+    warnafter = None if kubernetes is UNSET or kubernetes.warnafter is UNSET else kubernetes.warnafter
+    others = () if len(audiences) == 1 else tuple(one[:_MAX_AUDIENCE] for one in audiences if one != rules.audience)
+    proved = Proved(workload, exp, max(nbf, iat), warnafter, others)
+    refusal = _refuse_time(proved, rules, now) or _refuse_span(exp, iat, rules) or _refuse_warned(proved, now)
     if refusal is None and rules.require_pod_bound and not workload.pod:
         refusal = Deny(Reason.NOT_POD_BOUND)
-    return workload if refusal is None else replace(refusal, workload=workload)
+    return proved if refusal is None else replace(refusal, workload=workload)
 
 
-def extra_audiences(claims: VerifiedClaims, rules: ClaimRules) -> tuple[str, ...]:
-    """Return the other audiences of a token: whoever receives it for one of those can replay it here."""
-    audiences = claims.audiences
-    # Nearly every token has one audience, and this is asked at each login.
-    return () if len(audiences) == 1 else tuple(audience for audience in audiences if audience != rules.audience)
+def refuse_now(proved: Proved, rules: ClaimRules, now: float) -> Deny | None:
+    """Return why what was proved before is no longer good at `now`, or not yet: all of it that time can change."""
+    refusal = _refuse_time(proved, rules, now) or _refuse_warned(proved, now)
+    return None if refusal is None else replace(refusal, workload=proved.workload)
 
 
 def _named(claims: VerifiedClaims) -> Workload | Deny:
@@ -71,7 +100,7 @@ def _named(claims: VerifiedClaims) -> Workload | Deny:
         name,
         uid,
         pod="" if kubernetes.pod is UNSET else _pod_name(kubernetes.pod),
-        jti="" if claims.jti is UNSET else claims.jti,
+        jti="" if claims.jti is UNSET else claims.jti[:_MAX_JTI],
     )
     # Names hold no colon, so equality with the one spelling leaves nothing to split.
     if claims.sub != workload.username:
@@ -80,26 +109,30 @@ def _named(claims: VerifiedClaims) -> Workload | Deny:
 
 
 def _pod_name(pod: Ref) -> str:
-    return "" if pod.name is UNSET else pod.name
+    return "" if pod.name is UNSET else pod.name[:_MAX_NAME]
 
 
-def _refuse_times(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Deny | None:
-    if claims.exp is UNSET or claims.nbf is UNSET or claims.iat is UNSET:
-        return Deny(Reason.BAD_CLAIMS, "exp, nbf or iat is missing")
+def _refuse_time(proved: Proved, rules: ClaimRules, now: float) -> Deny | None:
     # No leeway: a session ends at exp, so one that begins after it would never end.
-    if now >= claims.exp:
-        return Deny(Reason.EXPIRED, f"{now - claims.exp:.0f} s ago")
-    latest = now + rules.clock_skew_seconds
-    if claims.nbf > latest or claims.iat > latest:
-        return Deny(Reason.NOT_YET_VALID, f"for {max(claims.nbf, claims.iat) - now:.0f} s")
-    if claims.exp <= claims.iat:
+    if now >= proved.exp:
+        return Deny(Reason.EXPIRED, f"{now - proved.exp:.0f} s ago")
+    if proved.not_before > now + rules.clock_skew_seconds:
+        return Deny(Reason.NOT_YET_VALID, f"for {proved.not_before - now:.0f} s")
+    return None
+
+
+def _refuse_span(exp: int, iat: int, rules: ClaimRules) -> Deny | None:
+    if exp <= iat:
         return Deny(Reason.BAD_CLAIMS, "exp is not after iat")
-    lifetime = claims.exp - claims.iat
+    lifetime = exp - iat
     if lifetime > rules.token_max_lifetime_seconds:
         return Deny(Reason.LIFETIME_TOO_LONG, f"{lifetime} s")
+    return None
+
+
+def _refuse_warned(proved: Proved, now: float) -> Deny | None:
     # An API server extends its own tokens to a year and writes here when they were meant to end.
-    kubernetes = claims.kubernetes
-    if kubernetes is not UNSET and kubernetes.warnafter is not UNSET and now >= kubernetes.warnafter:
+    if proved.warnafter is not None and now >= proved.warnafter:
         return Deny(Reason.EXPIRED, "warnafter has passed")
     return None
 

@@ -4,8 +4,6 @@ The law is RFC 7515 (JWS, compact form), RFC 8725 (its best practice) and Kubern
 are *ours* is decided by issuers; where keys come from is keyset.
 """
 
-import hashlib
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -197,46 +195,3 @@ def verify(unverified: Unverified, key: VerifyingKey) -> VerifiedClaims | Deny:
         return _read_claims(decoded)
     except Unreadable:
         return Deny(Reason.BAD_CLAIMS, "payload has a claim of a wrong type")
-
-
-class VerifiedTokens:
-    """Tokens whose signature was proved before, so that a reconnect storm pays for it once. Holds no token's text.
-
-    An entry is found only under the key generation it was proved in, and until the token's `exp`. At most `size`
-    entries, about 1.1 kB each; the oldest goes first, one for each new one, so that no request pays for others.
-    """
-
-    def __init__(self, size: int = 20_000) -> None:
-        self._size = size
-        # The order is kept apart: taking the first key of a dict over and over walks its removed ones each time.
-        self._order: deque[tuple[bytes, int]] = deque()
-        self._claims: dict[tuple[bytes, int], VerifiedClaims | None] = {}
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def find(self, unverified: Unverified, generation: int, now: float) -> VerifiedClaims | None:
-        """Return the claims proved earlier under this key generation, unless they have expired at `now`."""
-        place = _place(unverified, generation)
-        claims = self._claims.get(place)
-        if claims is None:
-            return None
-        if claims.exp is UNSET or now >= claims.exp:
-            # The place stays until its turn, so that one expired token, sent again and again, pushes nobody out.
-            self._claims[place] = None
-            return None
-        return claims
-
-    def keep(self, unverified: Unverified, generation: int, claims: VerifiedClaims) -> None:
-        """Remember what `verify` returned for this token. One without `exp` is not kept: nothing would end it."""
-        place = _place(unverified, generation)
-        if claims.exp is UNSET or place in self._claims or self._size < 1:
-            return
-        if len(self._order) >= self._size:
-            del self._claims[self._order.popleft()]
-        self._order.append(place)
-        self._claims[place] = claims
-
-
-def _place(unverified: Unverified, generation: int) -> tuple[bytes, int]:
-    return hashlib.sha256(unverified.text.encode()).digest(), generation

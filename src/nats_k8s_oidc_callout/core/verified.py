@@ -1,0 +1,74 @@
+"""What tokens proved before, so that a reconnect storm pays for each signature once. Holds no token's text."""
+
+import hashlib
+from collections import deque
+
+from nats_k8s_oidc_callout.core.entries import text_weight
+from nats_k8s_oidc_callout.core.issuers import Proved
+from nats_k8s_oidc_callout.core.tokens import Unverified
+
+BYTES_MAX = 16 << 20
+"""Some 20,000 usual tokens."""
+# What a place takes when its token has expired, and what the objects of one that has not take beside their texts.
+_PLACE_BYTES = 200
+_HEADS_BYTES = 650
+
+
+class VerifiedTokens:
+    """Accepted tokens by digest, under the key generation that they were proved in, until their `exp`.
+
+    At most `bytes_max` bytes; the oldest go first, so that no request pays for more than it brings.
+    """
+
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._generation = -1
+        # The order is kept apart: taking the first key of a dict over and over walks its removed ones each time.
+        self._order: deque[bytes] = deque()
+        self._proved: dict[bytes, Proved | None] = {}
+        self.weight = 0
+        """What is held, in bytes; at least."""
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def find(self, unverified: Unverified, generation: int, now: float) -> Proved | None:
+        """Return what was proved earlier under this key generation, unless it has expired at `now`."""
+        if generation != self._generation:
+            return None
+        place = _place(unverified)
+        proved = self._proved.get(place)
+        if proved is not None and now >= proved.exp:
+            # The place stays until its turn, so that one expired token, sent again and again, pushes nobody out.
+            self._proved[place] = None
+            self.weight -= _weight(proved) - _PLACE_BYTES
+            return None
+        return proved
+
+    def keep(self, unverified: Unverified, generation: int, proved: Proved) -> None:
+        """Remember what `issuers.accept` returned for this token."""
+        if generation != self._generation:
+            # Nothing that other keys proved is ever asked for again.
+            self._order.clear()
+            self._proved.clear()
+            self.weight, self._generation = 0, generation
+        place = _place(unverified)
+        if place in self._proved:
+            return
+        self._order.append(place)
+        self._proved[place] = proved
+        self.weight += _weight(proved)
+        while self.weight > self._bytes_max:
+            gone = self._proved.pop(self._order.popleft())
+            self.weight -= _PLACE_BYTES if gone is None else _weight(gone)
+
+
+def _place(unverified: Unverified) -> bytes:
+    return hashlib.sha256(unverified.text.encode()).digest()
+
+
+def _weight(proved: Proved) -> int:
+    workload = proved.workload
+    named = (workload.namespace, workload.name, workload.uid, workload.pod, workload.jti)
+    # An audience has a head of its own, and a place in the tuple.
+    return _HEADS_BYTES + sum(map(text_weight, named)) + sum(60 + text_weight(one) for one in proved.other_audiences)
