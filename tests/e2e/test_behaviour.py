@@ -159,7 +159,7 @@ async def test_annotations_add_subjects(world: World) -> None:
     What an annotation allows can be published and subscribed, beside the defaults; bad entries are left out, each
     named in a warning and counted, and the rest still counts.
     """
-    bad = ["foo..bar", "a b", ">", "*.x", "$SYS.REQ.>", "_INBOX.>", "$JS.API.>"]
+    bad = ["foo..bar", "a b", ">", "*.x", "$SYS.REQ.>", "_INBOX_SA.team-b.web.>", "$JS.API.>"]
     world.accounts.write("team-a", "noted", {PUBLISH: ",".join(["audit.in", *bad, "audit.late"]), SUBSCRIBE: "audit.>"})
     filtered = world.responder.metrics()["nats_auth_filtered_subjects_total"]
     token = world.token(name="noted")
