@@ -45,6 +45,12 @@ DEMO_MUTANTS = [
         "if rules.audience not in claims.audiences and False:",
     ),
     Mutant(
+        "answers anywhere",
+        "core/annotations.py",
+        "by_reply = rules.reply_mode is ReplyMode.RESPONSES",
+        "by_reply = True",
+    ),
+    Mutant(
         "uid not compared",
         "core/decide.py",
         "return not account.uid or account.uid == workload.uid",

@@ -1,10 +1,11 @@
-"""Who comes from the Go service changes the image and keeps environment, annotations, probes and alerts."""
+"""Who comes from the Go service changes the image, says how services answer, and keeps environment, annotations, probes and alerts."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
 from tests.e2e.clients import ask, logged_in
 from tests.e2e.plans import Plan, seed_as_creds, write_creds, write_seeds
@@ -37,7 +38,7 @@ def go_service(folder: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def switched() -> Iterator[World]:
-    """A responder with the Go service's variables and no others, but for where the ServiceAccounts are."""
+    """A responder with the Go service's variables and REPLY_MODE, but for where the ServiceAccounts are."""
     with world_of(go_service) as world:
         world.accounts.write("team-a", "orders", {PUBLISH: "audit.>"})
         usual = world.environment()
@@ -52,6 +53,7 @@ def switched() -> Iterator[World]:
             "CACHE_CLEANUP_INTERVAL": "15m",
             "K8S_IN_CLUSTER": "false",
             "K8S_NAMESPACE": "team-a",
+            "REPLY_MODE": "responses",
             "SERVICE_ACCOUNTS_DIR": usual["SERVICE_ACCOUNTS_DIR"],
         }
         world.start_responder(exactly=variables | dict(world.plan.variables))
@@ -64,6 +66,24 @@ async def test_client_gets_in_with_its_annotation(switched: World) -> None:
     """
     async with logged_in(switched, switched.token(), name="switched") as client:
         assert ("", "APP") == (await client.publish("audit.x"), switched.shown("switched")["account"])
+
+
+async def test_private_inbox_is_answered_as_before(switched: World) -> None:
+    """
+    A client that keeps the private inbox of the Go service gets its answers with REPLY_MODE=responses.
+    """
+
+    async def answer(message: Msg) -> None:
+        await message.respond(b"answer")
+
+    async with (
+        logged_in(switched, switched.token(name="worker")) as worker,
+        logged_in(switched, switched.token(), inbox="_INBOX_team-a_orders") as orders,
+    ):
+        await worker.client.subscribe("team-a.echo", cb=answer)
+        await worker.settle()
+
+        assert b"answer" == (await orders.client.request("team-a.echo", timeout=5)).data
 
 
 def test_health_is_always_200(switched: World) -> None:

@@ -1,5 +1,7 @@
 """How a workload may answer in each REPLY_MODE, and what no answer reaches; JetStream and a second account are there."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -209,3 +211,64 @@ async def test_what_only_the_reply_permission_answers(place: Place, question: Qu
 
     assert message.reply.startswith(reply)
     assert (place.mode != "responses") == ("permissions violation for publish" in said.lower())
+
+
+@dataclass
+class Asking:
+    """A client that asks all the time, by whatever session it has at the moment, and counts what got no answer."""
+
+    client: Client
+    answers: int = 0
+    lost: int = 0
+
+    async def ask(self) -> None:
+        while True:
+            if await answered(self.client):
+                self.answers += 1
+            else:
+                self.lost += 1
+            await asyncio.sleep(0.01)
+
+
+async def test_the_order_that_loses_no_request() -> None:
+    """
+    Clients to the new prefix under `responses`, then `inbox`: of the requests of a client that asks all the time each has
+    its answer, also while sessions of both kinds are about. With the old prefix none has one in the end.
+    """
+    with world_of(two_accounts) as world:
+        world.accounts.write("team-b", "web", {PUBLISH: ECHO})
+        usual = {**world.environment(), "SESSION_MAX_SECONDS": "600"}
+        token = world.token("team-b", "web")
+        before = world.start_responder(exactly=usual | {"REPLY_MODE": "responses"})
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def session(prefix: str) -> Client:
+                return (await stack.enter_async_context(logged_in(world, token, inbox=prefix))).client
+
+            async with echoing(world):
+                asking = Asking(await session(GUIDE))
+                task = asyncio.create_task(asking.ask())
+                await more(asking)
+                asking.client = await session(PRIVATE)
+                await more(asking)
+                world.start_responder(exactly=usual | {"REPLY_MODE": "inbox"})
+                await asyncio.to_thread(before.stop)
+                await more(asking)
+                # The asking session is of `inbox` first, the answering one after it, beside the old one for a while.
+                asking.client = await session(PRIVATE)
+                await more(asking)
+                await stack.enter_async_context(echoing(world))
+                await more(asking)
+            await more(asking)
+            task.cancel()
+            in_vain = await answered(await session(GUIDE))
+
+    assert (0, False) == (asking.lost, in_vain)
+
+
+async def more(asking: Asking) -> None:
+    """Return after ten more answers."""
+    wanted = asking.answers + asking.lost + 10
+    async with asyncio.timeout(30):
+        while asking.answers + asking.lost < wanted:
+            await asyncio.sleep(0.01)

@@ -77,6 +77,7 @@ class Story:
             _Step("request, answered by another pod", "answer", self._request),
             _Step("publish what an annotation allows", DELIVERED, lambda: self._publish("audit.shop.login")),
             _Step("publish anywhere else", NO_PERMISSION, lambda: self._publish("billing.invoices")),
+            _Step("the same, by answering itself", NO_PERMISSION, self._answer_itself),
             _Step("read another pod's private inbox", NO_PERMISSION, self._read_other_inbox),
             _Step("who the server says it is", "system:serviceaccount:shop:web in APP", self._identity),
             _Step("no token", "refused: no_token", lambda: self._refused("")),
@@ -177,6 +178,18 @@ class Story:
         finally:
             await web.close()
             await worker.close()
+
+    async def _answer_itself(self) -> str:
+        """Ask oneself for an answer on a subject that is not granted, and give it: the reply permission would let that by."""
+        web = await self.connect(self._web(), "web")
+        try:
+            heard = await web.subscribe("shop.mirror")
+            await web.publish("shop.mirror", b"", reply="billing.invoices")
+            await (await heard.next_msg(_WAIT_SECONDS)).respond(b"forged")
+            await _settle(web)
+            return await self._first_of("web")
+        finally:
+            await web.close()
 
     async def _read_other_inbox(self) -> str:
         web = await self.connect(self._web(), "web")
