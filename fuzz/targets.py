@@ -23,6 +23,7 @@ from nats_k8s_oidc_callout.core.decide import Facts, SessionRules, decide
 from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes_wire import read_version
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
@@ -197,7 +198,7 @@ def list_page(data: bytes) -> None:
     except Unreachable:
         assert index.find("team-a", "orders") is not None
         return
-    assert page.resource_version
+    assert page.resource_version == read_version(data)
     relist.commit()
     _check_index(index)
 

@@ -81,7 +81,6 @@ async def test_a_watch_that_fails_goes_on_from_its_version(world: World, fault: 
     ("verb", "fault"),
     [
         ("watch", fake.closes_at_once()),
-        ("watch", fake.lines(fake.line("BOOKMARK", {"metadata": {"resourceVersion": "999"}}))),
         ("watch", fake.answers(500)),
         ("watch", fake.answers(429)),
         ("watch", fake.answers(403)),
@@ -94,7 +93,7 @@ async def test_a_watch_that_fails_goes_on_from_its_version(world: World, fault: 
         ("list", fake.answers(410)),
         ("list", fake.body(b"{}")),
     ],
-    ids=["closes at once", "bookmark and close", "500", "429", "403", "410", "410 event", "reset", "list 500",
+    ids=["closes at once", "500", "429", "403", "410", "410 event", "reset", "list 500",
          "list 429", "list 403", "list 410", "list {}"],
 )  # fmt: skip
 async def test_failures_back_off_to_five_seconds(world: World, verb: str, fault: fake.Handler) -> None:
@@ -105,6 +104,23 @@ async def test_failures_back_off_to_five_seconds(world: World, verb: str, fault:
     reflector = world.reflector()
 
     assert [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0] == [round(await reflector.step(), 3) for _ in range(7)]
+
+
+async def test_a_bookmark_is_no_news(world: World) -> None:
+    """
+    A server that moves the version on and closes at once is one that closes at once.
+    """
+
+    async def moves_on(request: Any) -> Any:
+        world.server.bookmark()
+        bookmark = fake.line("BOOKMARK", {"metadata": {"resourceVersion": str(world.server.version)}})
+        return await fake.lines(bookmark)(request)
+
+    world.server.faults["watch"] = moves_on
+    reflector = world.reflector()
+
+    assert [0.2, 0.4, 0.8] == [round(await reflector.step(), 3) for _ in range(3)]
+    assert ["short"] * 3 == world.restarts
 
 
 async def test_jitter_shortens_a_wait_by_up_to_half(world: World) -> None:

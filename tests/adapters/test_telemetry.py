@@ -1,10 +1,12 @@
 import re
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import pytest
 from prometheus_client import REGISTRY
 
-from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge
+from nats_k8s_oidc_callout.adapters.kubernetes import failure
+from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, LabelledGauge
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason
 from nats_k8s_oidc_callout.core.placement import Origin
 from tests.adapters.stage import WORKLOAD, Stage
@@ -121,10 +123,10 @@ def test_owners_states_are_read_when_scraped(stage: Make) -> None:
     state: dict[str, float | None] = {"ready": 1, "heard": None}
     made.telemetry.mirror(Gauge.READY, lambda: state["ready"])
     made.telemetry.mirror(Gauge.WATCH_LAST_EVENT, lambda: state["heard"])
-    made.telemetry.mirror(Count.WATCH_RESTARTS, lambda: 7)
+    made.telemetry.mirror(Count.NATS_RECONNECTS, lambda: 7)
 
     assert 1 == made.samples()["nats_auth_ready"]
-    assert 7 == made.samples()["nats_auth_watch_restarts_total"]
+    assert 7 == made.samples()["nats_auth_nats_reconnects_total"]
     assert "nats_auth_watch_last_event_timestamp_seconds" not in made.samples()
     state.update(ready=0, heard=5.5)
     assert 0 == made.samples()["nats_auth_ready"]
@@ -169,7 +171,9 @@ def test_small_counts_reach_their_metrics(stage: Make) -> None:
     ):
         count()
     told.subjects_filtered(3)
-    told.metrics.add(Count.WATCH_RESTARTS)
+    told.metrics.add(Count.JWKS_REFRESH_FAILURES)
+    for reason in ("gone", "evil"):
+        told.metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
     samples = made.samples()
 
     assert [1, 1, 1, 1, 3] == [
@@ -178,10 +182,24 @@ def test_small_counts_reach_their_metrics(stage: Make) -> None:
             "cache_hits",
             "cache_misses",
             "answers_rejected_total",
-            "watch_restarts_total",
+            "jwks_refresh_failures_total",
             "filtered_subjects_total",
         )
     ]
+    restarts = {name: value for name, value in samples.items() if name.startswith("nats_auth_watch_restarts_total")}
+    assert {0, 1} == set(restarts.values())
+    assert 1 == restarts['nats_auth_watch_restarts_total{reason="gone"}'] == sum(restarts.values())
+
+
+def test_each_way_in_which_a_watch_fails_has_its_series(stage: Make) -> None:
+    """
+    Every reason of the reflector's is there from the start, at 0; silence is no failure.
+    """
+    shown = {name for name in stage().samples() if name.startswith("nats_auth_watch_restarts_total")}
+
+    assert {f'nats_auth_watch_restarts_total{{reason="{reason}"}}' for reason in get_args(failure.Reason)} == shown | {
+        'nats_auth_watch_restarts_total{reason="silence"}'
+    }
 
 
 def test_global_registry_stays_empty_of_ours(stage: Make) -> None:

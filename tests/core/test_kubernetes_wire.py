@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nats_k8s_oidc_callout.core import kubernetes_wire
-from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page, read_page
+from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page, read_page, read_version
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.serviceaccounts import index, item, line, page
 
@@ -17,31 +17,47 @@ def test_a_page_tells_where_the_list_goes_on() -> None:
     assert Page("next", "9") == index().begin().page(page(token="next"))
 
 
+NO_LISTS = [
+    pytest.param(b"", id="empty"),
+    pytest.param(b"{}", id="object"),
+    pytest.param(b"<html>login</html>", id="html"),
+    pytest.param(b'{"kind":"Status","metadata":{},"code":200}', id="status"),
+    pytest.param(b'{"kind":"ServiceAccountList","metadata":{},"items":[]}', id="no version"),
+    pytest.param(b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":""},"items":[]}', id="empty version"),
+    pytest.param(b'{"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]}', id="pods"),
+    pytest.param(page(item("team", "app"))[:-4], id="half"),
+    pytest.param(b"[" * 100_000, id="deep"),
+    pytest.param(b'{"kind":"ServiceAccountList","x":' + b"[" * 100_000, id="deep inside"),
+    pytest.param(b'{"kind":"\xff"}', id="no text"),
+]
+
+
 @pytest.mark.parametrize(
     "body",
-    [
-        b"",
-        b"{}",
-        b"<html>login</html>",
-        b'{"kind":"Status","metadata":{},"code":200}',
-        b'{"kind":"ServiceAccountList","metadata":{},"items":[]}',
-        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":""},"items":[]}',
-        b'{"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]}',
-        b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"}}',
-        page(item("team", "app"))[:-4],
-        b"[" * 100_000,
-        b'{"kind":"ServiceAccountList","x":' + b"[" * 100_000,
-        b'{"kind":"\xff"}',
-    ],
-    ids=["empty", "object", "html", "status", "no version", "empty version", "pods", "no items", "half", "deep",
-         "deep inside", "no text"],
-)  # fmt: skip
+    [*NO_LISTS, pytest.param(b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"}}', id="no items")],
+)
 def test_an_answer_that_is_no_list_never_passes_for_an_empty_cluster(body: bytes) -> None:
     """
     Whatever is not a whole ServiceAccountList is an error, so that it can never empty the index.
     """
     with pytest.raises(Unreachable):
         index().begin().page(body)
+
+
+@pytest.mark.parametrize("body", NO_LISTS)
+def test_an_answer_that_is_no_list_has_no_version(body: bytes) -> None:
+    """
+    No version is read from anything but a list.
+    """
+    with pytest.raises(Unreachable):
+        read_version(body)
+
+
+def test_the_version_of_a_list_is_read_past_its_items() -> None:
+    """
+    Whatever the items are, the list says its version.
+    """
+    assert "12" == read_version(page(item("team", "app"), {"metadata": 5}, version="12", token="more"))
 
 
 def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -35,6 +37,7 @@ class ApiServer:
 
     def __init__(self, folder: Path, host: str = HOST, port: int = 0) -> None:
         self.folder = folder
+        self._data = folder / "etcd"
         self._host = host
         self.signing_keys = [ServiceAccountKey(), ServiceAccountKey()]
         """The first signs at start, and only it is published; `use_keys` rolls over."""
@@ -94,6 +97,24 @@ class ApiServer:
         """Undo `pause`."""
         self._servers["kube-apiserver"].send_signal(signal.SIGCONT)
 
+    def copy(self) -> Path:
+        """Return a copy of what etcd holds, to `restore`; etcd is away for a moment, and the API server waits for it."""
+        taken = Path(tempfile.mkdtemp(dir=self.folder, prefix="copy-"))
+        self._end("etcd")
+        shutil.copytree(self._data, taken, dirs_exist_ok=True)
+        self._start_etcd()
+        self._await_ready()
+        return taken
+
+    def restore(self, taken: Path) -> None:
+        """Put a copy in the place of what etcd holds, as after a disaster, and start both servers anew."""
+        self.kill()
+        self._end("etcd")
+        shutil.rmtree(self._data)
+        shutil.copytree(taken, self._data)
+        self._start_etcd()
+        self._start_api()
+
     def use_keys(self, *, published: Sequence[int], signing: int) -> None:
         """Restart with these of `signing_keys` in the key set, and one of them signing (keys are read only at start)."""
         self._published, self._signing = list(published), signing
@@ -107,6 +128,10 @@ class ApiServer:
         self.stop()
 
     # Where it is
+
+    @property
+    def admin_token(self) -> str:
+        return _ADMIN_TOKEN
 
     @property
     def service_host(self) -> str:
@@ -188,7 +213,7 @@ class ApiServer:
         client, peer = (f"http://{HOST}:{port}" for port in self._etcd_ports)
         self._run(
             "etcd",
-            f"--data-dir={self.folder / 'etcd'}",
+            f"--data-dir={self._data}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",

@@ -18,7 +18,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     MountedCredentials,
 )
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
-from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, Metrics
+from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, Metrics
 from nats_k8s_oidc_callout.app.files import Watch
 from nats_k8s_oidc_callout.core import trust
 from nats_k8s_oidc_callout.core.keyset import KeySet, ParsedKeys, parse_jwks
@@ -170,7 +170,7 @@ def workload_source(
 
     def restarted(reason: str) -> None:
         if reason not in _QUIET_ENDS:
-            metrics.add(Count.WATCH_RESTARTS)
+            metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
 
     informer = Informer(api, index, settings.k8s_namespaces, on_restart=restarted)
     metrics.mirror(Gauge.WATCH_LAST_EVENT, lambda: _wall(informer.last_contact))

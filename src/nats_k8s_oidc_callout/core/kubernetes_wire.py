@@ -76,6 +76,13 @@ class _List(msgspec.Struct, gc=False):
     items: list[_Object] | None
 
 
+class _Head(msgspec.Struct, gc=False):
+    """A list without its items."""
+
+    kind: str
+    metadata: _ListMeta
+
+
 class _RawList(msgspec.Struct, gc=False):
     kind: str
     metadata: _ListMeta
@@ -99,6 +106,7 @@ class _Line(msgspec.Struct, gc=False):
 _AT_ONCE_BYTES = 1 << 20
 
 _read_list = reader(_List)
+_read_head = reader(_Head)
 _read_raw_list = reader(_RawList)
 _read_object = reader(_Object)
 _read_line = reader(_Line)
@@ -151,6 +159,17 @@ def read_page(body: bytes) -> tuple[Page, Iterator[Meta | None]]:
     if kind != "ServiceAccountList" or not metadata.resource_version:
         raise Unreachable("the answer is not a list of ServiceAccounts")
     return Page(metadata.continue_token, metadata.resource_version), items
+
+
+def read_version(body: bytes) -> str:
+    """Return the version that a list shows, its items unread; raise Unreachable when the answer is something else."""
+    try:
+        read = _read_head(body)
+    except Unreadable as error:
+        raise Unreachable("the answer is not a list of ServiceAccounts") from error
+    if read.kind != "ServiceAccountList" or not read.metadata.resource_version:
+        raise Unreachable("the answer is not a list of ServiceAccounts")
+    return read.metadata.resource_version
 
 
 def _one_by_one(body: bytes) -> tuple[_ListMeta, str, Iterator[Meta | None]]:

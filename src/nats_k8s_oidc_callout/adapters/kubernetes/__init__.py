@@ -12,8 +12,9 @@ from nats_k8s_oidc_callout.adapters.kubernetes.credentials import (
 from nats_k8s_oidc_callout.adapters.kubernetes.informer import Informer
 from nats_k8s_oidc_callout.adapters.kubernetes.kubeconfig import KubeconfigCredentials
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
+from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes.preflight import ask
-from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Pace, Reflector
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector
 
 __all__ = [
     "ApiServer",

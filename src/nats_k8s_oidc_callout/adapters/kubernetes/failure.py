@@ -1,15 +1,22 @@
 """What can go wrong with a list or a watch, each with the one word that metrics and logs have for it."""
 
+from typing import Literal
+
 import aiohttp
 
 from nats_k8s_oidc_callout.errors import Unreachable
+
+Reason = Literal[
+    "forbidden", "gone", "history_went_back", "internal", "refused", "reset", "server_error", "short", "silence",
+    "timeout", "too_many_requests", "unauthorized", "unreachable", "unreadable",
+]  # fmt: skip
 
 
 class Failed(Unreachable):
     """A list or a watch ended otherwise than it should."""
 
     def __init__(
-        self, reason: str, detail: str, *, must_list: bool = False, after_seconds: float = 0.0, is_bug: bool = False
+        self, reason: Reason, detail: str, *, must_list: bool = False, after_seconds: float = 0.0, is_bug: bool = False
     ) -> None:
         """`must_list`: what the watch would bring from here on is not the whole truth. `after_seconds`: the server's wish."""
         super().__init__(detail)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
-from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Pace, Reflector, ignore, ignore_synced
+from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector, ignore, ignore_synced
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 
 log = structlog.get_logger("informer")

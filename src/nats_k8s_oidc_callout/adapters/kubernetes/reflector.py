@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import quote
 
 import structlog
@@ -13,8 +13,10 @@ import structlog
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, TooLarge, read_bounded
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
-from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind
+from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
+from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, read_version
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.versions import is_older
 
 log = structlog.get_logger("informer")
 
@@ -27,31 +29,10 @@ ITEM_BYTES_MAX = 10 * 1024 * 1024
 RELEASE_SECONDS = 60.0
 """Longest time between lists that bring back annotations which count again."""
 YIELD_EVENTS = 100
+VERSION_LOGGED = 24
+"""Characters of a version in a log line. One of 64 bits has 20 at most, but a version may have any length."""
 REPEAT_LOG_SECONDS = 60.0
 RBAC_FIX = "grant get, list and watch on serviceaccounts: check the (Cluster)Role and its binding"
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things may take, in seconds. Tests shorten it."""
-
-    silence: float = 90.0
-    """Longest time without a byte. Bookmarks come about every minute, so more than that may be a dead connection.
-
-    Or a quiet cluster: kube-apiserver sends no bookmark that is older than the list it gave us, and its own version
-    stands still while no ServiceAccount changes (cache_watcher.go of 1.37, and measured: none in 90 s). Going on from
-    the same version costs one request, so nobody needs to know which of the two it was.
-    """
-    watch_least: float = 300.0
-    watch_most: float = 600.0
-    """The server ends each watch at a random time between these, so that replicas do not come back together."""
-    page: float = 30.0
-    short: float = 1.0
-    """A watch that ends sooner without news is a server that closes at once, however politely."""
-    backoff_first: float = 0.2
-    backoff_most: float = 5.0
-    healthy: float = 10.0
-    """A watch that lasted so long makes the next failure the first one again."""
 
 
 def ignore(_: str) -> None:
@@ -67,7 +48,7 @@ class Reflector:
 
     Callbacks: `on_event(kind)` for each watch line, `on_restart(reason)` for each watch or list that failed
     (failure.py has the words; `ended` for a watch that ended as it should), `on_relist(reason)` as a list begins
-    (`start` or the failure behind it), `on_synced()` after the first whole list.
+    (`start`, `annotations`, `hourly`, `incomparable`, or the failure behind it), `on_synced()` after the first whole list.
     """
 
     def __init__(
@@ -100,6 +81,10 @@ class Reflector:
         self._version = ""
         """Where the next watch goes on, opaque; empty when only a list can tell."""
         self._why_list = "start"
+        self._verb = "list"
+        """What was asked last."""
+        self._listed_at = 0.0
+        self._whole_due = 0.0
         self._failures = 0
         self._failing = ""
         self._logged_at = 0.0
@@ -122,7 +107,7 @@ class Reflector:
             await self.list_and_watch_once()
         except Exception as error:
             # Supervision boundary: whatever it was, the next list repairs it. Cancellation is no Exception.
-            failed = from_error(error, "watch" if self._version else "list")
+            failed = from_error(error, self._verb)
             if failed.is_bug:
                 log.exception("informer met a bug of ours")
             if self._monotonic() - began >= self._pace.healthy:
@@ -138,10 +123,42 @@ class Reflector:
         Raises Failed, Unreachable, or what the connection raises.
         """
         if self._must_bring_back():
-            self._version, self._why_list = "", "annotations"
+            self._need_list("annotations")
+        if self._version:
+            await self._look_back()
         if not self._version:
             await self._list()
         await self._watch()
+
+    async def _look_back(self) -> None:
+        """Forget our version when only a whole list can tell the truth. Raises Failed when the history went back.
+
+        To watch on from a version that the server never issued is no error there (kube-apiserver 1.37): it keeps
+        silent about every change until its own versions are beyond ours. So after etcd was restored from an older
+        copy we would let in whom the cluster no longer knows.
+        """
+        if self._monotonic() >= self._whole_due:
+            # The restored cluster may have overtaken our version before we could look.
+            self._need_list("hourly")
+            return
+        theirs = read_version(await self._page(1, ""))
+        self.last_contact = self._monotonic()
+        older = is_older(theirs, self._version)
+        if older:
+            self._went_back(theirs)
+        if older is None and self.last_contact - self._listed_at >= self._pace.incomparable:
+            self._need_list("incomparable")
+
+    def _went_back(self, theirs: str) -> NoReturn:
+        raise Failed(
+            "history_went_back",
+            f"the cluster shows version {theirs[:VERSION_LOGGED]} after {self._version[:VERSION_LOGGED]}: "
+            "was its etcd restored from a copy?",
+            must_list=True,
+        )
+
+    def _need_list(self, why: str) -> None:
+        self._version, self._why_list = "", why
 
     async def _list(self) -> None:
         self._on_relist(self._why_list)
@@ -167,6 +184,9 @@ class Reflector:
         gone = relist.commit()
         self._listed_at = self._monotonic()
         self._version = page.resource_version
+        # From the beginning: what happened since may be of another history already.
+        pace = self._pace
+        self._whole_due = began + pace.whole_least + (pace.whole_most - pace.whole_least) * self._chance()
         seconds = round(self._monotonic() - began, 3)
         log.info(
             "informer listed", reason=self._why_list, objects=len(self._index), gone=gone, seconds=seconds,
@@ -181,6 +201,7 @@ class Reflector:
         return self._index.wants_list(self._namespace) and self._monotonic() - self._listed_at >= RELEASE_SECONDS
 
     async def _page(self, items: int, token: str) -> bytes:
+        self._verb = "list"
         params = {"limit": str(items)}
         if token:
             params["continue"] = token
@@ -191,6 +212,7 @@ class Reflector:
             return await read_bounded(response, PAGE_BYTES_MAX if items > 1 else ITEM_BYTES_MAX)
 
     async def _watch(self) -> None:
+        self._verb = "watch"
         pace = self._pace
         lasts = pace.watch_least + (pace.watch_most - pace.watch_least) * self._chance()
         params = {
@@ -233,6 +255,9 @@ class Reflector:
             if event.is_gone:
                 raise Failed("gone", "the server forgot the version that we know", must_list=True)
             raise Failed("server_error", f"the watch told of an error {event.code}")
+        if is_older(event.resource_version, self._version):
+            # A watch only ever goes on: another history came into this connection.
+            self._went_back(event.resource_version)
         self._version = event.resource_version
         if self._failing:
             log.info("informer recovered", after=self._failing)
@@ -240,18 +265,17 @@ class Reflector:
         return int(event.kind is not EventKind.BOOKMARK)
 
     def _back_off(self, failed: Failed) -> float:
-        verb = "watch" if self._version else "list"
-        if verb == "watch" and failed.must_list:
-            self._version, self._why_list = "", failed.reason
+        if self._version and failed.must_list:
+            self._need_list(failed.reason)
         self._on_restart(failed.reason)
         most = self._pace.backoff_most
         longest = min(most, self._pace.backoff_first * 2.0 ** min(self._failures, 16))
         self._failures += 1
         delay = max(longest * (0.5 + self._chance() / 2), min(failed.after_seconds, most))
-        self._tell(failed, verb, delay)
+        self._tell(failed, delay)
         return delay
 
-    def _tell(self, failed: Failed, verb: str, delay: float) -> None:
+    def _tell(self, failed: Failed, delay: float) -> None:
         """Log a failure: at warning when it is a new one or a minute has gone by, else at debug."""
         now = self._monotonic()
         if failed.reason == "silence":
@@ -264,8 +288,8 @@ class Reflector:
         say = log.warning if is_news else log.debug
         if failed.reason == "forbidden":
             say(
-                "informer forbidden", verb=verb, resource="serviceaccounts", namespace=self._namespace or "all",
+                "informer forbidden", verb=self._verb, resource="serviceaccounts", namespace=self._namespace or "all",
                 fix=RBAC_FIX, retry_seconds=round(delay, 3),
             )  # fmt: skip
             return
-        say("informer failed", verb=verb, reason=failed.reason, detail=str(failed), retry_seconds=round(delay, 3))
+        say("informer failed", verb=self._verb, reason=failed.reason, detail=str(failed), retry_seconds=round(delay, 3))

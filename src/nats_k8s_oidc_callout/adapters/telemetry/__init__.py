@@ -6,7 +6,18 @@ rendering), `sampling`, `redaction` (the second net under every line), `output` 
 
 from nats_k8s_oidc_callout.adapters.telemetry.decisions import Telemetry
 from nats_k8s_oidc_callout.adapters.telemetry.logs import Logs, configure
-from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledGauge, Metrics
+from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledCount, LabelledGauge, Metrics
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 
-__all__ = ["Count", "Gauge", "LabelledGauge", "Logs", "Metrics", "Telemetry", "clean", "configure", "redact"]
+__all__ = [
+    "Count",
+    "Gauge",
+    "LabelledCount",
+    "LabelledGauge",
+    "Logs",
+    "Metrics",
+    "Telemetry",
+    "clean",
+    "configure",
+    "redact",
+]

@@ -60,12 +60,17 @@ class Count(StrEnum):
     """What only grows; `Metrics.add` counts it, or `Metrics.mirror` reads the count of its owner."""
 
     NATS_RECONNECTS = "nats_auth_nats_reconnects_total"
-    WATCH_RESTARTS = "nats_auth_watch_restarts_total"
     JWKS_REFRESH_FAILURES = "nats_auth_jwks_refresh_failures_total"
     FILTERED_SUBJECTS = "nats_auth_filtered_subjects_total"
     ANSWERS_REJECTED = "nats_auth_answers_rejected_total"
     SLOWED = "nats_auth_slowed_requests_total"
     LOG_LINES_LOST = "nats_auth_log_lines_lost_total"
+
+
+class LabelledCount(StrEnum):
+    """What only grows, per member of a closed set; `Metrics.add_to` counts it."""
+
+    WATCH_RESTARTS = "nats_auth_watch_restarts_total"
 
 
 _GAUGE_HELP = {
@@ -95,13 +100,21 @@ _LABELLED = {
 }
 _COUNT_HELP = {
     Count.NATS_RECONNECTS: "Connections to NATS that were made anew.",
-    Count.WATCH_RESTARTS: "Watches and lists of ServiceAccounts that failed and were begun anew.",
     Count.JWKS_REFRESH_FAILURES: "Fetches of the key set that failed.",
     Count.FILTERED_SUBJECTS: "Annotation entries that were refused when permissions were compiled.",
     Count.ANSWERS_REJECTED: "Answers of ours that a NATS server said it rejected.",
     Count.SLOWED: "Requests put behind the others, from hosts with almost only refusals.",
     Count.LOG_LINES_LOST: "Log lines that the log device did not take.",
 }
+_LABELLED_COUNTS = {
+    LabelledCount.WATCH_RESTARTS: (
+        "Watches and lists of ServiceAccounts that failed and were begun anew, by reason.",
+        (
+            "forbidden", "gone", "history_went_back", "internal", "refused", "reset", "server_error", "short",
+            "timeout", "too_many_requests", "unauthorized", "unreachable", "unreadable",
+        ),
+    ),
+}  # fmt: skip
 
 
 class Metrics(Collector):
@@ -121,6 +134,7 @@ class Metrics(Collector):
         self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
         self._seconds = 0.0
         self._counts = dict.fromkeys(Count, 0)
+        self._counts_each = {labelled: dict.fromkeys(reasons, 0) for labelled, (_, reasons) in _LABELLED_COUNTS.items()}
         self._reads: dict[Gauge | Count, Read] = {}
         self._reads_each: dict[LabelledGauge, ReadEach] = {}
         self._version = version
@@ -135,6 +149,12 @@ class Metrics(Collector):
     def add(self, count: Count, amount: int = 1) -> None:
         """Count `amount` more."""
         self._counts[count] += amount
+
+    def add_to(self, count: LabelledCount, reason: str) -> None:
+        """Count one more for this reason; one outside the closed set is ignored."""
+        counts = self._counts_each[count]
+        if reason in counts:
+            counts[reason] += 1
 
     def mirror(self, metric: Gauge | Count, read: Read) -> None:
         """Take `metric` from `read` at every scrape; None leaves it out."""
@@ -155,6 +175,8 @@ class Metrics(Collector):
             value = self._read(count, self._counts[count])
             if value is not None:
                 yield CounterMetricFamily(count.value, _COUNT_HELP[count], value)
+        for labelled_count, (help_text, _) in _LABELLED_COUNTS.items():
+            yield _by_reason(labelled_count.value, help_text, self._counts_each[labelled_count])
         for gauge in Gauge:
             value = self._read(gauge, None if gauge in _ABSENT_UNTIL_KNOWN else 0)
             if value is not None:

@@ -1,0 +1,174 @@
+"""A real API server over a real etcd that is restored from a copy: its history goes back, and its versions with it."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Pace, Reflector
+from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from tests.e2e.cluster import Cluster
+from tests.e2e.kubernetes_world import eventually, world_in
+from tests.fakes.tcp_proxy import TcpProxy, tcp_proxy
+
+pytestmark = pytest.mark.slow
+
+PUBLISH = "nats.io/allowed-pub-subjects"
+WENT_BACK = 'nats_auth_watch_restarts_total{reason="history_went_back"}'
+
+
+def live_on(cluster: Cluster, namespace: str, name: str) -> None:
+    """Change something so often that the API server, which writes some versions of its own as it starts, stays behind."""
+    for turn in range(40):
+        cluster.annotate(namespace, name, {"turn": str(turn)})
+
+
+async def test_logins_go_by_the_restored_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    """
+    After a restore whoever is gone, or was never there, is refused, annotations are the old ones, and it is told.
+    """
+    for name in ("web", "goes", "returns"):
+        cluster.create_service_account("restored", name, {PUBLISH: "old.>"})
+    with world_in(cluster, tmp_path) as world:
+        goes, returns, web = (world.token("restored", name) for name in ("goes", "returns", "web"))
+        taken = cluster.copy()
+        cluster.create_service_account("restored", "never")
+        never = world.token("restored", "never")
+        cluster.delete_service_account("restored", "returns")
+        live_on(cluster, "restored", "web")
+        cluster.annotate("restored", "web", {PUBLISH: "new.>"})
+        await eventually(lambda: world.may_publish(web, "new.orders"))
+        assert [True, True, False] == [await world.let_in(token) for token in (never, goes, returns)]
+
+        await asyncio.to_thread(cluster.restore, taken)
+        cluster.delete_service_account("restored", "goes")
+
+        async def refused() -> bool:
+            return not await world.let_in(never) and not await world.let_in(goes)
+
+        # Reconnecting waits at most 5 s, the look and the list are a moment.
+        await eventually(refused, seconds=20)
+        assert await world.let_in(returns)
+        assert [True, False] == [await world.may_publish(web, subject) for subject in ("old.orders", "new.orders")]
+        assert {"unknown_service_account"} == {(await world.refused(token))[0] for token in (never, goes)}
+        assert 1 == world.responder.metrics()[WENT_BACK]
+
+
+class Admin:
+    """The administrator's credential, for an API server behind a proxy."""
+
+    def __init__(self, cluster: Cluster, port: int) -> None:
+        self.base_url = f"https://{cluster.service_host}:{port}"
+        self._made = Credentials(
+            {"Authorization": f"Bearer {cluster.admin_token}"}, ssl.create_default_context(cafile=str(cluster.ca_file))
+        )
+
+    def current(self, refused: bool = False) -> Credentials:
+        return self._made
+
+
+@dataclass
+class Follower:
+    """A reflector of one namespace behind a proxy, on a clock that the test moves."""
+
+    proxy: TcpProxy
+    index: Index
+    ahead: float = 0.0
+    restarts: list[str] = field(default_factory=list)
+    relists: list[str] = field(default_factory=list)
+
+    def holds(self, name: str) -> bool:
+        return self.index.find("followed", name) is not None
+
+
+@asynccontextmanager
+async def follower(cluster: Cluster, pace: Pace) -> AsyncIterator[Follower]:
+    async with tcp_proxy(cluster.service_port) as proxy:
+        made = Follower(proxy, Index("nats.io/"))
+        api = ApiServer(Admin(cluster, proxy.port))
+        loop = asyncio.get_running_loop()
+        reflector = Reflector(
+            api,
+            made.index,
+            "followed",
+            pace=pace,
+            monotonic=lambda: loop.time() + made.ahead,
+            on_restart=made.restarts.append,
+            on_relist=made.relists.append,
+        )
+        task = asyncio.create_task(reflector.run(), name="follower")
+        try:
+            yield made
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await api.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async def now() -> bool:
+        return holds()
+
+    await eventually(now, seconds=20)
+
+
+async def restored(cluster: Cluster, follower: Follower, cut_off: Callable[[], None]) -> str:
+    """Restore a copy from before `never` was made while the follower is cut off; return the version that it knows."""
+    cluster.create_service_account("followed", "stays")
+    await until(lambda: follower.holds("stays"))
+    taken = await asyncio.to_thread(cluster.copy)
+    live_on(cluster, "followed", "stays")
+    cluster.create_service_account("followed", "never")
+    await until(lambda: follower.holds("never"))
+    known = version(cluster)
+    cut_off()
+    await asyncio.to_thread(cluster.restore, taken)
+    assert int(version(cluster)) < int(known)
+    return known
+
+
+def version(cluster: Cluster) -> str:
+    return str(
+        cluster.apply("GET", "/api/v1/namespaces/followed/serviceaccounts?limit=1")["metadata"]["resourceVersion"]
+    )
+
+
+async def test_a_connection_that_outlives_the_restore(cluster: Cluster) -> None:
+    """
+    When the watch stays open, as behind a proxy, its silence ends it, and the look before the next one tells.
+    """
+    async with follower(cluster, Pace(silence=3.0)) as followed:
+        await restored(cluster, followed, followed.proxy.go_silent)
+        await until(lambda: not followed.holds("never"))
+
+        assert followed.holds("stays")
+        assert ["start", "history_went_back"] == followed.relists
+
+
+async def test_a_history_that_overtook_us_is_found_by_the_hourly_list(cluster: Cluster) -> None:
+    """
+    A restored cluster that has issued more versions than we knew looks like one that went on; the next hour shows it.
+    """
+    async with follower(cluster, Pace()) as followed:
+        known = await restored(cluster, followed, followed.proxy.cut)
+        # From a version that it never issued the API server tells of nothing, and of no error.
+        watch = f"/api/v1/namespaces/followed/serviceaccounts?watch=1&resourceVersion={known}&timeoutSeconds=2"
+        cluster.create_service_account("followed", "unheard")
+        assert (200, "") == cluster.request("GET", watch)
+
+        while int(version(cluster)) <= int(known):
+            cluster.annotate("followed", "stays", {"turn": version(cluster)})
+        followed.proxy.mend()
+        cluster.create_service_account("followed", "heard")
+        await until(lambda: followed.holds("heard"))
+        assert (True, False) == (followed.holds("never"), followed.holds("unheard"))
+        followed.ahead = 3000.0
+        followed.proxy.cut(refuse=False)
+        await until(lambda: not followed.holds("never"))
+
+        assert followed.holds("unheard")
+        assert ["start", "hourly"] == followed.relists
