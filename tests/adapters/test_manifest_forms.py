@@ -40,6 +40,19 @@ async def test_the_forms_of_a_manifest(heard: Heard, text: str, names: set[str])
     assert [] == heard.errors
 
 
+async def test_a_null_is_no_annotation(heard: Heard) -> None:
+    """
+    A key without a value, as a template leaves it, is no annotation; the others count.
+    """
+    keys = '{nats.io/allowed-pub-subjects: null, nats.io/allowed-sub-subjects: "b.>", nats.io/other: ~}'
+    await heard.write("app.yaml", f"kind: ServiceAccount\nmetadata: {{name: a, annotations: {keys}}}\n")
+    found = heard.index.find("default", "a")
+
+    assert [] == heard.errors
+    assert found is not None
+    assert {"nats.io/allowed-sub-subjects": "b.>"} == found.annotations
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -46,7 +46,14 @@ class _Meta(msgspec.Struct):
     name: str
     namespace: str | None = None
     uid: str | None = None
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, str | None] | None = None
+
+    @property
+    def written(self) -> dict[str, str] | None:
+        """The annotations that have a value. A null is how YAML says that there is none, and no text."""
+        if self.annotations is None:
+            return None
+        return {key: text for key, text in self.annotations.items() if text is not None}
 
 
 def _ignore(_: str) -> None:
@@ -171,7 +178,7 @@ class ManifestFolder:
         for document in load_documents(content):
             for item in _service_accounts(document):
                 meta = _read_meta(item)
-                account = self._index.entry(meta.uid or "", meta.annotations)
+                account = self._index.entry(meta.uid or "", meta.written)
                 yield Manifest(meta.namespace or DEFAULT_NAMESPACE, meta.name, account)
 
     def _report(self, why: str) -> None:
