@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cli.desk import Desk
+from tests.cli.desk import HOSTILE, SPELLED, Desk
 from tests.settings.whole import token as foreign
 
 
@@ -74,6 +74,28 @@ def test_what_names_no_workload_is_bad_use(desk: Desk, spelling: str) -> None:
 
     assert 2 == ran.exit_code
     assert "is neither NAMESPACE/NAME nor system:serviceaccount:NAMESPACE:NAME" in ran.stderr
+
+
+def test_a_misspelt_annotation_is_told(desk: Desk) -> None:
+    """
+    A key under the prefix that nobody reads is named, spelled out and cut, beside what counts; a null is none.
+    """
+    hostile = f"nats.io/{HOSTILE}{'x' * 200}"
+    written = {
+        "nats.io/allowed-pub-subject": "a",
+        hostile: "b",
+        "nats.io/null": None,
+        "nats.io/allowed-sub-subjects": "c",
+    }
+    desk.account("shop", "web", written)
+    ran, found = desk.run("explain", "shop/web"), desk.report("explain", "shop/web")
+
+    told = [line.split()[1] for line in ran.output.splitlines() if line.startswith("  unknown ")]
+    assert sorted([f"nats.io/{SPELLED}{'x' * (72 - len(HOSTILE))}", "nats.io/allowed-pub-subject"]) == sorted(told)
+    assert isinstance(found["unknown"], list)
+    assert {hostile[:80], "nats.io/allowed-pub-subject"} == {one["annotation"] for one in found["unknown"]}
+    assert [] == found["refused"]
+    assert "nats.io/allowed-sub-subjects" in ran.output
 
 
 def test_help_is_whole(desk: Desk) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
+from nats_k8s_oidc_callout.core.entries import Reader
 
 RULES = PermissionRules()
 PUB = "nats.io/allowed-pub-subjects"
@@ -61,6 +62,23 @@ def test_annotations_add() -> None:
 
     assert ("shop.>", "_INBOX.>", "_INBOX_SA.>", "test.>", "a.b") == granted.publish
     assert (*INBOXES, "x.*") == granted.subscribe
+
+
+def test_a_key_that_nobody_reads_is_told() -> None:
+    """
+    A misspelt key under the prefix is named without an entry, at most eight, cut; the intents to come among them. What
+    is right still counts.
+    """
+    keys = [PUB, "nats.io/allowed-pub-subject", "nats.io/jetstream", "other.io/x"]
+    grant = compile_grant("shop", "web", Reader("nats.io/").read(dict.fromkeys(keys, "a.b")), RULES)
+    many = compile_grant("shop", "web", Reader("nats.io/").read({f"nats.io/{n:0200}": "" for n in range(99)}), RULES)
+
+    assert "a.b" in grant.permissions.publish
+    assert [keys[1:3], ["", ""]] == [[one.annotation for one in grant.refused], [one.subject for one in grant.refused]]
+    assert {"is not read: allowed-pub-subjects and allowed-sub-subjects are, after the same prefix"} == {
+        one.why for one in grant.refused
+    }
+    assert (8, 80) == (len(many.refused), max(len(one.annotation) for one in many.refused))
 
 
 def test_another_prefix() -> None:

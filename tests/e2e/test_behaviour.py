@@ -157,10 +157,12 @@ async def test_session_ends_with_its_token(world: World) -> None:
 async def test_annotations_add_subjects(world: World) -> None:
     """
     What an annotation allows can be published and subscribed, beside the defaults; bad entries are left out, each
-    named in a warning and counted, and the rest still counts.
+    named in a warning and counted, and the rest still counts. A misspelt key is told once, not at each login.
     """
     bad = ["foo..bar", "a b", ">", "*.x", "$SYS.REQ.>", "_INBOX_SA.team-b.web.>", "$JS.API.>"]
-    world.accounts.write("team-a", "noted", {PUBLISH: ",".join(["audit.in", *bad, "audit.late"]), SUBSCRIBE: "audit.>"})
+    misspelt = "nats.io/allowed-pub-subject"
+    written = {PUBLISH: ",".join(["audit.in", *bad, "audit.late"]), SUBSCRIBE: "audit.>", misspelt: "audit.other"}
+    world.accounts.write("team-a", "noted", written)
     filtered = world.responder.metrics()["nats_auth_filtered_subjects_total"]
     token = world.token(name="noted")
     await until_let_in(world, **world.fields(token))
@@ -177,6 +179,8 @@ async def test_annotations_add_subjects(world: World) -> None:
     assert [(PUBLISH, entry, "team-a/noted") for entry in bad] == [
         (line["annotation"], line["subject"], line["workload"]) for line in warned
     ]
+    told = [line for line in world.responder.events("annotation not read") if line["workload"] == "team-a/noted"]
+    assert [misspelt] == [line["annotation"] for line in told]
     assert filtered + len(bad) == world.responder.metrics()["nats_auth_filtered_subjects_total"]
 
 

@@ -21,7 +21,7 @@ broker = NatsBroker(
     name=f"{NAMESPACE}/{SERVICE_ACCOUNT}",
     # The function, not its result: it is asked at each connect.
     security=NatsToken(token_from(os.environ.get("TOKEN_FILE", "/var/run/secrets/nats/token"))),
-    inbox_prefix=f"_INBOX_{NAMESPACE}_{SERVICE_ACCOUNT.replace('.', '_')}",
+    inbox_prefix=f"_INBOX_SA.{NAMESPACE}.{SERVICE_ACCOUNT.replace('.', '_')}",
     max_reconnect_attempts=-1,
     connect_timeout=5,
 )

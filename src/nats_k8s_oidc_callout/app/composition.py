@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 
 import msgspec
@@ -20,7 +20,7 @@ from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
 from nats_k8s_oidc_callout.core import callout
-from nats_k8s_oidc_callout.core.model import Allow, Request, Verdict
+from nats_k8s_oidc_callout.core.model import Allow, Refusal, Request, Verdict
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreadable
 from nats_k8s_oidc_callout.responder import Ports, Responder
@@ -191,15 +191,18 @@ class App:
         if request is not None:
             self._telemetry.metrics.by_signer[self._keyring.origins[request.subject]] += 1
         if isinstance(verdict, Allow) and verdict.refused:
-            self._telemetry.subjects_filtered(len(verdict.refused))
-            for refusal in verdict.refused:
-                log.warning(
-                    "annotation entry left out",
-                    workload=str(verdict.workload),
-                    annotation=refusal.annotation,
-                    subject=refusal.subject,
-                    why=refusal.why,
-                )
+            self._tell_refused(str(verdict.workload), verdict.refused)
+
+    def _tell_refused(self, workload: str, refused: Sequence[Refusal]) -> None:
+        """Warn of what annotations asked for in vain. Asked for once a change: when the grant was made."""
+        if entries := [refusal for refusal in refused if refusal.subject]:
+            self._telemetry.subjects_filtered(len(entries))
+        for one in refused:
+            if one.subject:
+                told = {"annotation": one.annotation, "subject": one.subject, "why": one.why}
+                log.warning("annotation entry left out", workload=workload, **told)
+            else:
+                log.warning("annotation not read", workload=workload, annotation=one.annotation, why=one.why)
 
     def _hear(self, event: bytes) -> None:
         """Take a server's complaint about one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR)."""

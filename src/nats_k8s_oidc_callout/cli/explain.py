@@ -159,7 +159,12 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
             "ttl_seconds": granted.replies_ttl_seconds,
         },
         "refused": [
-            {"subject": refusal.subject, "from": refusal.annotation, "why": refusal.why} for refusal in grant.refused
+            {"subject": refusal.subject, "from": refusal.annotation, "why": refusal.why}
+            for refusal in grant.refused
+            if refusal.subject
+        ],
+        "unknown": [
+            {"annotation": refusal.annotation, "why": refusal.why} for refusal in grant.refused if not refusal.subject
         ],
         "notes": _notes(settings, namespace, name),
     }
@@ -207,6 +212,8 @@ def _for_people(report: Report) -> list[str]:
     for entry in report["refused"]:
         # No subject goes beyond ASCII: what looks like a letter of it is the reason.
         row("left out", f"{escape(entry['subject'], ascii_only=True):<40} {entry['from']}: {entry['why']}")
+    for entry in report["unknown"]:
+        row("unknown", f"{escape(entry['annotation'], ascii_only=True):<40} {entry['why']}")
     for note in report["notes"]:
         row("note", note)
     return lines

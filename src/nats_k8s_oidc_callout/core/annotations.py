@@ -17,6 +17,7 @@ from nats_k8s_oidc_callout.core.subjects import PRIVATE_INBOXES, SHARED_INBOX, g
 MAX_ENTRIES = 256
 # Reading on after so many bad entries would be work that a tenant can order at will.
 _MAX_REFUSALS = 32
+_NOT_READ = "is not read: allowed-pub-subjects and allowed-sub-subjects are, after the same prefix"
 
 
 class InboxMode(StrEnum):
@@ -79,9 +80,18 @@ def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | No
     refused: list[Refusal] = []
     publish = _add(Side.PUBLISH, own + answers, annotations, rules, refused)
     subscribe = _add(Side.SUBSCRIBE, own + inboxes, annotations, rules, refused)
+    refused += [Refusal(key, "", _NOT_READ) for key in _not_read(annotations, rules)]
     by_reply = rules.reply_mode is ReplyMode.RESPONSES
     replies = (rules.replies_max, rules.replies_ttl_seconds) if by_reply else (0, 0.0)
     return Grant(Permissions(publish, subscribe, *replies), own + answers, own + inboxes, tuple(refused))
+
+
+def _not_read(annotations: Mapping[str, str] | None, rules: PermissionRules) -> tuple[str, ...]:
+    """Return the keys under our prefix that change nothing: a misspelling, most likely."""
+    # Kept for the intents to come; until then nobody reads it, and who writes it must hear so.
+    intents = f"{rules.annotation_prefix}jetstream"
+    unknown = entries.unknown_in(annotations)
+    return (*unknown, intents)[: entries.UNKNOWN_MAX] if annotations and intents in annotations else unknown
 
 
 def _add(

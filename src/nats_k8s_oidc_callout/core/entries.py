@@ -73,6 +73,11 @@ def weight_of(annotations: Mapping[str, str] | None) -> int:
     return _HEADS_BYTES + sum(map(text_weight, annotations.values()))
 
 
+def unknown_in(annotations: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Return the keys under the prefix that mean nothing, as `Annotations` has them."""
+    return annotations.unknown if isinstance(annotations, Annotations) else ()
+
+
 def version_of(annotations: Mapping[str, str] | None) -> bytes:
     """Return what tells one set of annotations from another; empty for none."""
     if annotations is None:

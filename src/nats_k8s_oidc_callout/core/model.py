@@ -112,10 +112,11 @@ class Permissions:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An entry of an annotation that was left out, and why."""
+    """An entry of an annotation that was left out, and why; or an annotation under our prefix that nobody reads."""
 
     annotation: str
     subject: str
+    """Empty when it is about the annotation as a whole."""
     why: str
 
 
