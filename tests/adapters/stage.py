@@ -28,7 +28,12 @@ class Stage:
         self.logs: Logs = configure(level, form, self.device)
         self.monotonic = 100.0
         self.telemetry = Telemetry(
-            CollectorRegistry(), self.logs, "1.2.3", clock=lambda: NOW, monotonic=lambda: self.monotonic
+            CollectorRegistry(),
+            self.logs,
+            "1.2.3",
+            account="APP",
+            clock=lambda: NOW,
+            monotonic=lambda: self.monotonic,
         )
 
     def record(self, *outcomes: Verdict, asked: Request | None = None) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -46,6 +47,38 @@ def test_denied_line_says_who_why_and_where(stage: Make) -> None:
             "ms": 2.0,
         }
     ] == made.lines()
+
+
+def test_an_allowed_line_says_what_was_given(stage: Make) -> None:
+    """
+    A login that is let in is a line with account, key id, a digest of the grant, and its end as a time in UTC.
+    """
+    made = stage()
+    ends = 1_789_003_599
+    for at in (ends, ends + 1, ends):
+        made.record(Allow(WORKLOAD, b"{}", at, "0123456789ab", kid="k1\x1b[31m"))
+    first, *others = made.lines()
+
+    assert {
+        "account": "APP",
+        "kid": "k1\\u001b[31m",
+        "grant": "0123456789ab",
+        "expires_at": "2026-09-10T01:26:39Z",
+    }.items() <= first.items()
+    assert ["2026-09-10T01:26:40Z", "2026-09-10T01:26:39Z"] == [line["expires_at"] for line in others]
+
+
+def test_moments_of_many_days_are_right_and_few_are_kept(stage: Make) -> None:
+    """
+    Moments far from each other are told right, and what is remembered of them stays small.
+    """
+    logs = stage().logs
+    moments = range(0, 2_000_000_000, 1_234_567)
+
+    assert [datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for at in moments] == [
+        logs.moment(at) for at in moments
+    ]
+    assert len(logs._moments) <= 1024
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, SessionRules, decide, session_end
-from nats_k8s_oidc_callout.core.grants import Grants
+from nats_k8s_oidc_callout.core.grants import Grants, digest_of
 from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import (
@@ -73,6 +73,7 @@ def test_a_good_token_is_let_in() -> None:
     assert isinstance(verdict, Allow)
     assert ("system:serviceaccount:team-a:orders", UID) == (verdict.workload.username, verdict.workload.uid)
     assert b'"allow":["team-a.>",' in verdict.grant
+    assert (issuer_key().kid, digest_of(verdict.grant)) == (verdict.kid, verdict.grant_digest)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,9 @@ def test_nothing_but_the_signature_is_remembered() -> None:
     world = facts()
     token = KUBERNETES.token()
     assert isinstance(decided(token, world), Allow)
+    again = decided(token, world)
+    assert isinstance(again, Allow)
+    assert issuer_key().kid == again.kid
     world.accounts.begin().put("team-a", "orders", ServiceAccount("another-uid", None))
 
     assert 1 == len(world.verified)

@@ -22,6 +22,7 @@ from tools import build
 
 HOST = "127.0.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+AUDIT_POLICY = Path(__file__).parents[2] / "examples" / "kubernetes" / "audit-policy.yaml"
 _ADMIN_TOKEN = "admin-of-this-test-only"
 _START_SECONDS = 60.0
 
@@ -58,6 +59,7 @@ class ApiServer:
         self._tls_files = authority.serve(folder, names)
         self._admin_file = folder / "admins.csv"
         self._admin_file.write_text(f'{_ADMIN_TOKEN},admin,admin,"system:masters"\n')
+        self.audit_log = folder / "audit.log"
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(json.dumps(self._kubeconfig(_ADMIN_TOKEN)))
         tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(self.ca_file)))
@@ -239,6 +241,8 @@ class ApiServer:
             f"--tls-cert-file={certificate}",
             f"--tls-private-key-file={key}",
             f"--cert-dir={self.folder}",
+            f"--audit-policy-file={AUDIT_POLICY}",
+            f"--audit-log-path={self.audit_log}",
             "--authorization-mode=RBAC",
             f"--token-auth-file={self._admin_file}",
             f"--service-account-issuer={ISSUER}",

@@ -5,12 +5,14 @@ chart, with the token, the CA and the two variables that the kubelet gives a pod
 """
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,3 +278,40 @@ def test_our_identity_may_do_nothing_else(world: World) -> None:
     assert 200 == world.cluster.request("GET", "/api/v1/serviceaccounts?limit=1", token=token)[0]
     for path in ("/api/v1/pods", "/api/v1/secrets", "/api/v1/namespaces", "/apis/rbac.authorization.k8s.io/v1/roles"):
         assert 403 == world.cluster.request("GET", path, token=token)[0], path
+
+
+async def test_the_audit_policy_names_who_changed_a_workload(world: World) -> None:
+    """
+    With the policy of docs/SECURITY_MODEL.md the API server logs who wrote which annotation, who asked for a token, and
+    neither a token nor anything else.
+    """
+    cluster = world.cluster
+    cluster.create_namespace("audited")
+    cluster.create_service_account("audited", "orders")
+    cluster.annotate("audited", "orders", {"nats.io/allowed-pub-subjects": "billing.>"})
+    token = world.token("audited", "orders")
+    cluster.delete_service_account("audited", "orders")
+
+    def found() -> list[dict[str, Any]]:
+        events = map(json.loads, cluster.audit_log.read_text().splitlines())
+        return [event for event in events if event["objectRef"].get("namespace") == "audited"]
+
+    async def complete() -> bool:
+        return len(found()) >= 4
+
+    await eventually(complete)
+    told = [(event["verb"], event["objectRef"].get("subresource", ""), event["level"]) for event in found()]
+    changed = found()[1]
+
+    assert [
+        ("create", "", "Request"),
+        ("patch", "", "Request"),
+        ("create", "token", "Metadata"),
+        ("delete", "", "Request"),
+    ] == told
+    assert "admin" == changed["user"]["username"]
+    assert {"nats.io/allowed-pub-subjects": "billing.>"} == changed["requestObject"]["metadata"]["annotations"]
+    assert {"serviceaccounts"} == {
+        json.loads(line)["objectRef"]["resource"] for line in cluster.audit_log.read_text().splitlines()
+    }
+    assert token not in cluster.audit_log.read_text()

@@ -41,7 +41,7 @@ class App:
     def __init__(self, settings: Settings, logs: Logs) -> None:
         """Raise ConfigurationError when a file that the settings name is no longer what it was."""
         self._settings = settings
-        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE))
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE), account=settings.nats_account)
         self._stop = asyncio.Event()
         self._leaving = False
         self._was_failing: list[str] | None = None

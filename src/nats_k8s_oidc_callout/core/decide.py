@@ -114,6 +114,7 @@ def judge(
         made.digest,
         made.refused,
         identified.other_audiences,
+        identified.kid,
     )
 
 
@@ -136,7 +137,8 @@ def identify(
     claims = tokens.verify(unverified, key)
     if isinstance(claims, Deny):
         return claims
-    proved = issuers.accept(claims, facts.claims, now)
+    # The key's own name for itself, which is the token's: one text for all that it has signed.
+    proved = issuers.accept(claims, facts.claims, now, key.kid)
     if not isinstance(proved, Deny):
         # Whoever is refused, with a token of another audience perhaps, is not worth remembering.
         facts.verified.keep(unverified, facts.keys.generation, proved)

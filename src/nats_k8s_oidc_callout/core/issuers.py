@@ -46,10 +46,15 @@ class Proved(msgspec.Struct, frozen=True, gc=False):
     warnafter: int | None = None
     other_audiences: tuple[str, ...] = ()
     """Whoever receives the token for one of those can replay it here."""
+    kid: str = ""
+    """The issuer's name of the key that has signed it."""
 
 
-def accept(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Proved | Deny:
-    """Return what a token proves at `now`, or why it does not; a Deny names the workload once it is known."""
+def accept(claims: VerifiedClaims, rules: ClaimRules, now: float, kid: str = "") -> Proved | Deny:
+    """Return what a token proves at `now`, or why it does not; a Deny names the workload once it is known.
+
+    `kid` is that of the key by which it was verified.
+    """
     # Byte for byte: AKS issuers end in a slash that matters.
     if claims.iss is UNSET or claims.iss not in rules.issuers:
         return Deny(Reason.WRONG_ISSUER, _shown(claims.iss))
@@ -69,7 +74,7 @@ def accept(claims: VerifiedClaims, rules: ClaimRules, now: float) -> Proved | De
     kubernetes = claims.kubernetes
     warnafter = None if kubernetes is UNSET or kubernetes.warnafter is UNSET else kubernetes.warnafter
     others = () if len(audiences) == 1 else tuple(one[:_MAX_AUDIENCE] for one in audiences if one != rules.audience)
-    proved = Proved(workload, exp, max(nbf, iat), warnafter, others)
+    proved = Proved(workload, exp, max(nbf, iat), warnafter, others, kid)
     refusal = _refuse_time(proved, rules, now) or _refuse_span(exp, iat, rules) or _refuse_warned(proved, now)
     if refusal is None and rules.require_pod_bound and not workload.pod:
         refusal = Deny(Reason.NOT_POD_BOUND)

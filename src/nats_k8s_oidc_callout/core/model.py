@@ -133,6 +133,8 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     """What the workload's annotations asked for in vain; told once, when the grant was made."""
     other_audiences: tuple[str, ...] = ()
     """Who else the token is good for, and could therefore replay it here."""
+    kid: str = ""
+    """The issuer's name of the key that has signed the token."""
 
 
 @dataclass(frozen=True, slots=True)

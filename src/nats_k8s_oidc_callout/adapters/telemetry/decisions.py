@@ -1,7 +1,7 @@
 """One verdict: what it counts, and the one line it writes. Called for every message, so it must be cheap."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -17,6 +17,7 @@ UNVERIFIED_LINES_PER_SECOND = 10
 VERIFIED_LINES_PER_SECOND = 100
 DETAIL_MAX = 256
 _AUDIENCES_MAX = 8
+_KIDS_KEPT = 128
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -36,14 +37,23 @@ class Line(msgspec.Struct, omit_defaults=True):
     connection: str = ""
     """The name the client gave its connection."""
     server: str = ""
-    expires_at: int = 0
+    account: str = ""
+    """Where the client lands."""
+    kid: str = ""
+    grant: str = ""
+    """A digest of what the session may do: two logins with the same one may do the same."""
+    expires_at: str = ""
+    """When the session ends, whatever the client does."""
     ms: float = 0.0
     other_audiences: str = ""
     """Who else the token is good for, separated by spaces; a list would stand here as it stands in the token."""
 
 
 class Telemetry:
-    """Counts and logs every outcome. `clock` gives Unix seconds, `monotonic` seconds that never go back."""
+    """Counts and logs every outcome. `clock` gives Unix seconds, `monotonic` seconds that never go back.
+
+    `account` is where all clients land that are let in.
+    """
 
     def __init__(
         self,
@@ -51,11 +61,14 @@ class Telemetry:
         logs: Logs,
         version: str,
         *,
+        account: str = "",
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = Metrics(registry, version)
         ProcessCollector(registry=registry)
+        self._account = account
+        self._kids: dict[str, str] = {}
         self._logs = logs
         self._clock = clock
         self._monotonic = monotonic
@@ -78,15 +91,7 @@ class Telemetry:
             metrics.success += 1
             metrics.observe(seconds)
             if self._allowed_logged:
-                self._write(
-                    "info",
-                    "allowed",
-                    request,
-                    seconds,
-                    outcome.workload,
-                    expires_at=outcome.expires_at,
-                    audiences=outcome.other_audiences,
-                )
+                self._write("info", "allowed", request, seconds, outcome.workload, allowed=outcome)
         elif isinstance(outcome, Deny):
             metrics.denied[outcome.reason] += 1
             metrics.observe(seconds)
@@ -170,6 +175,13 @@ class Telemetry:
             urgent=True,
         )
 
+    def _remember(self, kid: str) -> str:
+        """Return a key's name as it is logged; over the years an issuer has many."""
+        if len(self._kids) >= _KIDS_KEPT:
+            self._kids.clear()
+        shown = self._kids[kid] = clean(kid)
+        return shown
+
     def _write(
         self,
         level: str,
@@ -179,10 +191,10 @@ class Telemetry:
         workload: Workload | None,
         reason: str = "",
         detail: str = "",
-        expires_at: int = 0,
-        audiences: Sequence[str] = (),
+        allowed: Allow | None = None,
     ) -> None:
         namespace = name = pod = jti = host = connection = server = ""
+        account = kid = grant = ends = audiences = ""
         client_id = 0
         if workload is not None:
             # Signed by the cluster, and legal Kubernetes names by section 5; pod and jti are only signed.
@@ -192,6 +204,13 @@ class Telemetry:
             client_id = request.client_id
             host, connection = clean(request.client_host), clean(request.client_name)
             server = clean(request.server_name)
+        if allowed is not None:
+            # The digest was made with the grant, and a key's name is one of the few that the issuer has.
+            account, grant = self._account, allowed.grant_digest
+            kid = self._kids.get(allowed.kid) or self._remember(allowed.kid)
+            ends = self._logs.moment(allowed.expires_at)
+            if allowed.other_audiences:
+                audiences = " ".join([clean(audience) for audience in allowed.other_audiences[:_AUDIENCES_MAX]])
         # By position: keywords would cost a tenth of the whole line.
         line = Line(
             self._logs.stamp(self._clock()),
@@ -207,8 +226,11 @@ class Telemetry:
             client_id,
             connection,
             server,
-            expires_at,
+            account,
+            kid,
+            grant,
+            ends,
             int(seconds * 1e6) / 1000,
-            " ".join([clean(audience) for audience in audiences[:_AUDIENCES_MAX]]),
+            audiences,
         )
         self._logs.emit(line, urgent=level == "warn")

@@ -32,6 +32,8 @@ EXCEPTION_MAX = 16 * 1024
 # Whatever strangers can make us warn of, be it by a flaw of ours, no one warning fills the disk.
 SAME_WARNINGS_PER_SECOND = 100
 _KINDS_MAX = 256
+# Sessions that begin in one second end within a tenth of the hour that they last.
+_MOMENTS_KEPT = 1024
 # A field that is called so is masked whatever it looks like: passwords have no form of their own.
 SECRET_FIELDS = frozenset(
     {"token", "auth_token", "pass", "password", "seed", "secret", "jwt", "authorization", "creds"}
@@ -51,6 +53,7 @@ class Logs:
         self._encoder = msgspec.json.Encoder()
         self._second = -1
         self._stamp = ""
+        self._moments: dict[int, str] = {}
         self._warnings = Sampler(SAME_WARNINGS_PER_SECOND)
         self._kinds: set[str] = set()
 
@@ -61,6 +64,15 @@ class Logs:
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = second
         return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+    def moment(self, at: int) -> str:
+        """Return whole Unix seconds as RFC 3339 in UTC; cheap for those that were asked for just now."""
+        text = self._moments.get(at)
+        if text is None:
+            if len(self._moments) >= _MOMENTS_KEPT:
+                self._moments.clear()
+            text = self._moments[at] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+        return text
 
     def emit(self, event: Mapping[str, Any] | msgspec.Struct, urgent: bool) -> None:
         """Write one event whose strings are clean; ts, level and event come first."""
