@@ -1,4 +1,4 @@
-"""The client examples as programs: each built once into the cache, under the hash of its files.
+"""The client examples, and the testers of JetStream, as programs: each built once into the cache, under the hash of its files.
 
     python -m tests.clients.builds   builds what is not there yet; a first build takes minutes
 
@@ -19,6 +19,9 @@ from tools import build
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "clients"
+JETSTREAM = ROOT / "tests" / "clients" / "jetstream"
+"""Programs that are no examples: they do all that JetStream has, and say what worked."""
+JETSTREAM_LANGUAGES = ("python", "go", "node")
 # Rust compiles its client library for minutes where nothing is there yet.
 BUILD_SECONDS = 1200
 _QUICKER = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0", "CGO_ENABLED": "0", "GOWORK": "off"}
@@ -71,13 +74,13 @@ def _folder() -> Path:
     return build.cache() / "clients"
 
 
-def command(language: str, change: Change | None = None) -> list[str]:
+def command(language: str, change: Change | None = None, folder: Path = EXAMPLES) -> list[str]:
     """Return what starts this example, built if it is not there yet; `change` turns its main file into another one."""
     plan = LANGUAGES[language]
     for tool in plan.tools:
         if shutil.which(tool) is None:
             raise NoToolchain(f"{language}: there is no {tool} on PATH")
-    source = EXAMPLES / language
+    source = folder / language
     main = (source / plan.main).read_text()
     text = change(main) if change else main
     assert change is None or text != main, f"the change of {language} changes nothing"
@@ -121,10 +124,11 @@ def _make(plan: Language, source: Path, text: str, made: Path) -> None:
 
 def main() -> int:
     """Build all examples, outside of any test's time limit; say what is lacking; return the exit code."""
-    for language in LANGUAGES:
+    programs = [*((language, EXAMPLES) for language in LANGUAGES), *((one, JETSTREAM) for one in JETSTREAM_LANGUAGES)]
+    for language, folder in programs:
         try:
-            command(language)
-            sys.stdout.write(f"client example {language}: in the cache\n")
+            command(language, folder=folder)
+            sys.stdout.write(f"client {folder.name} {language}: in the cache\n")
         except NoToolchain as lacking:
             sys.stdout.write(f"client example {lacking}: its tests will be skipped\n")
     return 0
