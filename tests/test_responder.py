@@ -272,7 +272,7 @@ async def test_the_queue_is_bounded_in_bytes() -> None:
     """
     world = World()
     for number in range(5):
-        world.responder.receive(bytes(QUEUE_BYTES // 4), f"_{number}", "")
+        world.responder.receive(bytes(QUEUE_BYTES // 4 - 1000), f"_{number}", "")
 
     assert 4 == world.responder.in_flight
     assert [DropReason.SHED] == [verdict.reason for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
@@ -461,3 +461,154 @@ async def test_a_clock_stepped_by_an_hour_lets_nobody_in_too_much(step: float) -
     wrong, right = (verdict for verdict, _ in world.verdicts)
     assert not isinstance(wrong, Allow)
     assert isinstance(right, Allow)
+
+
+PUB = "nats.io/allowed-pub-subjects"
+
+
+def heavy(world: World, *names: str) -> None:
+    """Give ServiceAccounts annotations that are long work."""
+    for name in names:
+        annotations = {PUB: ",".join(f"{name}.{number}" for number in range(200)) + ",x " * 10_000}
+        world.accounts.begin().put("team-a", name, world.accounts.entry(UID, annotations))
+
+
+async def test_long_work_waits_for_its_turn() -> None:
+    """
+    Logins whose annotations are long work are let in one a turn, and those that are not do not wait for them.
+    """
+    world = World()
+    names = [f"heavy-{number}" for number in range(5)]
+    heavy(world, *names)
+    for name in names:
+        world.responder.receive(world.server.ask(KUBERNETES.token(name=name)), name, "")
+    for number in range(20):
+        world.responder.receive(world.server.ask(KUBERNETES.token()), f"_{number}", "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    sent = [reply for reply, _ in world.sent]
+    assert names == [reply for reply in sent if reply in names]
+    # The first turn takes eleven of the others, and one that is long; the second the rest, and one.
+    assert [11, 21, 22, 23, 24] == [sent.index(name) for name in names]
+    assert all(isinstance(verdict, Allow) for verdict, _ in world.verdicts)
+    assert (25, 0) == (world.hits, world.misses)
+
+
+async def test_long_work_that_is_late_is_not_begun() -> None:
+    """
+    What waited for its turn until nobody waits for the answer any more costs nothing further.
+    """
+    world = World()
+    heavy(world, "one", "other")
+    for name in ("one", "other"):
+        world.responder.receive(world.server.ask(KUBERNETES.token(name=name)), name, "")
+    world.responder._turn()
+    world.monotonic += 1.5
+    world.responder._turn()
+
+    assert ["one"] == [reply for reply, _ in world.sent]
+    assert 1 == len(world.facts.grants._kept)
+    assert [DropReason.LATE] == [verdict.reason for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
+
+
+async def test_long_work_after_a_look_at_the_cluster() -> None:
+    """
+    A ServiceAccount that was just made with annotations that are long work is let in, in its turn, as one miss.
+    """
+    world = World()
+    annotations = {PUB: ",".join(f"s.{number}" for number in range(2000))}
+    world.account = world.accounts.entry("uid-new", annotations)
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token(name="new", uid="uid-new")))
+
+    assert world.server.read(payload).user is not None
+    assert (0, 1) == (world.hits, world.misses)
+
+
+async def test_what_waits_for_the_cluster_is_bounded_in_bytes() -> None:
+    """
+    Past its bytes no further login waits for the cluster: it is shed, and the lanes keep their room.
+    """
+    world = World(gate=asyncio.Event())
+    unknown = KUBERNETES.token(key=issuer_key("RS256", 8))
+    claims = world.server.claims(unknown)
+    claims["nats"]["connect_opts"]["name"] = "n" * 200_000
+    question = world.server.sign(claims)
+    async with world.running() as responder:
+        for number in range(100):
+            responder.receive(question, f"_{number}", "")
+        await until(lambda: not responder._queue)
+        assert responder._room.used <= 9 << 20
+        assert responder.in_flight < 60
+        responder.receive(world.server.ask(KUBERNETES.token()), "_GOOD", "")
+        await until(lambda: bool(world.sent))
+        assert ["_GOOD"] == [reply for reply, _ in world.sent]
+        assert world.gate is not None
+        world.gate.set()
+        await responder.drain()
+
+    assert 40 < sum(isinstance(verdict, Drop) and verdict.reason is DropReason.SHED for verdict, _ in world.verdicts)
+    assert (0, 0) == (responder._room.used, responder._waiting_bytes)
+
+
+async def test_floods_are_shed_first() -> None:
+    """
+    When all lanes together are too heavy, what waits in the slow lane goes before what does not.
+    """
+    world = World()
+    async with world.running() as responder:
+        for _ in range(60):
+            responder.receive(world.server.ask(KUBERNETES.token(audience="vault")), "_BAD", "")
+        await responder.drain()
+    world.sent.clear()
+    world.verdicts.clear()
+    for _ in range(20):
+        world.responder.receive(world.server.ask(KUBERNETES.token(audience="vault")), "_BAD", "")
+    world.responder._queue, full = type(world.responder._queue)(world.responder._room), world.responder._queue
+    while full:
+        login = world.responder._open(full.pop(0.0))
+        assert login is None
+    world.responder._room.bytes_max = world.responder._room.used
+    elsewhere = world.server.claims(KUBERNETES.token())
+    elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
+    world.responder.receive(world.server.sign(elsewhere), "_GOOD", "")
+    async with world.running() as responder:
+        await responder.drain()
+
+    assert "_GOOD" in [reply for reply, _ in world.sent]
+    assert {"the slow lane is full"} == {verdict.detail for verdict, _ in world.verdicts if isinstance(verdict, Drop)}
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        pytest.param("rubbish", True, id="strangers"),
+        pytest.param(KUBERNETES.token(), False, id="a sibling's workload"),
+        pytest.param(KUBERNETES.token(claims={"exp": NOW}), False, id="a sibling's workload, expired"),
+    ],
+)
+async def test_a_scoped_release_slows_floods_too(token: str, expected: bool) -> None:
+    """
+    A host that sends what a scoped release is silent about waits behind the others, unless it is a sibling's workloads.
+    """
+    world = World()
+    world.facts.session = SessionRules(namespaces=("team-b",))
+    async with world.running() as responder:
+        for _ in range(80):
+            responder.receive(world.server.ask(token), "_R", "")
+            await responder.drain()
+
+    assert [] == world.sent
+    assert expected == bool(world.slowed)
+
+
+async def test_huge_questions_share_no_turn() -> None:
+    """
+    Of questions of a megabyte only one is read in a turn, so that others are answered between them.
+    """
+    world = World()
+    for number in range(3):
+        world.responder.receive(b"eyJ" + b"x" * (1 << 20), f"_{number}", "")
+    world.responder._turn()
+
+    assert 2 == len(world.responder._queue)

@@ -1,19 +1,20 @@
 """What waits, in which order it is served, and what goes."""
 
-from nats_k8s_oidc_callout.core.backlog import Backlog
+from nats_k8s_oidc_callout.core.backlog import Backlog, Room
 
 
-def filled(*sizes: int, bytes_max: int = 100) -> tuple[Backlog[int], list[int]]:
-    backlog: Backlog[int] = Backlog(bytes_max)
-    gone = [shed for number, size in enumerate(sizes) for shed in backlog.push(number, float(number), size)]
-    return backlog, gone
+def filled(*sizes: int, room: Room | None = None) -> Backlog[int]:
+    backlog: Backlog[int] = Backlog(room or Room(100))
+    for number, size in enumerate(sizes):
+        backlog.push(number, float(number), size)
+    return backlog
 
 
 def test_in_order_while_there_is_time() -> None:
     """
     What came in first is served first, as long as nothing has waited too long.
     """
-    backlog, _ = filled(1, 1, 1)
+    backlog = filled(1, 1, 1)
 
     assert [0, 1, 2] == [backlog.pop(behind_before=0.0) for _ in range(3)]
 
@@ -22,32 +23,42 @@ def test_the_freshest_first_when_we_are_behind() -> None:
     """
     Once the oldest has waited too long the freshest is served first: it alone can still be in time.
     """
-    backlog, _ = filled(1, 1, 1)
+    backlog = filled(1, 1, 1)
 
     assert [2, 1, 0] == [backlog.pop(behind_before=0.5) for _ in range(3)]
 
 
-def test_the_oldest_goes_when_it_is_too_much() -> None:
+def test_room_is_shared() -> None:
     """
-    Past its bytes the backlog lets the oldest go, and as many as it takes.
+    Two backlogs share one room, which is short when both together have more than fits; the oldest goes by itself.
     """
-    backlog, gone = filled(40, 40, 90)
+    room = Room(100)
+    one, other = filled(40, 40, room=room), filled(30, room=room)
 
-    assert ([0, 1], 1) == (gone, len(backlog))
+    assert room.is_short
+    assert (0, 1, 1) == (one.shed(), len(one), len(other))
+    assert (70, False) == (room.used, room.is_short)
 
 
-def test_one_item_is_always_taken() -> None:
+def test_whoever_leaves_gives_its_room_back() -> None:
     """
-    An item larger than the bound is kept as long as it is alone.
+    However an item leaves, nothing of it is counted any more.
     """
-    assert 1 == len(filled(500)[0])
+    room = Room(100)
+    backlog = filled(10, 20, 30, 40, room=room)
+    backlog.pop(behind_before=0.0)
+    backlog.pop(behind_before=9.0)
+    backlog.shed()
+    backlog.older_than(9.0)
+
+    assert (0, 0) == (len(backlog), room.used)
 
 
 def test_what_is_too_old_is_given_up() -> None:
     """
     Everything that came in before a moment goes, and its bytes with it.
     """
-    backlog, _ = filled(40, 40)
+    backlog = filled(40, 40)
 
     assert [0] == backlog.older_than(1.0)
-    assert [] == backlog.push(9, 9.0, 60)
+    assert 1 == len(backlog)

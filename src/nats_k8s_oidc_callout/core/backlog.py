@@ -6,6 +6,21 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
+class Room:
+    """The bytes that several backlogs share, and whatever else counts itself in."""
+
+    __slots__ = ("bytes_max", "used")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.used = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether something has to go."""
+        return self.used > self.bytes_max
+
+
 class _Waiting(NamedTuple, Generic[T]):
     item: T
     received: float
@@ -13,27 +28,19 @@ class _Waiting(NamedTuple, Generic[T]):
 
 
 class Backlog(Generic[T]):
-    """Items in the order they came in.
+    """Items in the order they came in. It never refuses one: whoever pushes looks at the room afterwards."""
 
-    Bounded by `bytes_max`: the oldest goes for the newest.
-    """
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._bytes = 0
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._items: deque[_Waiting[T]] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def push(self, item: T, received: float, size: int) -> list[T]:
-        """Take an item of so many bytes; return what had to go for it."""
+    def push(self, item: T, received: float, size: int) -> None:
+        """Take an item of so many bytes."""
         self._items.append(_Waiting(item, received, size))
-        self._bytes += size
-        gone = []
-        while self._bytes > self._bytes_max and len(self._items) > 1:
-            gone.append(self._take(self._items.popleft()))
-        return gone
+        self._room.used += size
 
     def pop(self, behind_before: float) -> T:
         """Return the item that came in first; or last, while there is one from before `behind_before`.
@@ -44,6 +51,10 @@ class Backlog(Generic[T]):
         is_behind = self._items[0].received < behind_before
         return self._take(self._items.pop() if is_behind else self._items.popleft())
 
+    def shed(self) -> T:
+        """Return, and forget, the item that came in first: it has to go for newer ones."""
+        return self._take(self._items.popleft())
+
     def older_than(self, received: float) -> list[T]:
         """Return, and forget, everything that came in before this moment."""
         gone = []
@@ -52,5 +63,5 @@ class Backlog(Generic[T]):
         return gone
 
     def _take(self, waiting: _Waiting[T]) -> T:
-        self._bytes -= waiting.size
+        self._room.used -= waiting.size
         return waiting.item

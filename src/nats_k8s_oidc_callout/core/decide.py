@@ -183,5 +183,6 @@ def _within_scope(verdict: Verdict | Need, namespaces: Collection[str]) -> Verdi
     if isinstance(verdict, Drop | NeedKeys | NeedServiceAccount | NeedTurn):
         return verdict
     if verdict.workload is None or verdict.workload.namespace not in namespaces:
-        return Drop(DropReason.OUT_OF_SCOPE, verdict.reason if isinstance(verdict, Deny) else "")
+        verified = verdict.workload is not None
+        return Drop(DropReason.OUT_OF_SCOPE, verdict.reason if isinstance(verdict, Deny) else "", verified)
     return verdict

@@ -12,6 +12,8 @@ SUSPECT_SHARE = 0.98
 HALF_LIFE_SECONDS = 10.0
 # More hosts than that in a flood are a botnet, against which no list by host helps; 1 MB at the most.
 HOSTS_MAX = 4096
+# Addresses have 45 at the most; whoever forges longer ones is welcome to share.
+_CHARACTERS = 64
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Hosts:
 
     def record(self, host: str, allowed: bool, monotonic: float) -> None:
         """Count one login from a host, let in or refused."""
+        host = host[:_CHARACTERS]
         tally = self._tallies.get(host)
         if tally is None:
             # Nearly all hosts are never refused, and need no memory.
@@ -57,7 +60,7 @@ class Hosts:
 
     def is_suspect(self, host: str, monotonic: float) -> bool:
         """Say whether a host has lately sent many logins, and almost none that was let in."""
-        tally = self._tallies.get(host)
+        tally = self._tallies.get(host[:_CHARACTERS])
         if tally is None or tally.denied < SUSPECT_AFTER:
             return False
         tally.fade(monotonic)

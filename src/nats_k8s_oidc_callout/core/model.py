@@ -152,6 +152,8 @@ class Drop:
 
     reason: DropReason
     detail: str = ""
+    verified: bool = False
+    """Whether a token proved a workload: then silence is a sibling release's turn, and no sign of a flood."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ def _place(unverified: Unverified) -> bytes:
 
 def _weight(proved: Proved) -> int:
     workload = proved.workload
-    named = (workload.namespace, workload.name, workload.uid, workload.pod, workload.jti)
-    # An audience has a head of its own, and a place in the tuple.
-    return _HEADS_BYTES + sum(map(text_weight, named)) + sum(60 + text_weight(one) for one in proved.other_audiences)
+    # As one text, which is quicker: this is done for every new token.
+    weight = _HEADS_BYTES + text_weight(
+        f"{workload.namespace}{workload.name}{workload.uid}{workload.pod}{workload.jti}"
+    )
+    if proved.other_audiences:
+        # Each has a head of its own, and a place in the tuple.
+        weight += 60 * len(proved.other_audiences) + text_weight("".join(proved.other_audiences))
+    return weight

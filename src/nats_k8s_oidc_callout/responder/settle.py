@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import structlog
 
-from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Need, NeedKeys, Reason, Verdict, Workload
+from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide
+from nats_k8s_oidc_callout.core.model import Deny, Need, NeedKeys, NeedServiceAccount, Reason, Verdict, Workload
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder.login import Login
 from nats_k8s_oidc_callout.responder.ports import Ports
 
 log = structlog.get_logger("responder")
+
+_AT_ONCE = Asked(in_turn=False)
 
 
 class Settle:
@@ -21,25 +23,29 @@ class Settle:
         self._ports = ports
         self._patience = patience
 
-    def at_once(self, login: Login) -> Verdict | Need:
-        """Return what can be said on the spot."""
-        verdict = self._decide(login, NOTHING_ASKED)
-        if isinstance(verdict, NeedKeys) and not self._ports.keys_may_come():
-            verdict = self._decide(login, Asked(keys=True))
-        return verdict
+    def at_once(self, login: Login) -> tuple[Verdict | Need, Asked]:
+        """Return what can be said on the spot, without long work, and what was asked for that."""
+        found = self._decide(login, _AT_ONCE)
+        if isinstance(found, NeedKeys) and not self._ports.keys_may_come():
+            asked = replace(_AT_ONCE, keys=True)
+            return self._decide(login, asked), asked
+        return found, _AT_ONCE
 
-    async def fetch(self, login: Login, need: Need) -> Verdict:
-        """Return the verdict, once everything it needs was asked for."""
+    def in_turn(self, login: Login, asked: Asked) -> Verdict | Need:
+        """Return what a login comes to that waited for its turn, since it is long work."""
+        return self._decide(login, replace(asked, in_turn=True))
+
+    async def fetch(self, login: Login, need: Need, asked: Asked) -> tuple[Verdict | Need, Asked]:
+        """Return the verdict, or that it wants its turn, once everything it needs was asked for."""
         try:
-            return await self._fetch(login, need)
+            return await self._fetch(login, need, asked)
         except Exception:
             log.exception("what a decision needs could not be fetched")
-            return Deny(Reason.INTERNAL)
+            return Deny(Reason.INTERNAL), asked
 
-    async def _fetch(self, login: Login, need: Verdict | Need) -> Verdict:
-        asked = NOTHING_ASKED
-        while not isinstance(need, Allow | Deny | Drop):
-            budget = max(0.0, login.message.received + self._patience - self._ports.monotonic())
+    async def _fetch(self, login: Login, need: Verdict | Need, asked: Asked) -> tuple[Verdict | Need, Asked]:
+        while isinstance(need, NeedKeys | NeedServiceAccount):
+            budget = max(0.0, login.received + self._patience - self._ports.monotonic())
             if isinstance(need, NeedKeys):
                 await self._ports.refresh_keys(budget)
                 asked = replace(asked, keys=True)
@@ -47,9 +53,7 @@ class Settle:
                 self._ports.cache_miss()
                 asked = await self._look_up(asked, need.workload, budget)
             need = self._decide(login, asked)
-            if not asked.looked_up and isinstance(need, Allow):
-                self._ports.cache_hit()
-        return need
+        return need, asked
 
     async def _look_up(self, asked: Asked, workload: Workload, budget: float) -> Asked:
         try:

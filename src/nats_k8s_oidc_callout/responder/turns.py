@@ -6,24 +6,29 @@ from collections.abc import Callable
 import structlog
 
 from nats_k8s_oidc_callout.core import callout
-from nats_k8s_oidc_callout.core.backlog import Backlog
+from nats_k8s_oidc_callout.core.backlog import Backlog, Room
 from nats_k8s_oidc_callout.core.callout import Unanswerable
-from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.decide import Asked, Facts
 from nats_k8s_oidc_callout.core.hosts import Hosts
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Need, Reason, Request, Verdict
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Need, NeedTurn, Reason, Request, Verdict
 from nats_k8s_oidc_callout.responder.login import Login, Message
 from nats_k8s_oidc_callout.responder.ports import Keys, Ports
 from nats_k8s_oidc_callout.responder.settle import Settle
 
 log = structlog.get_logger("responder")
 
-QUEUE_BYTES = 64 << 20
+# All that has come in and is not answered, whole or read: shared by the lanes and by what waits for others' answers.
+QUEUE_BYTES = 32 << 20
+# Of these, what waits for the cluster or the issuer: it cannot be told to go, so it must leave room for the lanes.
+_WAITING_BYTES = 8 << 20
 # The answer still has to reach the server: what is older than its time-out less this is not worth working on.
 _RESERVE_SECONDS = 0.1
 # How many messages go through each step together, before what arrived meanwhile is read: some 5 ms of work. Code that
 # was just used runs faster than code that the cryptography has driven out of the processor's caches, so all are opened,
 # then all judged, then all answered.
 _TURN = 16
+# Questions have 3 kB; whoever can send ones of a megabyte gets four of those a turn at the most.
+_TURN_BYTES = 256 * 1024
 # The slow lane is served when there is nothing else, and after every so many messages all the same: its hosts may be a
 # proxy with good clients behind it, who must get their answer in time as well.
 _SLOW_EVERY = 8
@@ -37,11 +42,15 @@ class Responder:
         self._ports = ports
         self._patience = timeout_seconds - _RESERVE_SECONDS
         self._settle = Settle(facts, ports, self._patience)
-        self._queue: Backlog[Message] = Backlog(QUEUE_BYTES)
-        self._slow: Backlog[Login] = Backlog(QUEUE_BYTES)
+        self._room = Room(QUEUE_BYTES)
+        self._queue: Backlog[Message] = Backlog(self._room)
+        self._slow: Backlog[Login] = Backlog(self._room)
+        # Long work, which tenants can make (grants of 130 kB take 10 ms to compile and to sign): one of these a turn.
+        self._long: Backlog[tuple[Login, Asked]] = Backlog(self._room)
         self._hosts = Hosts()
         self._arrived = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting_bytes = 0
         self._since_slow = 0
         self._answers: list[tuple[str, bytes]] = []
         self._outcomes: list[tuple[Verdict, Request | None, float]] = []
@@ -49,13 +58,18 @@ class Responder:
     @property
     def in_flight(self) -> int:
         """How many requests have come in and are not answered yet."""
-        return len(self._queue) + len(self._slow) + len(self._waiting)
+        return self._in_lanes + len(self._waiting)
+
+    @property
+    def _in_lanes(self) -> int:
+        return len(self._queue) + len(self._slow) + len(self._long)
 
     def receive(self, data: bytes, reply: str, server_xkey: str) -> None:
         """Take a message from NATS. Only queues it: the connection's read loop must never wait for a decision."""
         message = Message(data, reply, server_xkey, self._ports.monotonic())
-        for shed in self._queue.push(message, message.received, len(data)):
-            self._record(Drop(DropReason.SHED, "the queue is full"), None, shed)
+        self._queue.push(message, message.received, message.weight)
+        if self._room.is_short:
+            self._make_room()
             self._send_answers()
         self._arrived.set()
 
@@ -64,35 +78,86 @@ class Responder:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._queue or self._slow:
+            while self._in_lanes:
                 try:
                     self._turn()
                 except Exception:
                     # A bug where none should be left: some logins go unanswered, the process lives for the others.
                     log.exception("a turn failed")
-                if self._queue or self._slow:
+                if self._in_lanes:
                     await asyncio.sleep(0)
 
     def _turn(self) -> None:
         """Take some messages through all steps."""
         self._drop_late()
         behind_before = self._ports.monotonic() - self._patience / 2
-        messages = [self._queue.pop(behind_before) for _ in range(min(len(self._queue), _TURN))]
+        messages = self._next_messages(behind_before)
         opened = [login for message in messages if (login := self._open(message)) is not None]
         due, self._since_slow = divmod(self._since_slow + len(messages), _SLOW_EVERY)
         slow = [self._slow.pop(behind_before) for _ in range(min(len(self._slow), due if messages else _TURN))]
         logins = [*opened[:_SLOW_EVERY], *slow, *opened[_SLOW_EVERY:]]
-        judged = [(login, self._settle.at_once(login)) for login in logins]
-        for login, verdict in judged:
-            if isinstance(verdict, Allow | Deny | Drop):
-                if isinstance(verdict, Allow) or verdict.reason is Reason.NO_PERMISSIONS:
-                    self._ports.cache_hit()
-                self._answer(login, verdict)
-            else:
-                task = asyncio.create_task(self._fetch_and_answer(login, verdict), name="login that must fetch")
-                self._waiting.add(task)
-                task.add_done_callback(self._waiting.discard)
+        judged = [(login, *self._settle.at_once(login)) for login in logins]
+        for login, found, asked in judged:
+            self._go_on(login, found, asked)
+        if self._long:
+            login, asked = self._long.pop(behind_before)
+            self._go_on(login, self._settle.in_turn(login, asked), asked)
         self._send_answers()
+
+    def _next_messages(self, behind_before: float) -> list[Message]:
+        messages: list[Message] = []
+        size = 0
+        while self._queue and len(messages) < _TURN and size < _TURN_BYTES:
+            message = self._queue.pop(behind_before)
+            size += len(message.data)
+            messages.append(message)
+        return messages
+
+    def _go_on(self, login: Login, found: Verdict | Need, asked: Asked) -> None:
+        """Answer, or put the login where it waits for what it needs."""
+        if isinstance(found, Allow | Deny | Drop):
+            if not asked.looked_up and (isinstance(found, Allow) or found.reason is Reason.NO_PERMISSIONS):
+                self._ports.cache_hit()
+            self._answer(login, found)
+        elif isinstance(found, NeedTurn):
+            self._long.push((login, asked), login.received, login.weight)
+            self._make_room()
+            self._arrived.set()
+        elif self._waiting_bytes > _WAITING_BYTES:
+            self._record(Drop(DropReason.SHED, "too much waits for the cluster"), login.request, login.received)
+        else:
+            task = asyncio.create_task(self._fetch_and_go_on(login, found, asked), name="login that must fetch")
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _fetch_and_go_on(self, login: Login, need: Need, asked: Asked) -> None:
+        """Fetch what is needed, each thing once and within the budget, and answer."""
+        weight = login.weight
+        self._count_waiting(weight)
+        try:
+            found, asked = await self._settle.fetch(login, need, asked)
+        finally:
+            self._count_waiting(-weight)
+        self._go_on(login, found, asked)
+        self._send_answers()
+
+    def _count_waiting(self, weight: int) -> None:
+        self._waiting_bytes += weight
+        self._room.used += weight
+
+    def _make_room(self) -> None:
+        """Let the oldest go while there is too much: of floods first, then of long work, then of all."""
+        while self._room.is_short:
+            if self._slow:
+                shed = self._slow.shed()
+                self._record(Drop(DropReason.SHED, "the slow lane is full"), shed.request, shed.received)
+            elif self._long:
+                shed, _ = self._long.shed()
+                self._record(Drop(DropReason.SHED, "too much long work"), shed.request, shed.received)
+            elif self._queue:
+                self._record(Drop(DropReason.SHED, "the queue is full"), None, self._queue.shed().received)
+            else:
+                return
 
     def _send_answers(self) -> None:
         """Send the answers of a turn, and record its outcomes. Nothing leaves the socket within a turn anyway."""
@@ -106,22 +171,21 @@ class Responder:
 
     async def drain(self) -> None:
         """Return once everything that has come in is answered or too late to be."""
-        while self._queue or self._slow:
+        while self.in_flight:
             await asyncio.sleep(0.001)
-        while self._waiting:
-            await asyncio.wait(self._waiting)
 
     def _drop_late(self) -> None:
         oldest_wanted = self._ports.monotonic() - self._patience
         for message in self._queue.older_than(oldest_wanted):
-            self._record(Drop(DropReason.LATE, "it waited here too long"), None, message)
-        for login in self._slow.older_than(oldest_wanted):
-            self._record(Drop(DropReason.LATE, "it waited here too long"), login.request, login.message)
+            self._record(Drop(DropReason.LATE, "it waited here too long"), None, message.received)
+        long = (login for login, _ in self._long.older_than(oldest_wanted))
+        for login in (*self._slow.older_than(oldest_wanted), *long):
+            self._record(Drop(DropReason.LATE, "it waited here too long"), login.request, login.received)
 
     def _open(self, message: Message) -> Login | None:
         """Read a message; return what is to be judged now, and not later because its host floods us, or not at all."""
         if not message.reply:
-            self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message)
+            self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message.received)
             return None
         keys = self._keys()
         try:
@@ -129,36 +193,34 @@ class Responder:
                 message.data, message.xkey, keys.placement, keys.xkeys, keys.clear_allowed
             )
         except Unanswerable as error:
-            self._record(Drop(error.reason, error.detail), None, message)
+            self._record(Drop(error.reason, error.detail), None, message.received)
             return None
         except Exception:
             # A bug of ours before we know who asks: there is nobody to answer, and the process must live.
             log.exception("request could not be read")
-            self._record(Drop(DropReason.MALFORMED_REQUEST, "an internal error; see the log"), None, message)
+            self._record(Drop(DropReason.MALFORMED_REQUEST, "an internal error; see the log"), None, message.received)
             return None
-        login = Login(message, request, keys, opened_by)
+        login = Login(message.reply, message.received, request, keys, opened_by)
         if not self._hosts.is_suspect(request.client_host, self._ports.monotonic()):
             return login
         self._ports.slowed()
-        for shed in self._slow.push(login, message.received, len(message.data)):
-            self._record(Drop(DropReason.SHED, "the slow lane is full"), shed.request, shed.message)
+        self._slow.push(login, login.received, login.weight)
+        self._make_room()
         return None
-
-    async def _fetch_and_answer(self, login: Login, need: Need) -> None:
-        """Fetch what is needed, each thing once and within the budget, and answer."""
-        self._answer(login, await self._settle.fetch(login, need))
-        self._send_answers()
 
     def _answer(self, login: Login, verdict: Verdict) -> None:
         """Send the verdict, unless silence is the answer or it is too late for one; then record it."""
-        if not isinstance(verdict, Drop):
-            if self._ports.monotonic() > login.message.received + self._patience:
-                verdict = Drop(DropReason.LATE, "the decision came too late")
-            else:
-                verdict = self._send(login, verdict)
-                allowed = isinstance(verdict, Allow)
-                self._hosts.record(login.request.client_host, allowed, self._ports.monotonic())
-        self._record(verdict, login.request, login.message)
+        if isinstance(verdict, Drop):
+            # A scoped release says nothing to strangers, but a flood of them is one here, too.
+            if verdict.reason is DropReason.OUT_OF_SCOPE and not verdict.verified:
+                self._hosts.record(login.request.client_host, allowed=False, monotonic=self._ports.monotonic())
+        elif self._ports.monotonic() > login.received + self._patience:
+            verdict = Drop(DropReason.LATE, "the decision came too late")
+        else:
+            verdict = self._send(login, verdict)
+            allowed = isinstance(verdict, Allow)
+            self._hosts.record(login.request.client_host, allowed, self._ports.monotonic())
+        self._record(verdict, login.request, login.received)
 
     def _send(self, login: Login, verdict: Allow | Deny) -> Allow | Deny:
         """Send the answer to a verdict, and return the verdict that was really sent."""
@@ -171,8 +233,8 @@ class Responder:
             log.exception("answer could not be written")
             verdict = Deny(Reason.INTERNAL, workload=verdict.workload)
             payload = login.encode(verdict, int(self._ports.clock()), self._ports.nonce)
-        self._answers.append((login.message.reply, payload))
+        self._answers.append((login.reply, payload))
         return verdict
 
-    def _record(self, verdict: Verdict, request: Request | None, message: Message) -> None:
-        self._outcomes.append((verdict, request, message.received))
+    def _record(self, verdict: Verdict, request: Request | None, received: float) -> None:
+        self._outcomes.append((verdict, request, received))
