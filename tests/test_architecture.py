@@ -109,6 +109,26 @@ def test_files_stay_short() -> None:
     assert {} == {module: length for module, length in lengths.items() if length > MOST_LINES}
 
 
+def test_commands_print_in_one_place() -> None:
+    """Only cli.output prints: what others wrote is escaped there, and a command that prints by itself would forget it.
+
+    The demo's table is rich's, so each of its texts is escaped where it is made (tests/cli/test_output.py).
+    """
+    found = [
+        module.name for module in modules(PACKAGE / "cli") if any(map(_prints, ast.walk(ast.parse(module.read_text()))))
+    ]
+
+    assert ["output.py"] == found
+
+
+def _prints(node: ast.AST) -> bool:
+    """Say whether this calls print, click.echo or click.secho, or writes to a standard stream."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func)
+    return called in ("print", "click.echo", "click.secho") or called.startswith(("sys.stdout.", "sys.stderr."))
+
+
 def test_a_strangers_json_is_read_in_one_place() -> None:
     """Only core.strangers decodes what others wrote: who catches msgspec's exceptions by hand forgets one of three.
 

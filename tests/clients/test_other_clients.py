@@ -166,6 +166,11 @@ async def test_nats_py_itself_comes_back(world: World, tokens: TokenFile, monkey
     async def answer(message: Msg) -> None:
         await message.respond(message.data)
 
+    closed = asyncio.Event()
+
+    async def tell() -> None:
+        closed.set()
+
     async def connected() -> Client:
         return await nats.connect(
             world.client_url,
@@ -174,10 +179,12 @@ async def test_nats_py_itself_comes_back(world: World, tokens: TokenFile, monkey
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,
             error_cb=quiet,
+            closed_cb=tell,
         )
 
     mortal = await connected()
     await until(lambda: mortal.is_closed, SESSION_SECONDS + 2)
+    await closed.wait()  # so a process may end by it, where it cannot be mended
     monkeypatch.setattr(Client, "_process_err", Client._process_err)  # and back to it afterwards
     frameworks.outlive_sessions()
     client, box = await connected(), Box()

@@ -62,4 +62,6 @@ def main(ctx: click.Context) -> None:
 @main.command("version")
 def _version() -> None:
     """Print the version."""
-    click.echo(f"{PACKAGE} {version(PACKAGE)}")
+    from nats_k8s_oidc_callout.cli.output import say
+
+    say(f"{PACKAGE} {version(PACKAGE)}")
