@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup
+from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup, lookup
+from nats_k8s_oidc_callout.adapters.kubernetes.lookup import KEPT_BYTES_MAX
 from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes import api_server as fake
@@ -70,15 +72,80 @@ async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) 
     assert await looker.lookup.look_up("team", "app", 1, uid="new") is not None
 
 
-async def test_kept_answers_are_bounded(world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch) -> None:
+LONG = ",".join(f"orders.{number}.>" for number in range(5000))
+
+
+async def test_kept_answers_are_bounded(world: World, looker: Looker) -> None:
     """
-    The store of answers has a bound, and the oldest go first.
+    What is kept has a top in bytes, annotations counted, and the oldest go first.
     """
-    monkeypatch.setattr("nats_k8s_oidc_callout.adapters.kubernetes.lookup.KEPT_MAX", 3)
-    for number in range(5):
+    for number in range(70):
+        world.server.put("team", f"app-{number}", allowed_pub_subjects=LONG)
         await looker.lookup.look_up("team", f"app-{number}", 1)
 
-    assert [("team", f"app-{number}", "") for number in (2, 3, 4)] == list(looker.lookup._kept)
+    kept = list(looker.lookup._kept)
+    assert 50 < len(kept) < 70
+    assert ("team", "app-69", "") == kept[-1]
+    assert looker.lookup._kept_bytes <= KEPT_BYTES_MAX
+
+
+async def test_old_tokens_keep_no_annotations(world: World, looker: Looker) -> None:
+    """
+    Of a ServiceAccount that was made again only the uid is kept for askers of the old one, however heavy it is.
+    """
+    world.server.put("team", "app", "uid-new", allowed_pub_subjects=LONG)
+    for number in range(50):
+        found = await looker.lookup.look_up("team", "app", 1, uid=f"uid-{number}")
+        assert ServiceAccount("uid-new", None) == found
+
+    assert 50 == len(looker.lookup._kept)
+    assert looker.lookup._kept_bytes < 50 * 1000
+    found = await looker.lookup.look_up("team", "app", 1, uid="uid-new")
+    assert found is not None
+    assert found.annotations
+
+
+async def test_kept_answers_are_forgotten_while_idle(
+    world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A timer forgets what is over, and only that: nobody has to ask for it.
+    """
+    monkeypatch.setattr(lookup, "KEPT_SECONDS", 0.01)
+    await looker.lookup.look_up("team", "old", 1)
+    looker.now += 0.02
+    await looker.lookup.look_up("team", "new", 1)
+    await until(lambda: len(looker.lookup._kept) == 1)
+    assert [("team", "new", "")] == list(looker.lookup._kept)
+    looker.now += 0.02
+    await until(lambda: not looker.lookup._kept)
+
+    assert 0 == looker.lookup._kept_bytes
+
+
+class Slot(asyncio.Semaphore):
+    """A semaphore that knows how often it was taken."""
+
+    taken = 0
+
+    async def acquire(self) -> Literal[True]:
+        self.taken += 1
+        return await super().acquire()
+
+
+async def test_large_answers_are_read_one_at_a_time(world: World, looker: Looker) -> None:
+    """
+    Of sixteen ServiceAccounts of a megabyte, which etcd would hold, each is read in its turn, and all are found.
+    """
+    slot = looker.lookup._large = Slot(1)
+    for number in range(16):
+        world.server.put("team", f"app-{number}", other="x" * 1_000_000)
+    world.server.put("team", "small", allowed_pub_subjects=LONG)
+    names = [*(f"app-{number}" for number in range(16)), "small"]
+    found = await asyncio.gather(*(looker.lookup.look_up("team", name, 5) for name in names))
+
+    assert None not in found
+    assert (16, False) == (slot.taken, slot.locked())
 
 
 async def test_one_name_is_asked_once_at_a_time(world: World, looker: Looker) -> None:

@@ -1,7 +1,8 @@
 """Requests to the API server: authenticated, bounded, redirects and proxies never followed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 
@@ -84,13 +85,26 @@ class ApiServer:
         )
 
 
-async def read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
-    """Return the body. Raises TooLarge instead of holding more than `bytes_max`."""
+async def read_bounded(
+    response: aiohttp.ClientResponse,
+    bytes_max: int,
+    *,
+    large_over: int = 0,
+    large_slot: asyncio.Semaphore | None = None,
+) -> bytes:
+    """Return the body. Raises TooLarge instead of holding more than `bytes_max`.
+
+    With a `large_slot` no more than `large_over` bytes are read without it; the server waits meanwhile.
+    """
     chunks: list[bytes] = []
     size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > bytes_max:
-            raise TooLarge(f"the answer is over {bytes_max} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    async with AsyncExitStack() as held:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > bytes_max:
+                raise TooLarge(f"the answer is over {bytes_max} bytes")
+            chunks.append(chunk)
+            if large_slot is not None and size > large_over:
+                await held.enter_async_context(large_slot)
+                large_slot = None
+        return b"".join(chunks)

@@ -1,6 +1,7 @@
 """One live look at the cluster for a ServiceAccount that the index lacks, since a watch may lag."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
@@ -8,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, read_bounded
+from nats_k8s_oidc_callout.core.entries import weight_of
 from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 
@@ -15,10 +17,16 @@ AT_ONCE = 16
 WAITING_MAX = 1024
 """Flights under way or queued: a storm of unknown names must not pile up behind a dead API server."""
 KEPT_SECONDS = 2.0
-KEPT_MAX = 4096
+KEPT_BYTES_MAX = 4 << 20
+"""A ServiceAccount that is not in the index yet can have annotations of 216 KiB, or four times that in memory."""
+# What an answer takes beside its annotations: three names, tuples, its place in the table.
+_HEADS_BYTES = 900
 FLIGHT_SECONDS = 5.0
 """An answer later than this helps nobody; it only holds one of the slots."""
-BODY_BYTES_MAX = 4 * 1024 * 1024
+BODY_BYTES_MAX = 10 * 1024 * 1024
+"""etcd's objects have up to 1.5 MiB, and JSON spells a character with six."""
+LARGE_BYTES = 512 * 1024
+"""A body over this is read further only one at a time: sixteen of the largest would be 160 MiB."""
 
 
 _Key = tuple[str, str, str]
@@ -28,6 +36,10 @@ _Key = tuple[str, str, str]
 class _Kept(NamedTuple):
     until: float
     answer: ServiceAccount | None
+
+    @property
+    def weight(self) -> int:
+        return _HEADS_BYTES + (0 if self.answer is None else weight_of(self.answer.annotations))
 
 
 class LiveLookup:
@@ -51,7 +63,11 @@ class LiveLookup:
         self._flight_seconds = flight_seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._flights: dict[_Key, asyncio.Task[ServiceAccount | Unreachable | None]] = {}
-        self._kept: dict[_Key, _Kept] = {}
+        self._large = asyncio.Semaphore(1)
+        # In the order of expiry, since every answer is kept equally long.
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._kept_bytes = 0
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def look_up(
         self, namespace: str, name: str, budget_seconds: float, *, uid: str = ""
@@ -77,7 +93,11 @@ class LiveLookup:
         return answer
 
     async def close(self) -> None:
-        """End every flight; those who wait for one get Unreachable."""
+        """End every flight; those who wait for one get Unreachable. What was kept is forgotten."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._kept.clear()
+        self._kept_bytes = 0
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
@@ -101,6 +121,10 @@ class LiveLookup:
         except (aiohttp.ClientError, OSError) as error:
             # TimeoutError is an OSError.
             return Unreachable(f"the API server did not answer ({type(error).__name__})")
+        uid = key[2]
+        if answer is not None and uid and answer.uid and answer.uid != uid:
+            # The asker is refused for its uid alone; hundreds of old tokens would have us hold the annotations for each.
+            answer = ServiceAccount(answer.uid, None)
         self._keep(key, answer)
         return answer
 
@@ -114,15 +138,31 @@ class LiveLookup:
                 raise Unreachable("this identity may not get serviceaccounts (403): check its Role and binding")
             if response.status != 200:
                 raise Unreachable(f"the API server answered {response.status}")
-            return self._read(await read_bounded(response, BODY_BYTES_MAX))
+            # What is large waits for its turn, and its connection with it.
+            body = await read_bounded(response, BODY_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
+            return self._read(body)
 
     def _keep(self, key: _Key, answer: ServiceAccount | None) -> None:
+        self._forget(key)
+        kept = self._kept[key] = _Kept(self._monotonic() + KEPT_SECONDS, answer)
+        self._kept_bytes += kept.weight
+        while self._kept_bytes > KEPT_BYTES_MAX:
+            self._forget(next(iter(self._kept)))
+        self._sweep_later()
+
+    def _forget(self, key: _Key) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._kept_bytes -= kept.weight
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None and self._kept:
+            self._sweeper = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        """Forget what is over: also when nobody asks any more, nothing of a storm stays."""
+        self._sweeper = None
         now = self._monotonic()
-        # Insertion order is the order of expiry, since every answer is kept equally long.
-        self._kept.pop(key, None)
-        while self._kept:
-            oldest = next(iter(self._kept))
-            if len(self._kept) < KEPT_MAX and self._kept[oldest].until > now:
-                break
-            del self._kept[oldest]
-        self._kept[key] = _Kept(now + KEPT_SECONDS, answer)
+        while self._kept and self._kept[next(iter(self._kept))].until <= now:
+            self._forget(next(iter(self._kept)))
+        self._sweep_later()
