@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.chart import ACCOUNT, CHART, NAMESPACE, Object, case, container_of, kinds, objects_of, one, render
+from tests.chart.chart import (
+    ACCOUNT,
+    CHART,
+    NAMESPACE,
+    Object,
+    case,
+    container_of,
+    kinds,
+    notes_of,
+    objects_of,
+    one,
+    render,
+)
 
 RULES = (CHART / "files" / "rules.yaml").read_text(encoding="utf-8")
 
@@ -56,16 +68,28 @@ def test_a_policy_may_be_narrow() -> None:
 
 
 def test_a_policy_lets_in_to_one_port() -> None:
-    """Health and metrics, from anybody or from whom the values name; then the Pod of `helm test` is one of them."""
-    open_rule, narrow_rule = (
-        policy_of(name)["ingress"][0] for name in ("network-policy-open", "network-policy-narrow")
-    )
+    """Health and metrics, for whom the values name and the Pod of `helm test`; without names for that Pod alone."""
+    closed, narrow = (policy_of(name)["ingress"][0] for name in ("network-policy-open", "network-policy-narrow"))
     test = one(objects_of(case("network-policy-narrow")), "Pod")["metadata"]["labels"]
 
-    assert [("TCP", "http")] == ports(open_rule) == ports(narrow_rule)
-    assert "from" not in open_rule
-    assert {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}} == narrow_rule["from"][0]["namespaceSelector"]
-    assert narrow_rule["from"][1]["podSelector"]["matchLabels"].items() <= test.items()
+    assert [("TCP", "http")] == ports(closed) == ports(narrow)
+    assert {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}} == narrow["from"][0]["namespaceSelector"]
+    assert [2, 1] == [len(rule["from"]) for rule in (narrow, closed)]
+    for rule in (narrow, closed):
+        assert ["podSelector"] == list(rule["from"][-1])
+        assert rule["from"][-1]["podSelector"]["matchLabels"].items() <= test.items()
+
+
+@pytest.mark.parametrize("monitor", ["podMonitor", "serviceMonitor"])
+def test_a_policy_beside_a_monitor_names_prometheus_or_lets_anybody_in(monitor: str) -> None:
+    """The guide's values have a monitor and name nobody: then it is open and NOTES warn; not where Prometheus is named."""
+    path, warning = case("network-policy"), "networkPolicy.ingress.from is empty"
+    on = f"--set=metrics.{monitor}.enabled=true"
+    named = (on, "--set=networkPolicy.ingress.from[0].namespaceSelector.matchLabels.team=monitoring")
+
+    assert "from" not in one(render(f"--values={path}", on), "NetworkPolicy")["spec"]["ingress"][0]
+    assert 2 == len(one(render(f"--values={path}", *named), "NetworkPolicy")["spec"]["ingress"][0]["from"])
+    assert [True, False, False] == [warning in notes_of(path, *more) for more in ((on,), named, ())]
 
 
 @pytest.mark.parametrize(("kind", "value"), [("PodMonitor", "podMonitor"), ("ServiceMonitor", "serviceMonitor")])

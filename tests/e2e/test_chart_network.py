@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 # The guide's values, with the label that the official NATS chart really gives its Pods.
 GUIDE_VALUES = """
+metrics:
+  podMonitor:
+    enabled: true
 networkPolicy:
   enabled: true
   natsSelector:
@@ -157,21 +160,23 @@ def test_the_api_server_can_be_named_by_address(release: Release, seen: dict[str
 
 def test_scrapers_can_be_named(release: Release) -> None:
     """
-    With ingress.from only those Pods, and the one of `helm test`, reach 8080.
+    With ingress.from only those Pods, and the one of `helm test`, reach 8080; without it that one, or beside a monitor all.
     """
     monitoring = {"kubernetes.io/metadata.name": "monitoring"}
-    values = (
-        GUIDE_VALUES
-        + "  ingress: {from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}\n"
-    )
-    flows = {
-        "Prometheus": Flow("ingress", "TCP", Peer("10.244.1.90", "monitoring", {}, monitoring), 8080),
-        "a tenant": Flow(
-            "ingress", "TCP", Peer("10.244.1.91", "shop", {}, {"kubernetes.io/metadata.name": "shop"}), 8080
-        ),
+    scrapers = "  ingress: {from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}\n"
+    test_labels = {"app.kubernetes.io/name": f"{NAME}-test", "app.kubernetes.io/instance": NAME}
+    callers = {
+        "Prometheus": Peer("10.244.1.90", "monitoring", {}, monitoring),
+        "a tenant": Peer("10.244.1.91", "shop", {}, {"kubernetes.io/metadata.name": "shop"}),
+        "a tenant's helm test": Peer("10.244.1.92", "shop", test_labels, {"kubernetes.io/metadata.name": "shop"}),
+        "helm test": Peer("10.244.1.93", NAMESPACE, test_labels, {"kubernetes.io/metadata.name": NAMESPACE}),
     }
+    flows = {name: Flow("ingress", "TCP", peer, 8080) for name, peer in callers.items()}
+    no_monitor = "--set=metrics.podMonitor.enabled=false"
 
-    assert {"a tenant"} == refused(policy(release, values), release, flows)
+    assert {"a tenant", "a tenant's helm test"} == refused(policy(release, GUIDE_VALUES + scrapers), release, flows)
+    assert set(flows) - {"helm test"} == refused(policy(release, GUIDE_VALUES, no_monitor), release, flows)
+    assert set() == refused(policy(release), release, flows)
 
 
 def test_the_guides_label_as_given_shuts_nats_out(release: Release, seen: dict[str, Flow]) -> None:

@@ -32,3 +32,7 @@ spec:
     matchNames:
       - {{ include "nats-k8s-oidc-callout.namespace" .root | quote }}
 {{- end -}}
+{{/* Not empty: Prometheus comes, from where only networkPolicy.ingress.from can say. */}}
+{{- define "nats-k8s-oidc-callout.monitored" -}}
+{{- if or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}true{{- end -}}
+{{- end -}}
