@@ -11,16 +11,16 @@ BENCH  ?= $(wildcard bench/[a-z]*.py)
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC     := src tests tools image $(wildcard bench fuzz)
-# A virtual environment belongs to one Python: the other versions of `make test-core` have theirs outside the checkout.
+# A virtual environment belongs to one Python: the other versions of `make test-python` have theirs outside the checkout.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-core check fmt bench fuzz image docs lock release release-check dist audit clean
+.PHONY: help demo dev tools test test-all test-python check fmt bench fuzz image docs lock release release-check dist audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-10s %s\n' "$$name" "$$what"; done
+		printf '  make %-13s %s\n' "$$name" "$$what"; done
 	@printf '\nPYTHON=%s   VENV=%s   ARGS=… goes to what runs: pytest, the demo, the benchmarks\n' '$(PYTHON)' '$(VENV)'
 
 demo: $(VENV)/.demo ## the whole story on this machine, in seconds
@@ -41,13 +41,13 @@ test-all: $(VENV)/.dev tools ## the slow tests, which `make test` leaves out
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
 	@$(BIN)/python -m pytest -m slow $(ARGS) || { code=$$?; [ $$code -eq 5 ] && echo 'There is no slow test yet.' || exit $$code; }
 
-test-core: ## the core's tests on another Python: make test-core PYTHON=python3.13
+test-python: ## core, settings, responder and adapters on another Python: make test-python PYTHON=python3.12
 	@[ -n '$(PYTHON_VERSION)' ] || { echo 'There is no $(PYTHON) here.' >&2; exit 2; }
-	@$(MAKE) --no-print-directory VENV='$(CACHE)/venv-core-$(PYTHON_VERSION)-$(shell cksum < requirements/test.txt | cut -d" " -f1)' PYTHON='$(PYTHON)' .test-core
+	@$(MAKE) --no-print-directory VENV='$(CACHE)/venv-test-$(PYTHON_VERSION)-$(shell cksum < requirements/test.txt | cut -d" " -f1)' PYTHON='$(PYTHON)' .test-python
 
-.PHONY: .test-core
-.test-core: $(VENV)/.test
-	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' tests/core $(ARGS)
+.PHONY: .test-python
+.test-python: $(VENV)/.test
+	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' -m 'not slow' tests/core tests/settings tests/test_responder.py tests/adapters $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, the import contract, and nothing in the checkout that does not belong there
 	@$(BIN)/ruff check $(SRC)
@@ -112,7 +112,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 
 # Shared by all checkouts of one user, so our own package is not installed there: pytest finds src/ by itself.
 $(VENV)/.test: | $(VENV)/bin/python
-	@echo 'Installing what tests of the core need into $(VENV) …'; $(PIP) install --require-hashes -r requirements/test.txt
+	@echo 'Installing what these tests need into $(VENV) …'; $(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
 $(VENV)/.audit: requirements/audit.txt | $(VENV)/bin/python

@@ -1,6 +1,6 @@
 """Pins what pyproject.toml asks for, with the hashes of every wheel: `make lock` writes requirements/*.txt.
 
-Each file is whole in itself, and all agree on each version: runtime (the image), demo, kubeconfig, test (tests/core on
+Each file is whole in itself, and all agree on each version: runtime (the image), demo, kubeconfig, test (the parts on
 another Python), dev (everything), fuzz (the fuzzers), lock (the tool that does this), and audit (pip-audit). One file serves Python 3.11
 and later on every platform. No index, no link and no path of the machine that ran it goes into them.
 """
@@ -26,7 +26,7 @@ _FILES = {
     "runtime.txt": ((), False),
     "demo.txt": (("demo",), True),
     "kubeconfig.txt": (("kubeconfig",), False),
-    "test.txt": (("test",), False),
+    "test.txt": (("demo", "kubeconfig", "test"), False),
     "fuzz.txt": (("fuzz", "test"), False),
 }
 # Not for everybody's `dev`: atheris is built from source where it has no wheel.
