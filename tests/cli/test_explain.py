@@ -98,6 +98,46 @@ def test_a_misspelt_annotation_is_told(desk: Desk) -> None:
     assert "nats.io/allowed-sub-subjects" in ran.output
 
 
+ANYWHERE = "by answering itself a workload can publish on every subject of its account"
+PREFIX = (
+    "the inbox prefix for clients is _INBOX_SA.shop.web; _INBOX_shop_web can be answered only with REPLY_MODE=responses"
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "replies", "publish"),
+    [
+        ("inbox", "into the inboxes that it may publish to", ["shop.>", "_INBOX.>", "_INBOX_SA.>"]),
+        ("responses", "1 within 120 s, wherever the request says", ["shop.>"]),
+        ("none", "not allowed", ["shop.>"]),
+    ],
+)
+def test_how_a_workload_may_answer(desk: Desk, mode: str, replies: str, publish: list[str]) -> None:
+    """
+    What answers go by is told, what that opens, and which of the private inboxes gets any.
+    """
+    ran, found = (run("explain", "shop/web", REPLY_MODE=mode) for run in (desk.run, desk.report))
+
+    rows = [line.split(maxsplit=1) for line in ran.output.splitlines()[1:]]
+    assert [replies] == [row[1] for row in rows if row[0] == "replies"]
+    assert publish == [row[1].split()[0] for row in rows if row[0] == "publish"]
+    assert PREFIX in ran.output
+    assert (mode == "responses") == (ANYWHERE in ran.output)
+    assert isinstance(found["replies"], dict)
+    assert mode == found["replies"]["mode"]
+
+
+def test_doctor_knows_what_the_reply_permission_opens(desk: Desk) -> None:
+    """
+    So doctor says in its notes.
+    """
+    ran = desk.run("doctor", "--notes", REPLY_MODE="responses", NATS_URL="nats://127.0.0.1:1")
+
+    assert "REPLY_MODE: is responses, so a workload can publish on every subject of its account" in " ".join(
+        ran.output.split()
+    )
+
+
 def test_help_is_whole(desk: Desk) -> None:
     """
     At 80 columns no command's line in the list is cut.
