@@ -116,7 +116,8 @@ def test_how_a_workload_may_answer(desk: Desk, mode: str, replies: str, publish:
     """
     What answers go by is told, what that opens, and which of the private inboxes gets any.
     """
-    ran, found = (run("explain", "shop/web", REPLY_MODE=mode) for run in (desk.run, desk.report))
+    ran = desk.run("explain", "shop/web", REPLY_MODE=mode)
+    found = desk.report("explain", "shop/web", REPLY_MODE=mode)
 
     rows = [line.split(maxsplit=1) for line in ran.output.splitlines()[1:]]
     assert [replies] == [row[1] for row in rows if row[0] == "replies"]
