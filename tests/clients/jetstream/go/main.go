@@ -20,7 +20,7 @@ const me = "go"
 var (
 	ctx, cancel = context.WithTimeout(context.Background(), 30*time.Second)
 	nc          *nats.Conn
-	payload     = make([]byte, 300_000) // Three chunks of an object.
+	payload     = make([]byte, 1_200_000) // So much that a server wants its flow control answered.
 )
 
 func main() {

@@ -7,7 +7,7 @@ import { Objm } from "@nats-io/obj";
 import { connect, createInbox, tokenAuthenticator } from "@nats-io/transport-node";
 
 const ME = "node";
-const PAYLOAD = new Uint8Array(300_000); // Three chunks of an object.
+const PAYLOAD = new Uint8Array(1_200_000); // So much that a server wants its flow control answered.
 
 const nc = await connect({
   servers: process.env.NATS_URL,

@@ -17,7 +17,7 @@ from nats.js.errors import KeyWrongLastSequenceError, NotFoundError
 
 ME = "python"
 TOKEN = Path(os.environ["TOKEN_FILE"]).read_text()
-PAYLOAD = bytes(300_000)  # Three chunks of an object.
+PAYLOAD = bytes(1_200_000)  # So much that a server wants its flow control answered.
 
 
 async def pull(nc: Client) -> None:
@@ -129,7 +129,8 @@ async def main() -> None:
         error_cb=complain,
     )
     try:
-        await PURPOSES[os.environ["PURPOSE"]](nc)
+        async with asyncio.timeout(20):
+            await PURPOSES[os.environ["PURPOSE"]](nc)
         print("done", flush=True)
     except (Error, NotFoundError, AssertionError, TimeoutError) as error:
         print("failed:", repr(error), flush=True)
