@@ -76,6 +76,20 @@ def test_what_names_no_workload_is_bad_use(desk: Desk, spelling: str) -> None:
     assert "is neither NAMESPACE/NAME nor system:serviceaccount:NAMESPACE:NAME" in ran.stderr
 
 
+def test_a_last_star_to_subscribe_is_told_as_what_it_is(desk: Desk) -> None:
+    """
+    Who may subscribe `a.*` may subscribe `a.>`, so that stands beside it; to publish `a.*` means itself.
+    """
+    both = {f"nats.io/allowed-{side}-subjects": "prices.*, *.x, orders.*.new" for side in ("pub", "sub")}
+    desk.account("shop", "web", both)
+
+    told = [line for line in desk.run("explain", "shop/web").output.splitlines() if "works as" in line]
+    assert ["subscribe prices.* nats.io/allowed-sub-subjects, works as prices.>"] == [" ".join(t.split()) for t in told]
+    side = desk.report("explain", "shop/web")["subscribe"]
+    assert isinstance(side, list)
+    assert ["prices.>"] == [entry["works_as"] for entry in side if "works_as" in entry]
+
+
 def test_a_misspelt_annotation_is_told(desk: Desk) -> None:
     """
     A key under the prefix that nobody reads is named, spelled out and cut, beside what counts; a null is none.

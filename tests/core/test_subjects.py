@@ -80,6 +80,16 @@ def test_overlap_misses_no_shared_message(one: str, other: str, message: list[st
 
 
 @pytest.mark.parametrize(
+    ("pattern", "expected"), [("a.*", "a.>"), ("a.*.*", "a.*.>"), ("a.*.b", "a.*.b"), ("a.>", "a.>"), ("a", "a")]
+)
+def test_subscribed(pattern: str, expected: str) -> None:
+    """
+    A server takes the `>` of a subscription for a token that a permission's last `*` matches.
+    """
+    assert expected == subjects.subscribed(pattern)
+
+
+@pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
         ("a.*", "*.b", True),

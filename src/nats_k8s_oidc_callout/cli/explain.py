@@ -19,7 +19,7 @@ from nats_k8s_oidc_callout.core import tokens
 from nats_k8s_oidc_callout.core.annotations import Grant, InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
 from nats_k8s_oidc_callout.core.spelling import escape
-from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
+from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox, subscribed
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -146,13 +146,19 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
             for subject in subjects
         ]
 
+    def heard(entry: Report) -> Report:
+        reach = subscribed(entry["subject"])
+        return entry if reach == entry["subject"] else {**entry, "works_as": reach}
+
     granted = grant.permissions
     return {
         "account": settings.nats_account,
         "mode": settings.mode.value,
         "session_max_seconds": settings.session_max_seconds,
         "publish": side(granted.publish, grant.default_publish, "allowed-pub-subjects"),
-        "subscribe": side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects"),
+        "subscribe": [
+            heard(entry) for entry in side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects")
+        ],
         "replies": {
             "mode": settings.reply_mode.value,
             "max": granted.replies_max,
@@ -208,7 +214,8 @@ def _for_people(report: Report) -> list[str]:
     row("replies", _replies(**report["replies"]))
     for label in ("publish", "subscribe"):
         for entry in report[label]:
-            row(label, f"{entry['subject']:<40} {entry['from']}")
+            reach = f", works as {entry['works_as']}" if "works_as" in entry else ""
+            row(label, f"{entry['subject']:<40} {entry['from']}{reach}")
     for entry in report["refused"]:
         # No subject goes beyond ASCII: what looks like a letter of it is the reason.
         row("left out", f"{escape(entry['subject'], ascii_only=True):<40} {entry['from']}: {entry['why']}")

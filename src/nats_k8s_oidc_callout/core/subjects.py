@@ -46,6 +46,15 @@ def overlap(one: str, other: str) -> bool:
     return len(left) == len(right)
 
 
+def subscribed(pattern: str) -> str:
+    """Return what a permission to subscribe this pattern comes to.
+
+    Every nats-server (seen from 2.10 to 2.15) looks at a subscription as if it were a message's subject, and finds the
+    token `>` in a last `*`: who may subscribe `a.*` may subscribe `a.>`.
+    """
+    return f"{pattern[:-1]}>" if pattern.endswith(".*") else pattern
+
+
 def is_literal(token: str) -> bool:
     """Say whether a token names exactly one thing."""
     return token not in ("*", ">")
