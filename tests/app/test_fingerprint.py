@@ -35,6 +35,7 @@ def loaded(folder: Path, **more: str) -> Settings:
         pytest.param("NATS_ACCOUNT", "OTHER", id="account"),
         pytest.param("NATS_AUTH_ACCOUNT", "AUTH", id="callout-account"),
         pytest.param("INBOX_MODE", "private", id="inbox-mode"),
+        pytest.param("REPLY_MODE", "responses", id="reply-mode"),
         pytest.param("JETSTREAM_GRANTS", "admin", id="jetstream"),
         pytest.param("K8S_NAMESPACES", "team-a", id="namespaces"),
         pytest.param("SESSION_MAX_SECONDS", "60", id="session"),
