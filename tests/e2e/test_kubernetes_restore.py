@@ -29,20 +29,24 @@ def live_on(cluster: Cluster, namespace: str, name: str) -> None:
 
 async def test_logins_go_by_the_restored_cluster(cluster: Cluster, tmp_path: Path) -> None:
     """
-    After a restore whoever is gone, or was never there, is refused, annotations are the old ones, and it is told.
+    After a restore whoever is gone, or was never there, is refused, annotations and uids are the old ones, and it is told.
     """
-    for name in ("web", "goes", "returns"):
+    for name in ("web", "goes", "returns", "again"):
         cluster.create_service_account("restored", name, {PUBLISH: "old.>"})
     with world_in(cluster, tmp_path) as world:
-        goes, returns, web = (world.token("restored", name) for name in ("goes", "returns", "web"))
+        goes, returns, web, again = (world.token("restored", name) for name in ("goes", "returns", "web", "again"))
         taken = cluster.copy()
         cluster.create_service_account("restored", "never")
         never = world.token("restored", "never")
-        cluster.delete_service_account("restored", "returns")
+        for name in ("returns", "again"):
+            cluster.delete_service_account("restored", name)
+        cluster.create_service_account("restored", "again")
+        successor = world.token("restored", "again")
         live_on(cluster, "restored", "web")
         cluster.annotate("restored", "web", {PUBLISH: "new.>"})
         await eventually(lambda: world.may_publish(web, "new.orders"))
-        assert [True, True, False] == [await world.let_in(token) for token in (never, goes, returns)]
+        in_now, out_now = (never, goes, successor), (returns, again)
+        assert [True, True, True, False, False] == [await world.let_in(token) for token in (*in_now, *out_now)]
 
         await asyncio.to_thread(cluster.restore, taken)
         cluster.delete_service_account("restored", "goes")
@@ -52,9 +56,10 @@ async def test_logins_go_by_the_restored_cluster(cluster: Cluster, tmp_path: Pat
 
         # Reconnecting waits at most 5 s, the look and the list are a moment.
         await eventually(refused, seconds=20)
-        assert await world.let_in(returns)
+        assert [True, True] == [await world.let_in(token) for token in (returns, again)]
         assert [True, False] == [await world.may_publish(web, subject) for subject in ("old.orders", "new.orders")]
-        assert {"unknown_service_account"} == {(await world.refused(token))[0] for token in (never, goes)}
+        reasons = [(await world.refused(token))[0] for token in (never, goes, successor)]
+        assert ["unknown_service_account", "unknown_service_account", "uid_mismatch"] == reasons
         assert 1 == world.responder.metrics()[WENT_BACK]
 
 
