@@ -102,6 +102,21 @@ async def test_each_watch_that_goes_on_is_preceded_by_a_look(world: World) -> No
     assert ["500", "1", "1"] == asked_for(world)
 
 
+async def test_a_look_is_no_contact(world: World) -> None:
+    """
+    While each watch is refused the looks between them do not hide that nothing is heard of any change.
+    """
+    now = 1.0
+    reflector = world.reflector(pace=Pace(short=0.0), monotonic=lambda: now)
+    await step(world, reflector)
+    world.server.faults["watch"] = fake.answers(403)
+    now = 2.0
+    await reflector.step()
+
+    assert ["500", "1"] == asked_for(world)
+    assert 1.0 == reflector.last_contact
+
+
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
 async def test_an_event_from_before_is_a_sign_too(world: World, kind: str) -> None:
     """

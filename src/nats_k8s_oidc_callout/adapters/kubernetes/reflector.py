@@ -141,12 +141,12 @@ class Reflector:
             # The restored cluster may have overtaken our version before we could look.
             self._need_list("hourly")
             return
+        # No contact: where looks succeed and watches do not the age must grow, for the alert on it.
         theirs = read_version(await self._page(1, ""))
-        self.last_contact = self._monotonic()
         older = is_older(theirs, self._version)
         if older:
             self._went_back(theirs)
-        if older is None and self.last_contact - self._listed_at >= self._pace.incomparable:
+        if older is None and self._monotonic() - self._listed_at >= self._pace.incomparable:
             self._need_list("incomparable")
 
     def _went_back(self, theirs: str) -> NoReturn:
