@@ -275,10 +275,10 @@ func (r *responder) allow(request *jwt.AuthorizationRequestClaims, who workload,
 	user.Name = who.username()
 	user.Expires = expires
 	own := who.namespace + ".>"
-	inbox := "_INBOX_" + who.namespace + "_" + strings.ReplaceAll(who.name, ".", "_") + ".>"
-	user.Pub.Allow.Add(append([]string{own}, account.Publish...)...)
-	user.Sub.Allow.Add(append([]string{own, "_INBOX.>", inbox}, account.Subscribe...)...)
-	user.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 2 * time.Minute}
+	name := strings.ReplaceAll(who.name, ".", "_")
+	inboxes := []string{"_INBOX.>", "_INBOX_SA." + who.namespace + "." + name + ".>", "_INBOX_" + who.namespace + "_" + name + ".>"}
+	user.Pub.Allow.Add(append([]string{own, "_INBOX.>", "_INBOX_SA.>"}, account.Publish...)...)
+	user.Sub.Allow.Add(append(append([]string{own}, inboxes...), account.Subscribe...)...)
 	signed, err := user.Encode(r.signer)
 	if err != nil {
 		return "", err
