@@ -1,13 +1,18 @@
 """A server configuration of a guide, as three servers on this machine: what only a cluster has is put in its place."""
 
+import json
 import re
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.plans import Plan
 from tests.e2e.worlds import World
 from tests.fakes.nats_world import NatsServer, free_port
+from tools import build
 
 NODES = 3
 ROUTE_PORT = 6222
@@ -50,6 +55,56 @@ def meta_leader(servers: Sequence[NatsServer], seconds: float = 20) -> str:
             return str(leaders.pop())
         assert time.monotonic() < deadline, f"JetStream elected nobody: {seen}\n{servers[0].log()[-2000:]}"
         time.sleep(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The nats CLI as a user of the system account, who looks at one account's sessions."""
+
+    url: str
+    login: Sequence[str]
+    account: str
+
+    def _ask(self, *arguments: str) -> str:
+        program = build.path("nats")
+        assert program is not None
+        command = [str(program), f"--server={self.url}", *self.login, "server", *arguments]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL
+        )
+        assert (0, "") == (done.returncode, done.stderr), done
+        return done.stdout
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        asked = ("request", "connections", f"--filter-account={self.account}", "--limit=1000000")
+        answers = [json.loads(line) for line in self._ask(*asked).splitlines()]
+        assert NODES == len(answers), answers
+        return [
+            {**one, "server": answer["server"]["id"]}
+            for answer in answers
+            for one in answer["data"]["connections"] or []
+        ]
+
+    def reads(self, subject: str) -> str:
+        """Return what a request brings to this login; empty if it is not permitted."""
+        program = build.path("nats")
+        assert program is not None
+        command = [str(program), f"--server={self.url}", "--timeout=1s", *self.login, "request", "--raw", subject, ""]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL
+        )
+        return done.stdout
+
+    def users(self) -> list[str]:
+        """Return whose sessions there are."""
+        return [str(one["authorized_user"]) for one in self._sessions()]
+
+    def kick(self) -> list[str]:
+        """End every session; return whose they were."""
+        found = self._sessions()
+        for one in found:
+            assert "error" not in json.loads(self._ask("request", "kick", str(one["cid"]), one["server"]))
+        return [str(one["authorized_user"]) for one in found]
 
 
 def landed(world: World, server: NatsServer, connection: str) -> str:

@@ -1,4 +1,4 @@
-"""A newcomer's path, from `git clone` to the first publish and beyond: DEPLOY.md and TROUBLESHOOTING.md, in one cluster.
+"""A newcomer's path, from `git clone` to the first publish and beyond, in one cluster: DEPLOY, TROUBLESHOOTING, INCIDENTS.
 
 What TROUBLESHOOTING.md shows broken is broken here, by the commands of BROKEN, before the section is walked.
 """
@@ -14,8 +14,8 @@ from tests.node import Node, why_not
 
 pytestmark = pytest.mark.slow
 
-WALKED = ("docs/DEPLOY.md", "docs/TROUBLESHOOTING.md")
-DEPLOY, TROUBLESHOOTING = (ROOT / name for name in WALKED)
+WALKED = ("docs/DEPLOY.md", "docs/TROUBLESHOOTING.md", "docs/INCIDENTS.md")
+DEPLOY, TROUBLESHOOTING, INCIDENTS = (ROOT / name for name in WALKED)
 CLONE = "nats-k8s-oidc-callout"
 LAST = ("A way back", "Multi-Namespace Deployment")
 """Walked at the end, in this order: the one ends the installation, the other begins without one."""
@@ -84,6 +84,14 @@ MENDED: Mapping[str, str] = {
     "A request gets no reply": f"{_OURS} --set inboxMode=shared && {_OURS_READY}",
     "Running but not Ready": "helm uninstall broken -n broken",
 }
+# What INCIDENTS.md is about: a token in wrong hands, and somebody who uses it; and a session of a namespace that has to go.
+STOLEN = """
+kubectl create token test-client -n default --audience=nats > stolen.token
+nats --server=nats://nats.nats-system.svc.cluster.local:4222 --token="$(cat stolen.token)" sub 'default.>' > thief.log 2>&1 &
+nats --server=nats://nats.nats-system.svc.cluster.local:4222 \\
+  --token="$(kubectl create token my-nats-client -n my-app --audience=nats)" sub 'my-app.>' > namespace.log 2>&1 &
+sleep 2
+"""
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,17 @@ def test_troubleshooting(newcomer: Walk) -> None:
             shell(walk, BROKEN.get(heading, ""))
             walk.run((heading,))
             shell(walk, MENDED.get(heading, ""))
+
+
+def test_incidents(newcomer: Walk) -> None:
+    """A stolen token is stopped, its session ended, a namespace and at last everybody thrown out, as INCIDENTS.md says."""
+    with Walk(INCIDENTS, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
+        shell(walk, STOLEN)
+        walk.run()
+        _, thief = walk.command("cat thief.log namespace.log")
+
+    assert 2 == thief.count("Disconnected due to: EOF")
+    assert 2 <= thief.count("authorization violation")
 
 
 def test_way_back(newcomer: Walk) -> None:

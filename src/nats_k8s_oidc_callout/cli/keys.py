@@ -9,7 +9,7 @@ import click
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.output import say
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nkeys import Kind, decode_public
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import read_creds, read_signing_keys, read_xkeys
 
@@ -27,8 +27,7 @@ accounts {{
   }}
   # Clients land here: NATS_ACCOUNT={target}
   {target} {{}}
-  SYS {{}}
-}}
+{system}}}
 system_account: SYS
 authorization {{
   timeout: 1.5
@@ -36,9 +35,22 @@ authorization {{
     issuer: {issuer}
     account: {callout}
     # Add every other user of this file: who is not listed is delegated to the responder.
-    auth_users: [ {user} ]
+    auth_users: [ {bypass} ]
 {xkey}  }}
 }}
+"""
+
+_SYSTEM_USER = """\
+  # Who can list sessions and end them (docs/INCIDENTS.md).
+  SYS {{
+    users: [ {{ nkey: {key},
+               permissions: {{ publish: ["$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"],
+                              subscribe: "_INBOX.>" }} }} ]
+  }}
+"""
+_NO_SYSTEM_USER = """\
+  # Nobody can list sessions or end them yet: `keys --system-user U…` adds who can (docs/INCIDENTS.md).
+  SYS {}
 """
 
 _OPERATOR_MODE = """\
@@ -54,6 +66,8 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
 # Into their configuration, the second so that clients need nothing but their token (nats-server 2.11.2 or later):
 #   authorization {{ timeout: 1.5 }}
 #   default_sentinel: <what this prints: nsc describe user --account {callout} --name sentinel --raw>
+# Who can list sessions and end them (docs/INCIDENTS.md):
+#   nsc add user --account SYS --name incidents --allow-pub '$SYS.REQ.SERVER.PING,$SYS.REQ.SERVER.PING.CONNZ,$SYS.REQ.SERVER.*.KICK' --allow-sub '_INBOX.>'
 """
 
 
@@ -67,6 +81,12 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
 )
 @click.option("--signing-key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SA… seeds.")
 @click.option("--xkey-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SX… seeds.")
+@click.option(
+    "--system-user",
+    metavar="U…",
+    callback=lambda _context, _option, value: _user_key(value),
+    help="Public key of who can list sessions and end them, in config mode: nats auth nkey show SEED_FILE.",
+)
 @click.option("--callout-account", default="AUTH_SERVICE", show_default=True, help="Name of the callout account.")
 @click.option(
     "--mode",
@@ -80,6 +100,7 @@ def command(
     creds_file: Path,
     signing_key_file: Path | None,
     xkey_file: Path | None,
+    system_user: str | None,
     callout_account: str,
     mode: str,
     account: str,
@@ -99,14 +120,29 @@ def command(
         say(f"# xkey    {key.public}  (xkey)")
     if creds.account:
         say(f"# account {creds.account}  (the account of the creds)")
+    if system_user:
+        say(f"# system  {system_user}  (a user of SYS, and auth_users)")
     names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
     curve = xkeys[0].public if xkeys else ""
     if mode != "operator":
-        say("", *_CONFIG_MODE.format(**names, xkey=f"    xkey: {curve}\n" if curve else "").splitlines())
+        system = _SYSTEM_USER.format(key=system_user) if system_user else _NO_SYSTEM_USER
+        bypass = ", ".join(key for key in (creds.key.public, system_user) if key)
+        xkey = f"    xkey: {curve}\n" if curve else ""
+        say("", *_CONFIG_MODE.format(**names, system=system, bypass=bypass, xkey=xkey).splitlines())
     if mode != "config":
         say("", *_OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else "").splitlines())
         if not creds.jwt:
             say("# Operator mode wants a whole creds file; this one holds a seed only.")
+
+
+def _user_key(value: str | None) -> str | None:
+    """Return what stands for --system-user if it is a user's public key; a seed there is not repeated."""
+    if value is not None:
+        try:
+            decode_public(value, Kind.USER)
+        except BadKey:
+            raise click.BadParameter("must be a user's public key (U and 55 more characters), never a seed") from None
+    return value
 
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:
