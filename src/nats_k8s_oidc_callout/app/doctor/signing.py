@@ -23,7 +23,7 @@ def signing_key(trial: Trial, setup: Setup) -> Finding:
             "the key of our login still signs for one of the two accounts: whoever holds the login can sign as well",
             Cause.LOGIN_STILL_SIGNS,
             fix="set both NATS_SIGNING_KEY_FILE and NATS_ACCOUNT_SIGNING_KEY_FILE to a key that is not the login's, then "
-            "nsc edit account --name … --rm-sk <the login's key, in account form>, and push",
+            "nsc edit account --name … --rm-sk <the login's key, in account form>, then push",
         )
     separate = next((key for key, whose in setup.origins.items() if whose is Origin.SEPARATE), "")
     return failed(
