@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_module
+from nats_k8s_oidc_callout.core import serviceaccounts
 from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import World, fill, in_the_middle, running, started
@@ -257,3 +258,48 @@ def _pass_through(server: fake.FakeApiServer) -> fake.Handler:
         return server._list(request, None)
 
     return handle
+
+
+async def test_pages_grow_again_after_heavy_ones(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One heavy namespace makes the pages small for as long as it lasts, not for the rest of the list.
+    """
+    monkeypatch.setattr(reflector_module, "PAGE_BYTES_MAX", 100_000)
+    for number in range(20):
+        world.server.put("bad", f"app-{number}", allowed_pub_subjects="x" * 20_000)
+    fill(world.server, 1200)
+    async with running(world.reflector()):
+        await until(lambda: world.synced == 1)
+
+    limits = [int(seen.params["limit"]) for seen in world.server.seen if seen.verb == "list"]
+    assert len(world.index) == 1220
+    assert 1 <= min(limits) < 10
+    assert limits[-1] > 100
+
+
+async def test_what_counts_again_is_listed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    When the heaviest namespace weighs less again the watch makes way for a list, which brings its annotations back;
+    tenants cannot have that more than once a minute.
+    """
+    monkeypatch.setattr(serviceaccounts, "BYTES_MAX", 0)
+    monkeypatch.setattr(serviceaccounts, "_ROOM_LEAST", 50_000)
+    for name in ("one", "two"):
+        world.server.put("bad", name, allowed_pub_subjects="a.b," * 8_000)
+    now = [1000.0]
+    reflector = world.reflector(monotonic=lambda: now[0])
+    async with running(reflector):
+        await until(lambda: world.server.streams == 1)
+        assert ("bad",) == world.index.left_out
+        world.server.put("bad", "two", allowed_pub_subjects="a.b")
+        await until(world.index.wants_list)
+        assert ServiceAccount("uid-bad-one", None) == world.index.find("bad", "one")
+        now[0] += 61
+        world.server.bookmark()
+        await until(lambda: not world.index.wants_list())
+        await until(lambda: "annotations" in world.relists and world.server.streams == 1)
+
+    found = world.index.find("bad", "one")
+    assert found is not None
+    assert found.annotations
+    assert not world.index.left_out

@@ -1,9 +1,11 @@
 """Run the responder."""
 
 import asyncio
+import ctypes
 import gc
 import signal
 import sys
+from contextlib import suppress
 
 import click
 import structlog
@@ -24,6 +26,7 @@ def command() -> None:
     Everything is configured by environment variables (docs/CONFIGURATION.md). A configuration that cannot work exits 2
     and names every problem; SIGTERM answers what is in flight and exits 0.
     """
+    give_memory_back()
     settings = load_or_exit()
     logs = telemetry.configure(settings.log_level.value, settings.log_format.value)
     try:
@@ -39,6 +42,21 @@ def command() -> None:
         sys.exit(1)
     finally:
         logs.close()
+
+
+# mallopt(3), and how much unused memory at the end of its heap glibc may hold back.
+_M_TRIM_THRESHOLD = -1
+_TRIM_BYTES = 1 << 20
+
+
+def give_memory_back() -> None:
+    """Have glibc return freed memory to the system, as it does until a program has freed something large once.
+
+    From then on it would serve large texts, such as a page of ServiceAccounts, from the heap, and hold that back in
+    pieces: with every store full 100 MiB more. Elsewhere than with glibc nothing happens.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def _run(settings: Settings, logs: telemetry.Logs) -> None:

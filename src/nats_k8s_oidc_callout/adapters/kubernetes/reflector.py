@@ -88,7 +88,6 @@ class Reflector:
         self._failures = 0
         self._failing = ""
         self._logged_at = 0.0
-        self._listed_at = 0.0
         self.synced = False
         """True once a first whole list is in, and from then on."""
         self.last_contact: float | None = None
