@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, KeyValueConfig, StreamConfig
-from nats.js.errors import KeyNotFoundError
+from nats.js.errors import KeyNotFoundError, NotFoundError
 from nats.micro import add_service
 from nats.micro.service import ServiceConfig
 
@@ -30,6 +30,7 @@ TENANTS: Mapping[str, Mapping[str, str]] = {
     },
     "watcher": {SUBSCRIBE: "$KV.CFG.>"},
     "mover": {PUBLISH: "$JS.API.CONSUMER.CREATE.ORDERS.>"},
+    "colleague": {PUBLISH: "$JS.API.CONSUMER.MSG.NEXT.ORDERS.>,$JS.API.CONSUMER.DELETE.ORDERS.>"},
     "key-writer": {PUBLISH: "$KV.CFG.mine"},
     "acknowledger": {PUBLISH: "$JS.ACK.MINE.>,$JS.ACK.*.*.MINE.>,$JS.ACK.*.*.MINE.*.*.*.*.*.>"},
     "of-no-domain": {PUBLISH: "$JS.ACK._.>"},
@@ -131,6 +132,35 @@ async def test_a_consumer_may_deliver_anywhere(attacked: World, platform: Client
 
         assert "" == await client.publish("$JS.API.CONSUMER.CREATE.ORDERS.c", request)
         assert b"one" == (await heard.next_msg(timeout=5)).data
+
+
+async def test_an_answer_of_jetstream_goes_where_its_asker_says(attacked: World, platform: Client) -> None:
+    """
+    Not stopped yet: the reply subject of a request is not checked, so whoever may pull can have the messages delivered to
+    any subject of the account.
+    """
+    await platform.jetstream().add_consumer("ORDERS", ConsumerConfig(durable_name="worker"))
+    async with (
+        logged_in(attacked, attacked.token("team-b", "web")) as victim,
+        logged_in(attacked, await log_in(attacked, "colleague")) as client,
+    ):
+        heard = await victim.listen("team-b.>")
+        await client.client.publish("$JS.API.CONSUMER.MSG.NEXT.ORDERS.worker", b"1", reply="team-b.secret")
+
+        assert b"one" == (await heard.next_msg(timeout=5)).data
+
+
+async def test_the_consumers_of_a_stream_belong_to_all_who_may_use_it(attacked: World, platform: Client) -> None:
+    """
+    Not stopped yet: with the entries of a stream a tenant deletes, or changes, what another one made there.
+    """
+    js = platform.jetstream()
+    await js.add_consumer("ORDERS", ConsumerConfig(durable_name="worker"))
+    async with logged_in(attacked, await log_in(attacked, "colleague")) as client:
+        assert "" == await client.publish("$JS.API.CONSUMER.DELETE.ORDERS.worker")
+
+        with pytest.raises(NotFoundError):
+            await js.consumer_info("ORDERS", "worker")
 
 
 async def test_who_writes_one_key_may_empty_the_bucket(attacked: World, platform: Client) -> None:
