@@ -91,6 +91,10 @@ class App:
         """Leave in order: un-ready, everything in flight answered, then gone."""
         self._stop.set()
 
+    def metrics(self) -> bytes:
+        """Return what /metrics would say now; the page itself is up to a second old."""
+        return self._telemetry.render()
+
     def checks(self) -> list[Check]:
         """Return every condition of being ready, as /readyz?verbose lists them."""
         link = self._link

@@ -210,11 +210,11 @@ class Story:
 
     async def _refused(self, token: str) -> str:
         """Try to connect; return the reason that the responder counted for the refusal."""
-        before = await self._world.denials()
+        before = self._world.denials()
         try:
             client = await self.connect(token, "stranger")
         except nats.errors.Error:
-            after = await self._world.denials()
+            after = self._world.denials()
             reasons = [reason for reason, count in after.items() if count > before.get(reason, 0)]
             return f"refused: {' '.join(reasons) or 'no reason counted'}"
         await client.close()
