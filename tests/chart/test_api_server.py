@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.chart import ACCOUNT, CASES, NAMESPACE, Object, objects_of, one, pod_of, render
+from tests.chart.chart import ACCOUNT, CASES, CHART, NAMESPACE, RELEASE, Object, helm, objects_of, one, pod_of, render
 from tests.e2e.cluster import Cluster, ClusterError
 from tools import crds
 
@@ -95,3 +95,19 @@ def test_a_restricted_namespace_takes_the_pods(platform: Cluster, kind: str) -> 
         platform.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce-")
     assert 201 == accepted[0], accepted
     assert 403 == refused[0]
+
+
+def test_what_an_autoscaler_says_survives_an_upgrade(cluster: Cluster) -> None:
+    """With `replicaCount: null` the number is somebody else's, whatever else an upgrade changes."""
+    cluster.create_namespace("scaled")
+    kubectl = ("--namespace=scaled", f"deployment/{RELEASE}")
+    release = (RELEASE, CHART, "--namespace=scaled", f"--kubeconfig={cluster.kubeconfig}", ACCOUNT)
+    seen = []
+    for verb, level in (("install", "info"), ("upgrade", "debug")):
+        done = helm(verb, *release, f"--set=replicaCount=null,logLevel={level}")
+        assert 0 == done.code, done.errors
+        seen.append(cluster.kubectl("get", *kubectl, "--output=jsonpath={.spec.replicas}"))
+        cluster.kubectl("scale", *kubectl, "--replicas=4")
+    helm("uninstall", RELEASE, "--namespace=scaled", f"--kubeconfig={cluster.kubeconfig}")
+
+    assert ["1", "4"] == seen
