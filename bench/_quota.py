@@ -24,11 +24,20 @@ def limited(pid: int, processors: float) -> Iterator[str]:
         group = root / name
         try:
             group.mkdir()
+            # The root of version 1 is a plain folder, and takes any name.
+            if not (group / "cgroup.procs").exists():
+                raise FileNotFoundError
+            # The weight is the highest: what else runs on the machine is not what is measured.
             if (group / "cpu.max").exists():
                 (group / "cpu.max").write_text(f"{quota} {period}")
+                (group / "cpu.weight").write_text("10000")
             else:
                 (group / "cpu.cfs_period_us").write_text(str(period))
                 (group / "cpu.cfs_quota_us").write_text(str(quota))
+                (group / "cpu.shares").write_text("262144")
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                # A quota does not count for real-time threads, which all are under `chrt -f 1`.
+                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
             (group / "cgroup.procs").write_text(str(pid))
         except OSError:
             with suppress(OSError):

@@ -99,8 +99,7 @@ async def objects(nc: Client) -> None:
     await tell("put", nc)
     await files.put(ME, PAYLOAD)
     await tell("overwrite", nc)
-    async with asyncio.timeout(10):
-        assert (await files.get(ME)).data == PAYLOAD
+    assert (await files.get(ME)).data == PAYLOAD
     await tell("get", nc)
     assert ME in [one.name for one in await files.list()]
     await tell("list", nc)
