@@ -130,8 +130,8 @@ def test_troubleshooting(newcomer: Walk) -> None:
 
 def test_incidents(newcomer: Walk) -> None:
     """A stolen token is stopped, its session ended, a namespace and at last everybody thrown out, as INCIDENTS.md says."""
-    with Walk(INCIDENTS, newcomer.world, newcomer.folder / CLONE, seconds=600) as walk:
-        shell(walk, STOLEN)
+    with Walk(INCIDENTS, newcomer.world, newcomer.folder / "incidents", seconds=600) as walk:
+        shell(walk, f"cd {newcomer.folder / CLONE}\n{STOLEN}")
         walk.run()
         _, thief = walk.command("cat thief.log namespace.log")
 
