@@ -164,6 +164,19 @@ async def test_too_many_files_change_nothing(heard: Heard, monkeypatch: pytest.M
     assert ["the folder cannot be read (over 1 files)"] == heard.errors
 
 
+async def test_files_too_large_together_change_nothing(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Beyond the bound on the bytes of all files the old state stays as a whole, also when nothing changes any more.
+    """
+    await heard.write("a.yaml", account("a"))
+    monkeypatch.setattr(module, "ALL_BYTES_MAX", 1)
+    await heard.write("b.yaml", account("b"))
+    await heard.folder.poll()
+
+    assert {"team/a"} == heard.names()
+    assert ["the folder cannot be read (over 1 bytes in all)"] == heard.errors
+
+
 async def test_missing_uids_are_counted(heard: Heard) -> None:
     """
     A manifest without a uid turns the uid check off for it, and the caller can say so.

@@ -21,6 +21,7 @@ INTERVAL_SECONDS = 2.0
 SUMMARY_SECONDS = 300.0
 FILES_MAX = 10_000
 BYTES_MAX = 1024 * 1024
+ALL_BYTES_MAX = 64 * 1024 * 1024
 DEPTH_MAX = 100
 DEFAULT_NAMESPACE = "default"
 ENDINGS = frozenset({".yaml", ".yml", ".json"})
@@ -40,6 +41,8 @@ class _File(NamedTuple):
     manifests: tuple[Manifest, ...]
     """Of the content that was good last."""
     failing: str
+    size: int = 0
+    """Of the content in bytes, as far as it was read."""
 
 
 class _Meta(msgspec.Struct):
@@ -142,10 +145,14 @@ class ManifestFolder:
         if len(names) > FILES_MAX:
             raise BadManifest(f"over {FILES_MAX} files")
         files: dict[str, _File] = {}
+        size = 0
         for name in names:
+            if size > ALL_BYTES_MAX:
+                raise BadManifest(f"over {ALL_BYTES_MAX} bytes in all")
             old = known.get(name, _File(b"", (), ""))
             try:
                 files[name] = self._look(root, name, old)
+                size += files[name].size
             except FileNotFoundError:
                 # Gone between the listing and now, or a link to nothing.
                 continue
@@ -168,9 +175,9 @@ class ManifestFolder:
         if digest == old.digest:
             return old
         try:
-            return _File(digest, tuple(self._parse(content)), "")
+            return _File(digest, tuple(self._parse(content)), "", len(content))
         except BadManifest as error:
-            return _File(digest, old.manifests, _summary(error))
+            return _File(digest, old.manifests, _summary(error), len(content))
 
     def _parse(self, content: bytes) -> Iterator[Manifest]:
         if len(content) > BYTES_MAX:

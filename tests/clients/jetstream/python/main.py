@@ -99,7 +99,8 @@ async def objects(nc: Client) -> None:
     await tell("put", nc)
     await files.put(ME, PAYLOAD)
     await tell("overwrite", nc)
-    assert (await files.get(ME)).data == PAYLOAD
+    async with asyncio.timeout(10):
+        assert (await files.get(ME)).data == PAYLOAD
     await tell("get", nc)
     assert ME in [one.name for one in await files.list()]
     await tell("list", nc)
