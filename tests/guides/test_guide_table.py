@@ -1,4 +1,4 @@
-"""The guide as it was given, line by line: DEPLOY.md says of each what became of it, and what it says is what was run.
+"""The guide as it was given, line by line: GUIDE_AS_GIVEN.md says of each what became of it, and what it says is what was run.
 
 A line "works" when it stands, word for word, in a block of a document that is walked or rendered; a replacement names a
 command of such a block, a value of one, or a section.
@@ -15,11 +15,10 @@ import yaml
 from tests.guides.blocks import ROOT, Block, blocks
 
 GUIDE = Path(__file__).with_name("guide-as-given.md")
-DEPLOY = ROOT / "docs" / "DEPLOY.md"
+TABLE = ROOT / "docs" / "GUIDE_AS_GIVEN.md"
 DOCUMENTS = [
     ROOT / "docs" / f"{name}.md" for name in ("DEPLOY", "TROUBLESHOOTING", "OPERATOR_SETUP", "NACK_INTEGRATION")
 ]
-HEADING = "The guide as given, line by line"
 WORKS = "works"
 PROGRAMS = ("kubectl", "helm", "nats", "nsc", "curl", "echo", "make", "git", "nats-k8s-oidc-callout", "wget", "awk")
 
@@ -88,9 +87,8 @@ def guide_lines() -> list[str]:
 
 
 def rows() -> list[Row]:
-    _, _, section = DEPLOY.read_text(encoding="utf-8").partition(f"\n## {HEADING}\n")
-    section = section.partition("\n## ")[0]
-    matches = [match for line in section.splitlines() if (match := _ROW.match(line.replace("\\|", "\0")))]
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    matches = [match for line in lines if (match := _ROW.match(line.replace("\\|", "\0")))]
     rows = [
         Row(*(str(match[part] or "").replace("\0", "|") for part in ("line", "verdict", "why"))) for match in matches
     ]
