@@ -11,7 +11,9 @@ import pytest
 from click import Context
 from prometheus_client import CollectorRegistry
 
+from nats_k8s_oidc_callout.adapters.http.server import PATHS
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
+from nats_k8s_oidc_callout.adapters.telemetry.decisions import Line
 from nats_k8s_oidc_callout.app.doctor import Cause
 from nats_k8s_oidc_callout.cli import main
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
@@ -20,7 +22,8 @@ from nats_k8s_oidc_callout.settings import Settings, names_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "nats_k8s_oidc_callout"
-README, ARCHITECTURE = ROOT / "README.md", ROOT / "ARCHITECTURE.md"
+README, ARCHITECTURE, REFERENCE = ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "docs" / "REFERENCE.md"
+FACTS = ROOT / "docs" / "NATS_FACTS.md"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 EACH = pytest.mark.parametrize("document", [pytest.param(path, id=str(path.relative_to(ROOT))) for path in DOCUMENTS])
 
@@ -154,19 +157,49 @@ def test_metrics_exist(document: Path) -> None:
     assert [] == [name for name in asked if name not in families()]
 
 
-def test_readme_names_every_metric() -> None:
-    """README lists all metrics."""
-    text = README.read_text(encoding="utf-8")
+def rows(heading: str) -> list[str]:
+    """Return the first cells of REFERENCE's tables below a heading."""
+    _, _, section = REFERENCE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+    return re.findall(r"^\| (`[^|]*) \|", section.partition("\n## ")[0], re.MULTILINE)
 
-    assert set() == families() - set(re.findall(r"`(nats_auth_\w+)", text))
+
+def words(heading: str) -> list[str]:
+    """Return what stands in backticks in these cells, labels left out."""
+    return [word for row in rows(heading) for word in re.findall(r"`([\w/]+)", row)]
 
 
-def test_readme_explains_every_reason() -> None:
-    """README's tables of refusals have one row for each reason, and no other, in the code's order."""
-    _, _, section = README.read_text(encoding="utf-8").partition("\n## Refusals\n")
-    rows = re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+def test_reference_names_every_metric() -> None:
+    """REFERENCE lists all metrics, and each of them once."""
+    assert sorted(families()) == sorted(words("Metrics"))
 
-    assert [reason.value for reason in (*Reason, *DropReason)] == rows
+
+def test_reference_explains_every_reason() -> None:
+    """REFERENCE's tables of refusals have one row for each reason, and no other, in the code's order."""
+    assert [reason.value for reason in (*Reason, *DropReason)] == words("Refusals")
+
+
+def test_reference_explains_every_field_of_a_decision() -> None:
+    """REFERENCE has each field of a decision's log line, and no other, in the order in which it is written."""
+    assert list(Line.__struct_fields__) == words("Log fields")
+
+
+def test_reference_has_every_endpoint() -> None:
+    """REFERENCE has each path that the server answers, and no other."""
+    assert sorted(PATHS) == sorted(words("Endpoints"))
+
+
+def test_readme_is_short() -> None:
+    """README is read to its end: what is looked up belongs into docs/."""
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 160
+
+
+def test_the_index_has_every_document() -> None:
+    """docs/README.md links every page of docs/; their names have one habit."""
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+
+    assert pages == {link.partition("#")[0] for link in _LINK.findall(text)} & pages
+    assert [] == [name for name in pages if not re.fullmatch(r"[A-Z_]+\.md", name)]
 
 
 def test_readme_shows_the_demo_as_it_is() -> None:

@@ -1,4 +1,4 @@
-"""README is run as it is printed, against a real API server, and its outputs are compared."""
+"""README and TRY_IT are run as they are printed, against a real API server, and their outputs are compared."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from tools import build
 
 pytestmark = pytest.mark.slow
 
-README = ROOT / "README.md"
-WALKED = ("README.md",)
+WALKED = ("README.md", "docs/TRY_IT.md")
+README, TRY_IT = (ROOT / name for name in WALKED)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def test_quick_start(node: Node, tmp_path: Path) -> None:
     """
-    Every command of README, from a key to a client that is let in, a refused publish, `explain` and `doctor`.
+    Every command of README; then of TRY_IT, from a key to a client that is let in, `explain` and `doctor`.
     """
     folder = tmp_path / "checkout"
     programs = folder / ".venv" / "bin"
@@ -45,6 +45,9 @@ def test_quick_start(node: Node, tmp_path: Path) -> None:
     ours.chmod(0o755)
     (folder / "helm").symlink_to(ROOT / "helm")
     with Walk(README, node, folder) as walk:
+        walk.run()
+    with Walk(TRY_IT, node, folder / "try-it") as walk:
+        walk.command(f"cd {folder}")
         walk.run()
         _, published = walk.command(
             "nats --server=nats://127.0.0.1:4222 --token=$TOKEN pub other-namespace.forbidden x"

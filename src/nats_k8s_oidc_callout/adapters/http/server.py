@@ -17,6 +17,7 @@ from nats_k8s_oidc_callout.core.spelling import escape
 
 log = structlog.get_logger("http")
 
+PATHS = ("/health", "/readyz", "/livez", "/metrics")
 CLOSE_SECONDS = 1.0
 RENDER_SECONDS = 1.0
 # Prometheus asks for OpenMetrics first; there our names would end in _total.
@@ -63,7 +64,7 @@ class HttpServer:
             await self._connections.shutdown(CLOSE_SECONDS)
 
     def _answer(self, request: web.BaseRequest) -> web.Response:
-        if request.path not in ("/health", "/readyz", "/livez", "/metrics"):
+        if request.path not in PATHS:
             return text(404, "not found\n")
         if request.method not in ("GET", "HEAD"):
             response = text(405, "method not allowed\n")

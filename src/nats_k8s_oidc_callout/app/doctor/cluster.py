@@ -141,7 +141,7 @@ async def _judge(check: str, asked: Inquiry, token: str) -> Finding:
         check,
         f"{f'{workload} ' if workload else ''}would be refused: {verdict.reason}{detail}",
         Cause.TOKEN_REFUSED,
-        fix=f"the table of refusals in README says what to do about {verdict.reason}",
+        fix=f"docs/REFERENCE.md says what to do about {verdict.reason}",
     )
 
 

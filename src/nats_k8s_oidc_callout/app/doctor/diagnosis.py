@@ -228,7 +228,7 @@ def _meaning(words: str, setup: Setup) -> tuple[Cause, str]:
         return Cause.SCOPED_SIGNING_KEY, fix
     if "decrypt" in words:
         return Cause.XKEY_OF_ANOTHER, "compare xkey in the server's configuration with what `keys --xkey-file` prints"
-    return Cause.ANSWER_REJECTED, "the server's log has the same words; see the table of README"
+    return Cause.ANSWER_REJECTED, "the server's log has the same words; see docs/REFERENCE.md"
 
 
 def _unknown_key(which: str, variable: str, *, derived: bool) -> tuple[Cause, str]:
