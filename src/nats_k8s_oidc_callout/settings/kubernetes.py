@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.settings import text
 from nats_k8s_oidc_callout.settings.fields import (
@@ -22,7 +21,7 @@ from nats_k8s_oidc_callout.settings.fields import (
 )
 
 
-class KubernetesVariables(BaseSettings):
+class KubernetesVariables(BaseModel):
     """A part of Settings."""
 
     jwt_issuer: Annotated[tuple[str, ...], BeforeValidator(text.words)] = variable(

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from nats_k8s_oidc_callout.settings import text
 from nats_k8s_oidc_callout.settings.fields import (
@@ -19,7 +18,7 @@ from nats_k8s_oidc_callout.settings.fields import (
 from nats_k8s_oidc_callout.settings.text import NatsServers
 
 
-class NatsVariables(BaseSettings):
+class NatsVariables(BaseModel):
     """A part of Settings."""
 
     nats_url: Annotated[NatsServers, BeforeValidator(text.nats_servers)] = variable(

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, ConfigDict
 
 from nats_k8s_oidc_callout.core.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants
@@ -25,7 +24,7 @@ from nats_k8s_oidc_callout.settings.nats import NatsVariables
 class Settings(KubernetesVariables, NatsVariables):
     """The configuration, checked whole. Only `load` makes one; secrets have no repr."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     sa_annotation_prefix: Annotated[str, BeforeValidator(text.annotation_prefix)] = variable(
         "SA_ANNOTATION_PREFIX",
@@ -98,18 +97,6 @@ class Settings(KubernetesVariables, NatsVariables):
 
     warnings: tuple[str, ...] = ()
     """What works but should be said at the start; no variable, `load` fills it."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what `load` hands over and nothing else: a setting from a stray .env file would be nobody's choice."""
-        return (init_settings,)
 
     @property
     def mode(self) -> Mode:
