@@ -37,12 +37,12 @@ class Mutant:
 
 DEMO_MUTANTS = [
     Mutant("signature not checked", "core/tokens.py", "if not proved:", "if not proved and False:"),
-    Mutant("exp not checked", "core/issuers.py", "if now >= claims.exp:", "if now >= claims.exp and False:"),
+    Mutant("exp not checked", "core/issuers.py", "if now >= proved.exp:", "if now >= proved.exp and False:"),
     Mutant(
         "aud not checked",
         "core/issuers.py",
-        "if rules.audience not in claims.audiences:",
-        "if rules.audience not in claims.audiences and False:",
+        "if rules.audience not in audiences:",
+        "if rules.audience not in audiences and False:",
     ),
     Mutant(
         "answers anywhere",
@@ -125,7 +125,7 @@ SUITE_MUTANTS = [
     Mutant(
         "watch deletes ignored",
         "core/serviceaccounts.py",
-        "                del self._entries[key]",
+        "                self._remove(key)",
         "                pass",
         ("tests/e2e/test_kubernetes.py", "-k", "recreated"),
     ),

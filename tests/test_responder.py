@@ -302,6 +302,36 @@ async def test_a_bug_in_fetching_denies() -> None:
     assert Deny(Reason.INTERNAL) == world.verdict
 
 
+async def test_a_bug_in_answering_denies() -> None:
+    """
+    When the user JWT cannot be written by a bug of ours the client is refused and the process lives.
+    """
+    signers = placement.config_mode("APP", [servers.ISSUER])[servers.ISSUER.public]
+    broken = replace(signers, user_key=None)  # type: ignore[arg-type]  # the bug
+    world = World(keys=Keys({servers.ISSUER.public: broken}))
+    ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))
+
+    assert "not authorized" == world.server.read(payload).error
+    assert isinstance(world.verdict, Deny)
+    assert Reason.INTERNAL == world.verdict.reason
+
+
+async def test_a_bug_in_opening_harms_nobody_else() -> None:
+    """
+    When a message cannot be read by a bug of ours it is dropped, and what came with it is answered.
+    """
+    world = World()
+    bugs = iter([Keys(None)])  # type: ignore[arg-type]  # the bug
+    world.responder = Responder(world.facts, lambda: next(bugs, world.keys), world.ports(), timeout_seconds=1.5)
+    async with world.running() as responder:
+        for reply in ("_BUG", "_NEXT"):
+            responder.receive(world.server.ask(KUBERNETES.token()), reply, "")
+        await responder.drain()
+
+    assert ["_NEXT"] == [reply for reply, _ in world.sent]
+    assert [DropReason.MALFORMED_REQUEST] == [v.reason for v, _ in world.verdicts if isinstance(v, Drop)]
+
+
 async def test_an_answer_too_large_for_nats_is_a_refusal() -> None:
     """
     An answer over the server's max_payload becomes a refusal with its own reason.

@@ -649,7 +649,8 @@ async def test_request_waits_for_its_budget_only() -> None:
     world.gate.clear()
     patient = asyncio.create_task(world.refresher.refresh_for_unknown_kid(5.0))
     await asyncio.sleep(0)
-    await world.refresher.refresh_for_unknown_kid(0.01)
+    async with asyncio.timeout(4):
+        await world.refresher.refresh_for_unknown_kid(0.01)
     world.gate.set()
     await patient
 

@@ -122,6 +122,19 @@ def test_what_is_wrong_with_a_text_is_told(sent: str, detail: str) -> None:
     assert outcome.detail.startswith(detail)
 
 
+def test_unused_bits_are_no_room_for_another_spelling() -> None:
+    """
+    The last character of a signature has bits that mean nothing: set, the token is another text and is refused.
+    """
+    token = Issuer().token()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    spelt = token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
+    unverified = tokens.peek(Token(spelt))
+
+    assert isinstance(unverified, Unverified)
+    assert Reason.BAD_SIGNATURE == reason(tokens.verify(unverified, public(issuer_key())))
+
+
 @pytest.mark.parametrize("spoil", ["{}=", "{}\n", " {}", "{}+", "{}/", "{}A\x00"])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_each_part_has_one_spelling(part: int, spoil: str) -> None:
