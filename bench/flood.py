@@ -174,9 +174,11 @@ def cpu_seconds(pid: int) -> float:
 def write_accounts(folder: Path, heavy: int) -> None:
     meta: dict[str, object] = {"name": "orders", "namespace": "team-a", "uid": "uid-1"}
     accounts = [meta]
-    subjects = ",".join(f"orders.{number:06}.{'x' * 40}.>" for number in range(HEAVY_BYTES))[:HEAVY_BYTES]
+    # Long entries of many tokens, on both sides: what is dearest to check and to sign.
+    entries = [f"orders.{number:06}" + ".a" * 118 for number in range(HEAVY_BYTES // 500)]
     for number in range(heavy):
-        mine = {"nats.io/allowed-pub-subjects": subjects.replace("orders.", f"o{number:05}.")}
+        subjects = ",".join(entries).replace("orders.", f"o{number:05}.")
+        mine = {f"nats.io/allowed-{side}-subjects": subjects for side in ("pub", "sub")}
         accounts.append({"name": f"sa-{number}", "namespace": "heavy", "uid": f"h-{number}", "annotations": mine})
     for number, one in enumerate(accounts):
         text = json.dumps({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": one})
