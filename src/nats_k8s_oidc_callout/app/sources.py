@@ -17,7 +17,6 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     LiveLookup,
     MountedCredentials,
 )
-from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, Metrics
 from nats_k8s_oidc_callout.app.files import Watch
 from nats_k8s_oidc_callout.core import trust
@@ -202,12 +201,15 @@ def _wall(monotonic: float | None) -> float | None:
 
 
 def _manifests(folder: Path, index: Index, file_errors: dict[str, float]) -> WorkloadSource:
+    # In a cluster nothing reads YAML.
+    from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder  # noqa: PLC0415
+
     manifests = ManifestFolder(
         folder,
         index,
         on_error=lambda _: file_errors.__setitem__("manifests", 1.0),
         on_good=lambda: file_errors.__setitem__("manifests", 0.0),
-        on_synced=lambda: _warn_of_unchecked(manifests),
+        on_synced=lambda: _warn_of_unchecked(manifests.unchecked),
     )
 
     async def look_up(workload: Workload, _: float) -> ServiceAccount | None:
@@ -218,9 +220,9 @@ def _manifests(folder: Path, index: Index, file_errors: dict[str, float]) -> Wor
     )
 
 
-def _warn_of_unchecked(manifests: ManifestFolder) -> None:
-    if manifests.unchecked:
-        log.warning("informer has ServiceAccounts without a uid, matched by name alone", number=manifests.unchecked)
+def _warn_of_unchecked(number: int) -> None:
+    if number:
+        log.warning("informer has ServiceAccounts without a uid, matched by name alone", number=number)
 
 
 async def _nothing() -> None:

@@ -5,12 +5,11 @@ import shlex
 import shutil
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, PACKAGE
 from nats_k8s_oidc_callout.cli.output import say
@@ -18,6 +17,11 @@ from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.core.subjects import private_inbox
 from nats_k8s_oidc_callout.demo.story import Outcome, Story
 from nats_k8s_oidc_callout.demo.world import Unavailable, World, find_server
+
+# Of the extra `demo`, which an image need not have, and `--help` loads every command.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 # A pipe has no width, and rich would take 80 columns and break every row.
 _PLAIN_WIDTH = 120
@@ -32,6 +36,8 @@ def command(keep: bool) -> None:
     """
     try:
         find_server()
+        if find_spec("rich") is None:
+            raise Unavailable("rich is not installed: pip install 'nats-k8s-oidc-callout[demo]'")
         sys.exit(0 if asyncio.run(_demo(keep)) else 1)
     except Unavailable as error:
         say(*str(error).splitlines(), err=True)
@@ -41,6 +47,8 @@ def command(keep: bool) -> None:
 
 
 async def _demo(keep: bool) -> bool:
+    from rich.console import Console
+
     console = Console()
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
@@ -64,14 +72,17 @@ async def _demo(keep: bool) -> bool:
     return not failed
 
 
-def _progress(console: Console, outcome: Outcome) -> None:
+def _progress(console: "Console", outcome: Outcome) -> None:
     """Say on a terminal that something happens; elsewhere the table is enough."""
     if console.is_terminal:
         text = escape(f"  {outcome.tried} … {outcome.seen}")
         console.print(text, style="dim", markup=False, highlight=False)
 
 
-def _table(outcomes: list[Outcome]) -> Table:
+def _table(outcomes: list[Outcome]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table("", "what a pod tries", "expected", "seen", "ms")
     table.columns[-1].justify = "right"
     for outcome in outcomes:
@@ -83,7 +94,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     return table
 
 
-async def _keep(console: Console, world: World) -> None:
+async def _keep(console: "Console", world: World) -> None:
     """Print what to try by hand, with a fresh token, and wait to be interrupted."""
     token, environment = world.write_token("shop", "web", "uid-web"), world.write_environment()
     nats = f"nats --server={world.url} --token=$TOKEN"

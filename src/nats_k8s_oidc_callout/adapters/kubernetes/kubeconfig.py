@@ -4,7 +4,6 @@ import ssl
 from typing import TYPE_CHECKING
 
 import structlog
-from yaml import YAMLError
 
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials
 from nats_k8s_oidc_callout.errors import ConfigurationError
@@ -46,6 +45,7 @@ class KubeconfigCredentials:
             # Costs 50 MB, so only those who work outside a cluster install and load it.
             from kubernetes.client import Configuration  # noqa: PLC0415
             from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
+            from yaml import YAMLError  # noqa: PLC0415
         except ImportError as error:
             raise ConfigurationError(
                 ["KUBECONFIG: needs the extra: pip install 'nats-k8s-oidc-callout[kubeconfig]'"]
