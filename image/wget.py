@@ -46,7 +46,7 @@ class Failed(Exception):
 
 class _NoCertificateNoAnswer(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
-        parser.error("--no-check-certificate is not to be had here; name the CA with --ca-certificate=FILE")
+        parser.error("--no-check-certificate is not supported; name the CA with --ca-certificate=FILE")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -70,7 +70,7 @@ def test_the_service_takes_the_environment(case: Path) -> None:
     """What the chart renders is a whole and valid configuration, whose files the Pod mounts, without a stray variable."""
     warnings = loaded(case).warnings
 
-    assert [] == [line for line in warnings if "no effect" in line or "no setting of ours" in line]
+    assert [] == [line for line in warnings if "no effect" in line or "no setting of this program" in line]
 
 
 def test_each_value_reaches_its_setting() -> None:

@@ -75,7 +75,7 @@ def test_a_key_that_nobody_reads_is_told() -> None:
 
     assert "a.b" in grant.permissions.publish
     assert [keys[1:3], ["", ""]] == [[one.annotation for one in grant.refused], [one.subject for one in grant.refused]]
-    assert {"is not read: allowed-pub-subjects and allowed-sub-subjects are, after the same prefix"} == {
+    assert {"is not supported: allowed-pub-subjects and allowed-sub-subjects are, with the same prefix"} == {
         one.why for one in grant.refused
     }
     assert (8, 80) == (len(many.refused), max(len(one.annotation) for one in many.refused))

@@ -103,7 +103,7 @@ def test_any_text_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("seed", "words"),
     [
-        pytest.param(USER_SEED, "user seed SU…, wanted is SA…", id="other kind"),
+        pytest.param(USER_SEED, "user seed SU…, but SA… is required", id="other kind"),
         pytest.param(ACCOUNT_SEED[:-1] + "B", "tail", id="tail that no encoder writes"),
         pytest.param(ACCOUNT_SEED[:-3] + "M3A", "checksum", id="checksum"),
         pytest.param(ACCOUNT_SEED[:-1], "58 characters", id="short"),

@@ -179,7 +179,7 @@ async def test_annotations_add_subjects(world: World) -> None:
     assert [(PUBLISH, entry, "team-a/noted") for entry in bad] == [
         (line["annotation"], line["subject"], line["workload"]) for line in warned
     ]
-    told = [line for line in world.responder.events("annotation not read") if line["workload"] == "team-a/noted"]
+    told = [line for line in world.responder.events("annotation not supported") if line["workload"] == "team-a/noted"]
     assert [misspelt] == [line["annotation"] for line in told]
     assert filtered + len(bad) == world.responder.metrics()["nats_auth_filtered_subjects_total"]
 

@@ -222,7 +222,7 @@ def test_a_changed_secret_reaches_the_running_pods(release: Release) -> None:
         "--dry-run=client -o yaml | kubectl apply -f - 2>/dev/null\n"
         f"{NAME} keys --creds-file next.creds --mode config > nats.conf"
     )
-    release.node.wait(lambda: all("taken over" in pod.log.read_text() for pod in pods), 20, "the new Secret")
+    release.node.wait(lambda: all("file reloaded" in pod.log.read_text() for pod in pods), 20, "the new Secret")
     assert release.log_in(token).let_in
     release.sh(
         "kubectl create configmap nats-config -n nats-system --from-file=nats.conf --dry-run=client -o yaml"

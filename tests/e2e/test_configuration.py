@@ -62,7 +62,7 @@ def test_every_wrong_variable_is_named_at_once(tmp_path: Path) -> None:
 
     code, lines = refused(whole(tmp_path) | wrong)
 
-    assert (2, "The configuration cannot work: 10 problems.") == (code, lines[0])
+    assert (2, "Invalid configuration, 10 problems:") == (code, lines[0])
     assert sorted(wrong) == sorted(line.strip().partition(":")[0] for line in lines[1:])
     assert time.monotonic() - began < WITHIN_SECONDS
 

@@ -85,7 +85,7 @@ async def test_new_files_count_without_a_restart(worlds: tuple[World, World]) ->
     world = worlds[0]
     pid = world.responder.pid
     outcomes = []
-    while len(world.responder.events("file changed, taken over")) < len(LABELS):
+    while len(world.responder.events("file reloaded")) < len(LABELS):
         outcomes.append(await let_in(world))
         await asyncio.sleep(0.1)
         assert len(outcomes) < PICKED_UP_SECONDS * 10

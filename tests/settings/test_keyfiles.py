@@ -26,8 +26,10 @@ def test_signing_keys_in_their_order() -> None:
         pytest.param(b"", "holds no seed", id="empty"),
         pytest.param(b"# nothing\n", "holds no seed", id="comment"),
         pytest.param(b"\xff", "is not text", id="bytes"),
-        pytest.param(f"{ACCOUNT_SEED}\n{USER_SEED}".encode(), "line 2 is the user seed SU…, wanted is SA…", id="user"),
-        pytest.param(CURVE_SEED.encode(), "line 1 is the curve seed SX…, wanted is SA…", id="curve"),
+        pytest.param(
+            f"{ACCOUNT_SEED}\n{USER_SEED}".encode(), "line 2 is the user seed SU…, but SA… is required", id="user"
+        ),
+        pytest.param(CURVE_SEED.encode(), "line 1 is the curve seed SX…, but SA… is required", id="curve"),
         pytest.param(ACCOUNT.public.encode(), "line 1 is not the 58 characters of a seed (S…)", id="public"),
         pytest.param(ACCOUNT_SEED[:-2].encode() + b"AA", "line 1 has a wrong checksum", id="checksum"),
     ],

@@ -22,18 +22,18 @@ REFUSED = [
     (
         "NATS_CREDS_FILE",
         "/account.seed",
-        "NATS_CREDS_FILE: /account.seed is the account seed SA…, wanted is SU…",
+        "NATS_CREDS_FILE: /account.seed is the account seed SA…, but SU… is required",
     ),
     (
         "NATS_SIGNING_KEY_FILE",
         "/user.seed",
-        "NATS_SIGNING_KEY_FILE: /user.seed line 2 is the user seed SU…, wanted is SA…",
+        "NATS_SIGNING_KEY_FILE: /user.seed line 2 is the user seed SU…, but SA… is required",
     ),
     ("NATS_SIGNING_KEY_FILE", "/empty", "NATS_SIGNING_KEY_FILE: /empty holds no seed"),
     (
         "NATS_XKEY_FILE",
         "/account.seed",
-        "NATS_XKEY_FILE: /account.seed line 1 is the account seed SA…, wanted is SX…",
+        "NATS_XKEY_FILE: /account.seed line 1 is the account seed SA…, but SX… is required",
     ),
     ("NATS_XKEY_MODE", "required", "NATS_XKEY_MODE: wants NATS_XKEY_FILE"),
     ("NATS_XKEY_MODE", "sometimes", "NATS_XKEY_MODE: must be one of required, optional"),
@@ -59,11 +59,15 @@ REFUSED = [
     ("NATS_ACCOUNT", "SYS", "NATS_ACCOUNT: is the system account, where no client may land"),
     ("NATS_ACCOUNT", "$SYS", "NATS_ACCOUNT: is the system account, where no client may land"),
     ("NATS_ACCOUNT", "a b", "NATS_ACCOUNT: must be one word, without white space or control characters"),
-    ("NATS_ACCOUNT", ACCOUNT_SEED, "NATS_ACCOUNT: is a seed, which must stay in a file: the public key (A…) is wanted"),
+    (
+        "NATS_ACCOUNT",
+        ACCOUNT_SEED,
+        "NATS_ACCOUNT: is a seed, which must stay in a file: the public key (A…) is required",
+    ),
     (
         "NATS_ACCOUNT",
         USER.public,
-        "NATS_ACCOUNT: is a public key of another kind (U…), wanted is an account's (A…) or a name",
+        "NATS_ACCOUNT: is a public key of another kind (U…): an account's (A…) or a name is required",
     ),
     (
         "NATS_ACCOUNT",
@@ -115,7 +119,7 @@ REFUSED = [
         "A_b",
         "K8S_NAMESPACES: must be namespaces: a-z, 0-9 and '-', at most 63 characters each, separated by commas",
     ),
-    ("SERVICE_ACCOUNTS_DIR", "/creds", "SERVICE_ACCOUNTS_DIR: /creds is a file, wanted is a folder"),
+    ("SERVICE_ACCOUNTS_DIR", "/creds", "SERVICE_ACCOUNTS_DIR: /creds is a file, but a folder is required"),
     ("SERVICE_ACCOUNTS_DIR", "/nope", "SERVICE_ACCOUNTS_DIR: /nope cannot be read: No such file or directory"),
     ("SA_ANNOTATION_PREFIX", "nats.io", "SA_ANNOTATION_PREFIX: must be a DNS name and a slash, such as nats.io/"),
     ("SA_ANNOTATION_PREFIX", "nats.io/-", "SA_ANNOTATION_PREFIX: makes annotation names that Kubernetes refuses"),

@@ -79,7 +79,7 @@ def test_unknown_variable_with_a_likeness() -> None:
     """
     warnings = load(CONFIG | {"NATS_CRED_FILE": "s3cret"}).warnings
 
-    assert "NATS_CRED_FILE: is no setting of ours; is NATS_CREDS_FILE meant?" in warnings
+    assert "NATS_CRED_FILE: is no setting of this program; is NATS_CREDS_FILE meant?" in warnings
 
 
 FROM_KUBELET = (

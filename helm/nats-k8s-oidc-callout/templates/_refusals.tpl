@@ -25,9 +25,9 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- range $name, $account := dict "nats.account" $nats.account "nats.authAccount" $nats.authAccount -}}
 {{- if regexMatch "^S[A-Z][A-Z2-7]{40,}$" $account -}}
-{{- include $problem (printf "%s is a seed, which must stay in a Secret: the public key (A…) is wanted" $name) -}}
+{{- include $problem (printf "%s is a seed, which must stay in a Secret: the public key (A…) is required" $name) -}}
 {{- else if regexMatch "^[B-Z][A-Z2-7]{55}$" $account -}}
-{{- include $problem (printf "%s is a public key of another kind, wanted is an account's (A…) or a name" $name) -}}
+{{- include $problem (printf "%s is a public key of another kind: an account's (A…) or a name is required" $name) -}}
 {{- else if and (regexMatch "^A[A-Z2-7]{45,}$" $account) (not (regexMatch $key $account)) -}}
 {{- include $problem (printf "%s looks like an account's public key, but has %d characters, not 56" $name (len $account)) -}}
 {{- else if regexMatch "[[:space:]]" $account -}}

@@ -76,7 +76,7 @@ class Watched(Generic[T]):
             self._bad(summary(error))
             return
         self._adopted = digest
-        log.info("file changed, taken over", path=str(self.path))
+        log.info("file reloaded", path=str(self.path))
         self._good()
 
     def _read(self) -> bytes:

@@ -110,13 +110,13 @@ class App:
         keys, synced = self._keys, self._workloads.synced()
         fresh = keys.keys.fresh(time.monotonic())
         return [
-            Check("cache", synced, "" if synced else "no whole list of ServiceAccounts yet"),
+            Check("cache", synced, "" if synced else "the ServiceAccounts are not listed yet"),
             Check("keys", fresh, "" if fresh else keys.last_error or f"no keys from {keys.where} yet"),
             Check("signer", self._keyring.loaded, "" if self._keyring.loaded else "no signing key"),
         ]
 
     async def run(self) -> None:
-        """Serve until `stop`; raise when a part that must never end has ended."""
+        """Serve until `stop`; raise when a background task ends unexpectedly."""
         self._announce()
         await self._http.start()
         log.info("http listening", host=self._settings.host or "all addresses", port=self._http.port)
@@ -148,7 +148,7 @@ class App:
     async def _for_ever(self, name: str, work: Coroutine[None, None, None]) -> None:
         await work
         if not self._leaving:
-            raise RuntimeError(f"{name} ended, which it never should")
+            raise RuntimeError(f"{name} ended unexpectedly")
 
     async def _leave(self) -> None:
         self._leaving = True
@@ -206,7 +206,7 @@ class App:
                 told = {"annotation": one.annotation, "subject": one.subject, "why": one.why}
                 log.warning("annotation entry left out", workload=workload, **told)
             else:
-                log.warning("annotation not read", workload=workload, annotation=one.annotation, why=one.why)
+                log.warning("annotation not supported", workload=workload, annotation=one.annotation, why=one.why)
 
     def _hear(self, event: bytes) -> None:
         """Take a server's complaint about one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR)."""

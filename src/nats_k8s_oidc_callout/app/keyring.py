@@ -119,7 +119,7 @@ class Keyring:
             setattr(self, field, value)
             if self.loaded:
                 self._put_together()
-                log.info("keys read again", file=str(path), **self.public_keys())
+                log.info("keys reloaded", file=str(path), **self.public_keys())
 
         return take
 

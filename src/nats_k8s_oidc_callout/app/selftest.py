@@ -125,7 +125,7 @@ class SelfTest:
                 failed = await self.round()
             except Exception as error:
                 # Supervision boundary: a bug here must not take the responder with it.
-                log.exception("self-test broke")
+                log.exception("self-test failed with an internal error")
                 failed = Failed("internal", type(error).__name__)
             self._tell(failed)
             await asyncio.sleep(self._retry if failed else self._interval)

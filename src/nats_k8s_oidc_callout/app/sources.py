@@ -74,7 +74,7 @@ def key_source(settings: Settings, api: ApiServer | None, watch: Watch, metrics:
         last_success[:] = [time.time()]
         recovered, source.last_error = bool(source.last_error), ""
         if changed or recovered:
-            log.info("keys of the issuer read", source=source.where, kids=sorted(parsed.keys), skipped=parsed.skipped)
+            log.info("issuer keys loaded", source=source.where, kids=sorted(parsed.keys), skipped=parsed.skipped)
 
     if settings.jwks_file is not None:
         file_keys = KeySet(staleness_seconds=None)
@@ -190,7 +190,7 @@ def _tell_share(namespace: str, counts: bool) -> None:
         log.info("informer annotations of a namespace count again", namespace=namespace)
         return
     log.warning(
-        "informer annotations of a namespace do not count: all together are too heavy, and it has most",
+        "informer annotations of a namespace do not count: all together are too large, and it has most",
         namespace=namespace,
     )
 

@@ -50,7 +50,7 @@ class TlsFiles:
         except (OSError, ValueError) as error:
             # The class alone: a parser's text may quote a key.
             self.failing = f"the TLS files do not go together ({type(error).__name__})"
-            log.warning("tls files not used, keeping the last that were good", why=self.failing)
+            log.warning("tls files rejected, keeping the last good ones", why=self.failing)
             return
         self.context, self._ends, self.failing = context, ends, ""
 

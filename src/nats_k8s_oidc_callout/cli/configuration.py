@@ -22,5 +22,5 @@ def give_up(error: ConfigurationError) -> NoReturn:
     """Print every problem of the configuration, and exit 2."""
     many = len(error.problems) > 1
     number = f"{len(error.problems)} problems" if many else "one problem"
-    say(f"The configuration cannot work: {number}.", *(f"  {problem}" for problem in error.problems), err=True)
+    say(f"Invalid configuration, {number}:", *(f"  {problem}" for problem in error.problems), err=True)
     sys.exit(EXIT_BAD_USE)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PLAIN_WIDTH = 120
 
 
-@click.command("demo", short_help="Show on this machine what clients get, as a table that can fail.")
+@click.command("demo", short_help="Run everything on this machine, and show what clients may and may not do.")
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards, and print commands to try by hand.")
 def command(keep: bool) -> None:
     """Run server, issuer, responder and real clients on this machine, and show what each client got.

@@ -21,10 +21,10 @@ _COLOURS = {Status.OK: "green", Status.FAIL: "red", Status.SKIPPED: "yellow"}
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Log in with this token instead of SELF_TEST_TOKEN_FILE, as the workload that it is of.",
+    help="Log in with the token in this file, as its workload, instead of SELF_TEST_TOKEN_FILE.",
 )
-@click.option("--notes", is_flag=True, help="Print also what works and should be known of the configuration.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the causes in words that never change.")
+@click.option("--notes", is_flag=True, help="Also print notes on the configuration that are no faults.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON. The names of causes never change.")
 def command(token_file: Path | None, notes: bool, as_json: bool) -> None:
     """Check a deployment from the inside, in the order in which things break.
 

@@ -43,8 +43,7 @@ def _workload(_: click.Context, __: click.Parameter, value: str | None) -> tuple
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Explain the workload that this token proves, or why it proves none. It is judged as the file has it, to the "
-    "byte.",
+    help="Explain the workload of this token, or why the token is refused. The file is read byte for byte.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(workload: tuple[str, str] | None, token_file: Path | None, as_json: bool) -> None:
@@ -63,7 +62,7 @@ def command(workload: tuple[str, str] | None, token_file: Path | None, as_json: 
     except ConfigurationError as error:
         give_up(error)
     except (Unreachable, OSError) as error:
-        say(f"It cannot be told now: {error}", err=True)
+        say(f"Cannot answer now: {error}", err=True)
         sys.exit(EXIT_BAD_USE)
     finally:
         logs.close()

@@ -85,7 +85,7 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
     "--system-user",
     metavar="U…",
     callback=lambda _context, _option, value: _user_key(value),
-    help="Public key of who can list sessions and end them, in config mode: nats auth nkey show SEED_FILE.",
+    help="Public key of the user who may list and end sessions, in config mode: nats auth nkey show SEED_FILE.",
 )
 @click.option("--callout-account", default="AUTH_SERVICE", show_default=True, help="Name of the callout account.")
 @click.option(

@@ -38,7 +38,7 @@ def command() -> None:
         sys.exit(1)
     except Exception:
         # The last line before the process goes: an orchestrator starts it again.
-        log.exception("a part that must never end has ended")
+        log.exception("background task ended unexpectedly")
         sys.exit(1)
     finally:
         logs.close()

@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.core.subjects import PRIVATE_INBOXES, SHARED_INBOX, g
 MAX_ENTRIES = 256
 # Reading on after so many bad entries would be work that a tenant can order at will.
 _MAX_REFUSALS = 32
-_NOT_READ = "is not read: allowed-pub-subjects and allowed-sub-subjects are, after the same prefix"
+_NOT_READ = "is not supported: allowed-pub-subjects and allowed-sub-subjects are, with the same prefix"
 
 
 class InboxMode(StrEnum):

@@ -94,7 +94,7 @@ def open_request(
     if data.startswith(_CLEAR):
         if not clear_allowed:
             raise Unanswerable(
-                DropReason.ENCRYPTION_MISMATCH, "the request is not sealed, and NATS_XKEY_MODE says it must be"
+                DropReason.ENCRYPTION_MISMATCH, "the request is not sealed, but NATS_XKEY_MODE is required"
             )
         server_xkey = ""
     else:
@@ -139,8 +139,8 @@ def open_request(
 def _unseal(data: bytes, server_xkey: str, xkeys: Sequence[CurveKey]) -> tuple[bytes, CurveKey]:
     """Return what the box holds and which of our keys opened it."""
     if not xkeys:
-        raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request is sealed, and we have no NATS_XKEY_FILE")
-    detail = "the request does not open"
+        raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request is sealed, but NATS_XKEY_FILE is not set")
+    detail = "the request cannot be decrypted with our xkeys"
     for key in xkeys:
         try:
             return key.open(server_xkey, data), key

@@ -134,7 +134,7 @@ def parse_signing_key(text: str, kind: Kind) -> SigningKey:
     """Return the signing key of a seed of this kind; raise BadKey, which says which kind it is instead."""
     found, raw = decode_seed(text)
     if found is not kind:
-        raise BadKey(f"is the {found.name.lower()} seed S{found.letter}…, wanted is S{kind.letter}…")
+        raise BadKey(f"is the {found.name.lower()} seed S{found.letter}…, but S{kind.letter}… is required")
     return SigningKey(found, raw)
 
 

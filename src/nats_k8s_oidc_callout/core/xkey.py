@@ -54,5 +54,5 @@ def parse_curve_key(text: str) -> CurveKey:
     """Return the curve key of an `SX…` seed; raise BadKey, which says which kind it is instead."""
     kind, raw = nkeys.decode_seed(text)
     if kind is not Kind.CURVE:
-        raise BadKey(f"is the {kind.name.lower()} seed S{kind.letter}…, wanted is SX…")
+        raise BadKey(f"is the {kind.name.lower()} seed S{kind.letter}…, but SX… is required")
     return CurveKey(raw)

@@ -40,7 +40,7 @@ class Settle:
         try:
             return await self._fetch(login, need, asked)
         except Exception:
-            log.exception("what a decision needs could not be fetched")
+            log.exception("fetch for a decision failed")
             return Deny(Reason.INTERNAL), asked
 
     async def _fetch(self, login: Login, need: Verdict | Need, asked: Asked) -> tuple[Verdict | Need, Asked]:

@@ -83,7 +83,7 @@ class Responder:
                     self._turn()
                 except Exception:
                     # A bug where none should be left: some logins go unanswered, the process lives for the others.
-                    log.exception("a turn failed")
+                    log.exception("batch of requests failed")
                 if self._in_lanes:
                     await asyncio.sleep(0)
 
@@ -124,7 +124,7 @@ class Responder:
             self._make_room()
             self._arrived.set()
         elif self._waiting_bytes > _WAITING_BYTES:
-            self._record(Drop(DropReason.SHED, "too much waits for the cluster"), login.request, login.received)
+            self._record(Drop(DropReason.SHED, "too many logins wait for the cluster"), login.request, login.received)
         else:
             task = asyncio.create_task(self._fetch_and_go_on(login, found, asked), name="login that must fetch")
             self._waiting.add(task)

@@ -98,7 +98,7 @@ def _warn_of_strangers(env: Mapping[str, str], found: Findings) -> None:
             continue
         if name in _WITHOUT_EFFECT:
             instead = _WITHOUT_EFFECT[name]
-            found.warn(name, "never had an effect and has none here" + (f"; see {instead}" if instead else ""))
+            found.warn(name, "has no effect, and had none in the Go service" + (f"; see {instead}" if instead else ""))
         elif name.startswith(_OURS) and not _FROM_KUBELET.fullmatch(name):
             close = difflib.get_close_matches(name, known, n=1)
-            found.warn(name, "is no setting of ours" + (f"; is {close[0]} meant?" if close else ""))
+            found.warn(name, "is no setting of this program" + (f"; is {close[0]} meant?" if close else ""))

@@ -84,4 +84,4 @@ class Findings:
         except OSError as error:
             self.problem(variable, f"{path} cannot be read: {error.strerror or 'no reason given'}")
             return
-        self.problem(variable, f"{path} is a file, wanted is a folder")
+        self.problem(variable, f"{path} is a file, but a folder is required")

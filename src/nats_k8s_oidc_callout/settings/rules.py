@@ -153,7 +153,7 @@ def kubernetes(draft: Settings, found: Findings) -> Settled:
     if settled["kubeconfig"] and not draft.jwt_issuer and not own_issuer:
         found.warn(
             "JWT_ISSUER",
-            f"is not set, and {KUBERNETES_ISSUER} is a guess outside a cluster; what it really is says "
+            f"is not set, and {KUBERNETES_ISSUER} is a guess outside a cluster; compare: "
             "kubectl get --raw /.well-known/openid-configuration",
         )
     settled["jwks_url"] = _keys(draft, settled, found)

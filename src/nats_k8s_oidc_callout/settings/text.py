@@ -186,14 +186,14 @@ def account(text: str) -> str:
     """An account: its public key (`A…`), or its name in the servers' configuration."""
     text = word(text)
     if _SEED.fullmatch(text):
-        raise ValueError("is a seed, which must stay in a file: the public key (A…) is wanted")
+        raise ValueError("is a seed, which must stay in a file: the public key (A…) is required")
     if looks_like_account_key(text):
         try:
             nkeys.decode_public(text, Kind.ACCOUNT)
         except BadKey as error:
             raise ValueError(f"looks like an account's public key (A…), but {error}") from None
     elif _PUBLIC_SHAPE.fullmatch(text):
-        raise ValueError(f"is a public key of another kind ({text[0]}…), wanted is an account's (A…) or a name")
+        raise ValueError(f"is a public key of another kind ({text[0]}…): an account's (A…) or a name is required")
     return text
 
 

@@ -108,7 +108,7 @@ class Reflector:
             # Supervision boundary: whatever it was, the next list repairs it. Cancellation is no Exception.
             failed = from_error(error, self._verb)
             if failed.is_bug:
-                log.exception("informer met a bug of ours")
+                log.exception("informer failed with an internal error")
             if self._monotonic() - began >= self._pace.healthy:
                 self._failures = 0
             return self._back_off(failed)

@@ -112,7 +112,7 @@ class Link:
         try:
             session.connection.post(reply, payload)
         except nats.errors.Error as error:
-            self._tell("nats did not take an answer", session.connection.address, words(error))
+            self._tell("nats rejected an answer", session.connection.address, words(error))
             return False
         return True
 

@@ -177,7 +177,7 @@ class Session:
             self._wish.changed.set()
             self._ears.on_refusal(SUBSCRIPTION_REFUSED, words(error))
         elif f'subscription to "{COMPLAINTS.lower()}"' in said:
-            log.debug("nats does not let us hear its complaints", reason=words(error))
+            log.debug("no permission to hear nats about rejected answers", reason=words(error))
         else:
             # Each has another subject; that our permissions lack the reply is one trouble.
             self._ears.on_refusal("nats refused an answer", "permissions violation for publish")

@@ -79,7 +79,7 @@ _GAUGE_HELP = {
     Gauge.NATS_CONNECTED: "1 while connected to a NATS server.",
     Gauge.CACHE_SERVICEACCOUNTS: "ServiceAccounts in the cache.",
     Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list.",
-    Gauge.CACHE_LEFT_OUT: "Namespaces whose annotations do not count, since all together are too heavy.",
+    Gauge.CACHE_LEFT_OUT: "Namespaces whose annotations are ignored, because all annotations are too large together.",
     Gauge.WATCH_LAST_EVENT: "When the watch last heard anything, in Unix seconds.",
     Gauge.JWKS_LAST_SUCCESS: "When a usable key set was last fetched or read, in Unix seconds.",
     Gauge.SELFTEST_SUCCESS: "1 while a client of ours gets in, into the right account; absent without a self-test.",
@@ -99,16 +99,16 @@ _LABELLED = {
     ),
 }
 _COUNT_HELP = {
-    Count.NATS_RECONNECTS: "Connections to NATS that were made anew.",
+    Count.NATS_RECONNECTS: "Reconnections to NATS.",
     Count.JWKS_REFRESH_FAILURES: "Fetches of the key set that failed.",
     Count.FILTERED_SUBJECTS: "Annotation entries that were refused when permissions were compiled.",
     Count.ANSWERS_REJECTED: "Answers of ours that a NATS server said it rejected.",
-    Count.SLOWED: "Requests put behind the others, from hosts with almost only refusals.",
+    Count.SLOWED: "Requests moved to the slow lane: their hosts have almost only refusals.",
     Count.LOG_LINES_LOST: "Log lines that the log device did not take.",
 }
 _LABELLED_COUNTS = {
     LabelledCount.WATCH_RESTARTS: (
-        "Watches and lists of ServiceAccounts that failed and were begun anew, by reason.",
+        "Failed watches and lists of ServiceAccounts, by reason; each is started again.",
         (
             "forbidden", "gone", "history_went_back", "internal", "refused", "reset", "server_error", "short",
             "timeout", "too_many_requests", "unauthorized", "unreachable", "unreadable",
@@ -188,7 +188,7 @@ class Metrics(Collector):
         yield build
         info = GaugeMetricFamily(
             "nats_auth_config_info",
-            "Always 1; the hash of what the configuration decides by. Replicas of a release have the same.",
+            "Always 1; a hash of the settings that decide about logins. Replicas of a release have the same.",
             labels=["hash"],
         )
         if digest := self._digest():
@@ -202,13 +202,17 @@ class Metrics(Collector):
         yield _exact("nats_auth_requests_success", "Clients let in.", self.success)
         yield _exact("nats_auth_requests_denied", "Clients turned away.", denied)
         yield _exact("nats_auth_cache_hits", "Verified tokens whose ServiceAccount the cache knew.", self.cache_hits)
-        yield _exact("nats_auth_cache_misses", "Verified tokens that took a look at the cluster.", self.cache_misses)
+        yield _exact(
+            "nats_auth_cache_misses",
+            "Verified tokens whose ServiceAccount was looked up in the cluster.",
+            self.cache_misses,
+        )
         yield _by_reason("nats_auth_denials", "Clients turned away, by reason.", self.denied)
         yield _by_reason("nats_auth_dropped", "Messages that got no answer, by reason.", self.dropped)
         yield _by_reason("nats_auth_log_suppressed", "Log lines held back by sampling, by reason.", self.suppressed)
         yield _by(
             "nats_auth_requests_by_signer",
-            "Requests by whose key the servers want the answer signed with.",
+            "Requests by the key with which the servers want the answer signed.",
             "signer",
             self.by_signer,
         )
@@ -218,7 +222,7 @@ class Metrics(Collector):
             buckets.append((bound, float(running)))
         yield HistogramMetricFamily(
             "nats_auth_request_duration_seconds",
-            "From bytes read to answer given, for requests that were answered.",
+            "Seconds from receiving a request to answering it.",
             buckets=buckets,
             sum_value=self._seconds,
         )

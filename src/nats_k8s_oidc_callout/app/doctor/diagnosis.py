@@ -63,12 +63,12 @@ def keys(trial: Trial, setup: Setup) -> Finding:
         return _sealed(check, setup)
     if trial.question is None:
         if not trial.listened:
-            return skipped(check, "unknown: the server does not let us listen to its questions")
+            return skipped(check, "unknown: the server does not let us see its requests")
         return _not_asked(check, trial, setup)
     if not trial.question.sealed and setup.has_xkey and not setup.clear_allowed:
         return failed(
             check,
-            "the server's questions are not sealed, and NATS_XKEY_MODE says they must be",
+            "the server's requests are not sealed, but NATS_XKEY_MODE is required",
             Cause.XKEY_AT_RESPONDER_ONLY,
             fix="put our public xkey into the server's configuration, or set NATS_XKEY_MODE=optional until it is there",
         )
@@ -81,13 +81,13 @@ def _sealed(check: str, setup: Setup) -> Finding:
     if setup.has_xkey:
         return failed(
             check,
-            "the server seals its questions for an xkey that is not in NATS_XKEY_FILE",
+            "the server seals its requests for an xkey that is not in NATS_XKEY_FILE",
             Cause.XKEY_OF_ANOTHER,
             fix="compare xkey in the server's configuration with what `keys --xkey-file` prints",
         )
     return failed(
         check,
-        "the server seals its questions, and we have no NATS_XKEY_FILE",
+        "the server seals its requests, but NATS_XKEY_FILE is not set",
         Cause.XKEY_AT_SERVER_ONLY,
         fix="set NATS_XKEY_FILE to the seed that belongs to the server's xkey, or take xkey out of its configuration",
     )
@@ -114,7 +114,7 @@ def _not_asked(check: str, trial: Trial, setup: Setup) -> Finding:
     if trial.landing is not None:
         return failed(
             check,
-            f"a client was let in{_where(trial)} although nobody was asked",
+            f"a client was let in{_where(trial)} although no responder was asked",
             Cause.CALLOUT_NOT_ENABLED,
             fix="nsc edit authcallout --account … --auth-user …, then push" if setup.operator else _ENABLE,
         )
@@ -132,7 +132,7 @@ def _not_asked(check: str, trial: Trial, setup: Setup) -> Finding:
         )
     return failed(
         check,
-        "clients wait in vain and nobody here is asked: the server asks in another account",
+        "logins time out and no responder here is asked: the server asks in another account",
         Cause.CALLOUT_ACCOUNT_MISSPELT,
         fix="`account` in the server's auth_callout block must be the one our user is in",
     )
@@ -159,7 +159,7 @@ def _not_asked_by_operator(check: str, setup: Setup, *, quick: bool) -> Finding:
         )
     return failed(
         check,
-        "clients with our sentinel wait in vain and nobody here is asked: it is of an account with another callout, or "
+        "logins with our sentinel time out and no responder here is asked: it is of an account with another callout, or "
         "wants a signature that it did not get",
         Cause.SENTINEL_OF_ANOTHER_ACCOUNT,
         Cause.SENTINEL_NOT_BEARER,
@@ -202,7 +202,7 @@ def landed(account: str, setup: Setup, *, foreign: bool, seconds: float) -> Find
             Cause.TWO_RELEASES,
             fix="one callout account has one release, unless each is scoped (K8S_NAMESPACES): stop the other one",
         )
-    return ok(check, f"let in{f' to {account}' if account else ', the account is not told'}, {seconds * 1000:.0f} ms")
+    return ok(check, f"let in{f' to {account}' if account else ', account unknown'}, {seconds * 1000:.0f} ms")
 
 
 def _rejected(check: str, words: str, setup: Setup) -> Finding:
@@ -243,16 +243,16 @@ def _nobody(check: str, seconds: float, setup: Setup) -> Finding:
     if setup.counted.get("nats_auth_requests_success", 0) or setup.counted.get("nats_auth_requests_denied", 0):
         return failed(
             check,
-            "the responder beside us answered, and the server never saw it",
+            "the responder here answered, but the server did not get it",
             Cause.ANSWERS_NOT_LET_THROUGH,
             fix="the responder's user needs allow_responses, or to publish $SYS._INBOX.>: the command `keys` prints it",
         )
     dropped = [name for name, grown in setup.counted.items() if grown and name.startswith("nats_auth_dropped_total")]
     if dropped:
-        return failed(check, f"the responder beside us gave no answer: {dropped[0]}", Cause.REFUSED, fix="see its log")
+        return failed(check, f"the responder here gave no answer: {dropped[0]}", Cause.REFUSED, fix="see its log")
     detail = f"nobody answered within {seconds:.1f} s"
     if setup.responder:
-        detail += "; the responder beside us was not asked"
+        detail += "; the responder here was not asked"
     return failed(
         check,
         detail,

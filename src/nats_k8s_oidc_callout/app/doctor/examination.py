@@ -162,7 +162,7 @@ class _Examination:
         check, port = "responder", self.settings.port
         self.beside = await neighbour.readiness(self.host, port) if port else None
         if self.beside is None:
-            return skipped(check, f"none runs beside us ({self.host}:{port})")
+            return skipped(check, f"none is running here ({self.host}:{port})")
         if self.beside.ready:
             return ok(check, f"the one on {self.host}:{port} is ready")
         failing = "; ".join(f"{name}: {why}" if why else name for name, why in self.beside.failing.items())
@@ -238,7 +238,7 @@ class _Examination:
             return skipped(
                 check,
                 "needs a token with our audience: SELF_TEST_TOKEN_FILE. (The login without one, which showed us the "
-                "server's question, stands in the server's log as an authentication error.)",
+                "server's request, stands in the server's log as an authentication error.)",
             )
         setup = self._setup(server)
         found = diagnosis.round_trip(self.trial, setup)
@@ -268,7 +268,7 @@ class _Examination:
                 return found
             times.append(landing.seconds)
         account = self.trial.landing.account if self.trial.landing else ""
-        where = f"into {account}" if account else "the account is not told"
+        where = f"into {account}" if account else "account unknown"
         middle, worst = sorted(times)[len(times) // 2] * 1000, max(times) * 1000
         return ok("round trip", f"{LOGINS + 1} logins {where}, median {middle:.0f} ms, longest {worst:.0f} ms")
 

@@ -135,7 +135,7 @@ def _not_allowed(check: str, *, inbox: bool) -> Finding:
     if inbox:
         return failed(
             check,
-            f"the server refuses {REQUESTS} and lets us subscribe _INBOX.>: the rights are the wrong way round",
+            f"the server refuses {REQUESTS} and lets us subscribe _INBOX.>: the permissions are reversed",
             Cause.PERMISSIONS_REVERSED,
             fix=f"subscribe: [{REQUESTS}, {COMPLAINTS}], and allow_responses instead of publish: {_KEYS}",
         )

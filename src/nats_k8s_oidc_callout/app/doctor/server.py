@@ -80,7 +80,7 @@ class Server:
         if self.timeout < ours - _TOLERANCE_SECONDS:
             return failed(
                 check,
-                f"{self.timeout:.1f} s, and NATS_AUTH_TIMEOUT_SECONDS says {ours:g}: we work on what is given up",
+                f"{self.timeout:.1f} s, but NATS_AUTH_TIMEOUT_SECONDS is {ours:g}: we work on requests that the server has given up",
                 Cause.TIMEOUT_SHORTER_THAN_OURS,
                 fix=f"NATS_AUTH_TIMEOUT_SECONDS={self.timeout:.1f}",
             )

@@ -14,7 +14,7 @@ def signing_key(trial: Trial, setup: Setup) -> Finding:
     if setup.derived and (setup.target_derived or not setup.operator):
         return skipped(check, "NATS_SIGNING_KEY_FILE is not set: the key of our login signs")
     if origin is None:
-        return skipped(check, "unknown: no question of the server was seen that we could answer")
+        return skipped(check, "unknown: no request of the server was seen that we could answer")
     if origin is not Origin.LOGIN_INSTEAD:
         return ok(check, "an account's own key" if origin is Origin.ACCOUNT else "a key of its own")
     if setup.operator:
