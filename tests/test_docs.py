@@ -247,6 +247,70 @@ def test_doctor_explains_every_cause() -> None:
     assert {cause.value for cause in Cause} == {word for row in rows for word in re.findall(r"`(\w+)`", row)}
 
 
+SOURCES = [
+    path
+    for root in ("src", "helm", "examples", "pyproject.toml")
+    for path in sorted([ROOT / root] if (ROOT / root).is_file() else (ROOT / root).rglob("*"))
+    if path.is_file() and path.suffix in (".py", ".toml", ".yaml", ".yml", ".tpl", ".txt", ".md", ".conf", ".json")
+]
+# What strangers do not have: plans, and notes that were never committed. A section is named with whose it is.
+_DANGLING = re.compile(r"\bDESIGN\b|\bfacts?,? \d|\breference/|\b(?:house|style)\.md\b|\bissue \d+|\b[Ss]ections? \d")
+_CITED = re.compile(r"\bNATS_FACTS(?:\.md)? (\d+(?:\.\d+)?(?:(?:, | and )\d+(?:\.\d+)?)*)")
+_RFC = re.compile(r"RFC \d+[^.\n]{0,12}section \d")
+
+
+def dangling(text: str) -> list[str]:
+    """Return the references in a text to documents that its reader does not have."""
+    return [match[0] for match in _DANGLING.finditer(_RFC.sub("", text))]
+
+
+def facts() -> set[str]:
+    return set(re.findall(r"^##+ (\d+(?:\.\d+)?)\.? ", FACTS.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def cited(text: str) -> list[str]:
+    """Return the numbers of NATS facts that a text names."""
+    return [number for match in _CITED.finditer(text) for number in re.findall(r"\d+(?:\.\d+)?", match[1])]
+
+
+def test_comments_cite_what_a_reader_has() -> None:
+    """Nothing in the product refers to a document outside the checkout; what it cites of NATS_FACTS is there."""
+    known = facts()
+    found = {}
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        faults = dangling(text) + [f"NATS_FACTS {number}" for number in cited(text) if number not in known]
+        if faults:
+            found[str(path.relative_to(ROOT))] = faults
+
+    assert {} == found
+
+
+def test_every_fact_says_where_it_was_seen() -> None:
+    """Each fact names versions of nats-server on which it was seen."""
+    parts = re.split(r"^##+ ", FACTS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    facts = [part.partition("\n") for part in parts]
+
+    assert [] == [title for title, _, fact in facts if fact.strip() and not re.search(r"[Ss]een on\s2\.", fact)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("# the server counts (facts 9.4): one", ["facts 9"], id="facts-of-nowhere"),
+        pytest.param("The law: DESIGN section 4", ["DESIGN", "section 4"], id="a-plan"),
+        pytest.param("# legal names by section 5; pod", ["section 5"], id="a-section-of-nothing"),
+        pytest.param("see reference/policy.md", ["reference/"], id="notes"),
+        pytest.param("# as issue 11 says", ["issue 11"], id="an-issue"),
+        pytest.param("without padding (RFC 7515, section 2), RFC 7518, section 6", [], id="a-standard"),
+        pytest.param("(NATS_FACTS 7.3)", [], id="our-facts"),
+    ],
+)
+def test_dangling_references_are_found(text: str, found: list[str]) -> None:
+    """The check above sees references of these kinds, and lets standards and our own pages be."""
+    assert found == dangling(text)
+
+
 @EACH
 def test_python_examples_parse(document: Path) -> None:
     """An example in Python is Python."""

@@ -79,7 +79,7 @@ class Server:
         return self.curve.seal(ours.public, NONCE, self.sign(self.claims(token, sealed=True, options=options)))
 
     def read(self, answer: bytes, ours: CurveKey | None = None) -> Answer:
-        """Return what our answer says, after the checks that every server makes (facts 2.5)."""
+        """Return what our answer says, after the checks that every server makes (NATS_FACTS 2.1)."""
         if ours is not None:
             answer = self.curve.open(ours.public, answer)
         response = _verified(answer)

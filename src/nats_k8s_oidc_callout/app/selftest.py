@@ -1,7 +1,7 @@
-"""The proof that it works: every minute a login as a client, with a token of our own, and a look at where it led.
+"""The self-test: logs in as a client every minute, with our own token, and checks the account that it lands in.
 
-Running, connected and subscribed is not yet letting anybody in: the server may refuse our answers, or ask somebody
-else. Only a login tells. It has a metric, a log line when it changes, and no part in /readyz: the NATS side is turned
+A responder that is connected and subscribed may still let nobody in: the server may reject its answers, or ask another
+responder. Only a login shows that. It has a metric, a log line when it changes, and no part in /readyz: the NATS side is turned
 on last, and one that is broken for all replicas would only take them out one after the other.
 """
 

@@ -1,6 +1,6 @@
 """The callout protocol: a server's question in, our answer out, both as bytes. What to answer is decide.
 
-Facts and their proofs: the request and response claims as nats-server writes and checks them (server/auth_callout.go).
+How nats-server writes a request and checks a response: NATS_FACTS 1 and 2, and its source, server/auth_callout.go.
 """
 
 from collections.abc import Sequence

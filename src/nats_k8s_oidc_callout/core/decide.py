@@ -170,7 +170,7 @@ def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float
     """Return when the session ends (Unix seconds): before the token does, and within what the platform allows.
 
     The server counts `exp` minus its whole second from the moment it accepts, so up to a second past `exp`
-    (facts 9.4): one second is taken off. `user_nkey` is new at every login and serves as the dice.
+    (NATS_FACTS 7.3): one second is taken off. `user_nkey` is new at every login and serves as the dice.
     """
     start = int(now)
     longest = max(0, min(token_ends - 1 - start, rules.max_seconds))

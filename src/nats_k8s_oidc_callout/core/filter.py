@@ -34,8 +34,8 @@ _CONSUMER_VERBS = (
 # Nothing here creates or changes a stream: with `$JS.API.>` a tenant could make one over another tenant's subjects, and
 # read them there. `{stream}` may not be `_`, which servers with js_ack_fc_v2 write where there is no domain, so that
 # `$JS.ACK._.>` would be every stream's. The second form of an acknowledgement has eleven tokens, and its shape wants all
-# of them: `$JS.ACK.*.*.S.>` would also match `$JS.ACK.ORDERS.packer.S.1.1.0.0`, which every server (seen on 2.11.17 and
-# 2.15.2) takes for an acknowledgement of ORDERS, since it does not look at the number that S stands for.
+# of them: `$JS.ACK.*.*.S.>` would also match `$JS.ACK.ORDERS.packer.S.1.1.0.0`, which the server takes
+# for an acknowledgement of ORDERS, since it does not look at the number that S stands for (NATS_FACTS 3.10).
 MAY_PUBLISH: Mapping[str, tuple[str, ...]] = {
     "$JS.ACK": ("{stream}.>", "*.*.{lettered}.*.*.*.*.*.>"),
     "$JS.FC": ("{stream}.>", "*.*.{lettered}.>"),
@@ -50,7 +50,7 @@ MAY_PUBLISH: Mapping[str, tuple[str, ...]] = {
     **{f"$JS.API.CONSUMER.{verb}": ("{name}", "{name}.>") for verb in _CONSUMER_VERBS},
 }
 # Whoever hears a request learns the inbox that its answer goes to: so no `$JS.API` here, which others ask.
-# A server takes `SUB a.>` from a client that may subscribe `a.*`: each last `*` here may become `>`, and is harmless.
+# A server takes `SUB a.>` from a client that may subscribe `a.*` (NATS_FACTS 3.3): a last `*` here may become `>`.
 MAY_SUBSCRIBE: Mapping[str, tuple[str, ...]] = {
     "$KV": ("{name}.>",),
     "$O": ("{name}.>",),

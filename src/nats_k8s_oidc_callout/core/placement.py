@@ -1,6 +1,6 @@
 """Which account a client lands in and who signs for it: config mode and operator mode, told apart once.
 
-The server's rules differ by mode (auth-callout facts 2.3). Config mode: both JWTs by the `issuer` key, the account's
+The server's rules differ by mode (NATS_FACTS 2.3). Config mode: both JWTs by the `issuer` key, the account's
 *name* in `aud`, never an `issuer_account`. Operator mode: the user JWT by the target account, the response by the
 callout account, and whoever signs with a signing key names its account in `issuer_account`.
 """

@@ -49,8 +49,8 @@ def overlap(one: str, other: str) -> bool:
 def subscribed(pattern: str) -> str:
     """Return what a permission to subscribe this pattern comes to.
 
-    Every nats-server (seen from 2.10 to 2.15) looks at a subscription as if it were a message's subject, and finds the
-    token `>` in a last `*`: who may subscribe `a.*` may subscribe `a.>`.
+    nats-server checks a subscription as if it were a message's subject, and matches the token `>` with a last `*`: who may
+    subscribe `a.*` may subscribe `a.>` (NATS_FACTS 3.3).
     """
     return f"{pattern[:-1]}>" if pattern.endswith(".*") else pattern
 

@@ -28,8 +28,8 @@ class _NatsUser(msgspec.Struct, omit_defaults=True):
     version: int = 0
 
 
-# A login under such a connection name asks for less than its workload may: only to be told by the server who it is and
-# in which account. Anybody may take the name, since it gives up everything and gains a look at oneself.
+# A login under such a connection name gets less than its workload may have: only the right to ask the server who it is,
+# and in which account. Anybody may use the name, since it gives nothing else.
 SELF_TEST = "nats-k8s-oidc-callout self-test "
 WHO_AM_I = "$SYS.REQ.USER.INFO"
 
@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 def encode(permissions: Permissions) -> bytes:
     """Return the JSON object `nats` of a user JWT, or nothing when there is nothing the user may do.
 
-    To NATS a side without an allow list is a side with every right (server/accounts.go, facts 7.3): such a side is
+    To NATS a side without an allow list is a side with every right (NATS_FACTS 3.1): such a side is
     written as `deny: [">"]`.
     """
     if not permissions.publish and not permissions.subscribe:

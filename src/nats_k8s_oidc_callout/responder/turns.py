@@ -29,8 +29,8 @@ _RESERVE_SECONDS = 0.1
 _TURN = 16
 # Questions have 3 kB; whoever can send ones of a megabyte gets four of those a turn at the most.
 _TURN_BYTES = 256 * 1024
-# The slow lane is served when there is nothing else, and after every so many messages all the same: its hosts may be a
-# proxy with good clients behind it, who must get their answer in time as well.
+# The slow lane is served when the fast one is empty, and after every 8 fast messages anyway: a flooding "host" may be a
+# proxy with good clients behind it.
 _SLOW_EVERY = 8
 
 

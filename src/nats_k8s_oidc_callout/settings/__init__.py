@@ -1,7 +1,13 @@
 """The configuration: environment in, Settings out, or every problem at once. Nothing else reads the environment.
 
-fields says how a variable is written down, nats, kubernetes and variables list them all, text reads one value,
-keyfiles one file, and rules knows what they must be to each other. `load` puts them in order: parse, check, build.
+In order of use; `load` parses, checks and builds:
+
+    fields                       how a variable is declared
+    nats, kubernetes, variables  all variables
+    text                         the grammar of one value
+    keyfiles                     the grammar of one file of keys
+    rules                        consistency between variables, and defaults that follow from others
+    findings                     problems and warnings, collected
 """
 
 import difflib

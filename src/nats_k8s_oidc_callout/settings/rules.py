@@ -1,7 +1,7 @@
 """What the variables must be to each other, and the defaults that follow from other variables or from files.
 
 Each function looks at a draft, in which variables that are bad stand at their defaults, and returns the fields that it
-settled. The law: DESIGN section 4; auth-callout facts 2.3, 3 and 4 for the two modes.
+settled. What NATS demands in the two modes: NATS_FACTS 2.3, 4.1, 5.1.
 """
 
 import hashlib

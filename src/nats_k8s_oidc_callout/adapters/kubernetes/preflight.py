@@ -17,7 +17,7 @@ _NOBODY = "nats-k8s-oidc-callout-doctor"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the API server made of a question."""
+    """How the API server answered a request."""
 
     status: int
     ahead: float | None

@@ -1,7 +1,7 @@
 """A NATS connection made of a bare socket: for asking a server one thing, and hearing its own words for it.
 
-nats-py hides what a check lives by: what a server says to a login and after how long, the INFO that follows it, a
-refusal beside everything else that was sent. So the self-test and doctor speak the protocol themselves. Nothing here
+nats-py hides three things that these checks need: the text and delay of the server's `-ERR`, the INFO sent after a
+login, and which command a permission error belongs to. So the self-test and doctor speak the protocol themselves. Nothing here
 reconnects, and nothing that is meant to stay uses it.
 """
 

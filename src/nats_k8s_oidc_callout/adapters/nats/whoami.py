@@ -1,8 +1,8 @@
 """Log in as a client would, and learn where that led: the server's own word for it, not ours.
 
-nats-server 2.12 and later tell the account in the INFO that answers a login (client.go, `sendConnectInfo`), whoever let
-the client in. Before that only `$SYS.REQ.USER.INFO` tells, which wants a permission: our responders give it to a login
-that calls itself a self-test (core.user.SELF_TEST). Measured on 2.11.17 and 2.15.2.
+nats-server 2.12 and later tell the account in the INFO that answers a login, whoever let the client in. Older ones tell
+it only on `$SYS.REQ.USER.INFO`, which needs a permission: our responders give it to a login that calls itself a
+self-test (core.user.SELF_TEST). NATS_FACTS 8.7.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""From what a trial login showed to its cause. Pure; measured on nats-server 2.11.17 and 2.15.2.
+"""Finds the cause of what a trial login showed. Pure; measured on nats-server 2.11.17 and 2.15.2.
 
 Where two causes look alike from here, both are named: a guess would send somebody to the wrong file.
 """
@@ -11,7 +11,7 @@ from nats_k8s_oidc_callout.app.doctor.trial import Trial
 from nats_k8s_oidc_callout.core import callout
 from nats_k8s_oidc_callout.core.placement import Origin
 
-# A refusal sooner than this share of the time-out was decided by somebody; one later was decided by nobody.
+# Refused before 60 % of the server's time-out: the server or a responder decided. Later: the time-out did.
 _AT_ONCE_SHARE = 0.6
 _USUAL_TIMEOUT_SECONDS = 2.0
 
@@ -37,9 +37,9 @@ class Setup:
     timeout: float | None
     """The server's, in seconds, as far as it is known."""
     responder: bool
-    """One runs beside us."""
+    """A responder runs on this host."""
     counted: dict[str, float] = field(default_factory=dict)
-    """By how much that one's counters grew during the trial."""
+    """By how much the counters of that responder grew during the trial."""
 
 
 def at_once(seconds: float, timeout: float | None) -> bool:

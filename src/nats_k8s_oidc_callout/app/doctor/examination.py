@@ -96,7 +96,7 @@ class _Examination:
         servers = [Server(addresses.parse(url), self.keyring.tls) for url in self.settings.nats_url.urls]
         found = [await server.reach() for server in servers]
         good = [server for server in servers if server.info is not None]
-        # A server that is down for a moment is no failure while another one serves, but a TLS one that we refuse is.
+        # One unreachable server is only `skipped` while another one answers. A TLS failure is always reported.
         down = Cause.NATS_UNREACHABLE
         self.report.add(
             *(

@@ -156,8 +156,8 @@ async def _tried(server: Server, login: Login, queue_group: str) -> tuple[bool, 
 async def _allowed(probe: Probe, queue_group: str) -> tuple[bool, bool, Rights]:
     """Say whether we may subscribe to requests in the queue group, whether to an inbox, and what else we learned.
 
-    A SUB whose number is taken is checked for permission and then changes nothing (client.go, processSubEx; measured on
-    2.11.17 and 2.15.2). So with any subscription at hand the real one can be tried, queue group and all, and no request
+    A SUB whose number is taken is checked for permission and then changes nothing (NATS_FACTS 3.11).
+    So with any subscription at hand the real one can be tried, queue group and all, and no request
     of the group is ever delivered here. The one at hand is to requests, outside the group: it gets copies, and takes
     nothing from anybody. Each refusal is an error in the server's log, so others are tried only where that one is
     refused, and an inbox only to tell permissions that are the wrong way round.
