@@ -1,10 +1,14 @@
 """What `keys` prints goes into servers as it stands; here is what the guides' walks do not see."""
 
 import pytest
+import yaml
 
+from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.core.nkeys import Kind
 from tests.cli.desk import Desk
 from tests.fakes.nats_modes import Pair
+from tests.guides import nats_chart
+from tests.guides.blocks import ROOT
 
 
 def test_the_system_user_is_one_that_the_callout_is_not_asked_about(desk: Desk) -> None:
@@ -34,3 +38,47 @@ def test_what_is_no_public_key_of_a_user_is_refused(desk: Desk, value: str) -> N
     assert 2 == ran.exit_code
     assert "never a seed" in ran.stderr
     assert value not in ran.stderr
+
+
+def test_the_values_for_the_nats_chart_are_the_example_filled_in() -> None:
+    """
+    What is printed is the file in examples/, which the guides show, but for the keys.
+    """
+    filled = nats_values("AUTH_SERVICE", "AUTH_ACCOUNT", "<RESPONDER>", "<SIGNER>", "<SYSTEM-USER>", "")
+    example = (ROOT / "examples" / "nats" / "config-mode-values.yaml").read_text(encoding="utf-8")
+
+    assert example.endswith(f"\n{filled}")
+
+
+@pytest.mark.parametrize("account", ["AUTH_ACCOUNT", "no", "1e3", "a: b", 'a"b', "<A>b"])
+@pytest.mark.parametrize("more", [False, True])
+def test_the_values_for_the_nats_chart_are_whole(desk: Desk, account: str, more: bool) -> None:
+    """
+    The chart reads every value; accounts have the names that were said, and all keys stand where NATS looks for them.
+    """
+    system, curve, seed = Pair.new(Kind.USER).public, Pair.new(Kind.CURVE), Pair.new(Kind.ACCOUNT)
+    (desk.folder / "xkey").write_text(curve.seed)
+    (desk.folder / "signing").write_text(seed.seed)
+    options = ["--signing-key-file", str(desk.folder / "signing"), "--account", account]
+    options += ["--system-user", system, "--xkey-file", str(desk.folder / "xkey")] if more else []
+    command = ("keys", "--creds-file", str(desk.folder / "creds"), "--format", "nats-values")
+    ran = desk.run(*command, *options)
+    rendered = nats_chart.render(yaml.safe_load(ran.output))
+
+    assert (0, [], True) == (ran.exit_code, rendered.dropped, rendered.restarts)
+    accounts, callout = rendered.document["accounts"], rendered.document["authorization"]["auth_callout"]
+    responder = accounts["AUTH_SERVICE"]["users"][0]["nkey"]
+    assert {account: {"jetstream": "enabled"}}.items() <= accounts.items()
+    assert [responder, *([system] if more else [])] == callout["auth_users"]
+    assert ([system] if more else []) == [user["nkey"] for user in accounts["SYS"].get("users", [])]
+    assert (seed.public, curve.public if more else None) == (callout["issuer"], callout.get("xkey"))
+
+
+def test_there_are_no_values_of_operator_mode(desk: Desk) -> None:
+    """
+    In operator mode the values hold JWTs, which only nsc has: that is said, and nothing is printed.
+    """
+    ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--format", "nats-values", "--mode", "operator")
+
+    assert (2, "") == (ran.exit_code, ran.stdout)
+    assert "docs/OPERATOR_SETUP.md" in ran.stderr

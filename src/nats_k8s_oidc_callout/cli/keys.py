@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.core.nkeys import Kind, decode_public
 from nats_k8s_oidc_callout.errors import BadKey
@@ -96,6 +97,14 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
     help="Print one mode's configuration only, ready to be redirected into a file.",
 )
 @click.option("--account", default="AUTH_ACCOUNT", show_default=True, help="Name of the account clients land in.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["server", "nats-values"]),
+    default="server",
+    show_default=True,
+    help="nats-values: values for the official NATS chart, ready to use, in config mode.",
+)
 def command(
     creds_file: Path,
     signing_key_file: Path | None,
@@ -104,6 +113,7 @@ def command(
     callout_account: str,
     mode: str,
     account: str,
+    form: str,
 ) -> None:
     """Print the public keys that go into the NATS configuration, and that configuration.
 
@@ -112,6 +122,14 @@ def command(
     creds = _read(creds_file, read_creds)
     signing = _read(signing_key_file, read_signing_keys) if signing_key_file else (creds.key.in_form(Kind.ACCOUNT),)
     xkeys = _read(xkey_file, read_xkeys) if xkey_file else ()
+    curve = xkeys[0].public if xkeys else ""
+    if form == "nats-values":
+        if mode == "operator":
+            raise click.UsageError("--format nats-values is for config mode; for operator mode: docs/OPERATOR_SETUP.md")
+        say(
+            *nats_values(callout_account, account, creds.key.public, signing[0].public, system_user, curve).splitlines()
+        )
+        return
     # All of it can go into a file: what is not configuration is a comment, in both languages.
     say(f"# user    {creds.key.public}  (auth_users)")
     for signer in signing:
@@ -123,7 +141,6 @@ def command(
     if system_user:
         say(f"# system  {system_user}  (a user of SYS, and auth_users)")
     names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
-    curve = xkeys[0].public if xkeys else ""
     if mode != "operator":
         system = _SYSTEM_USER.format(key=system_user) if system_user else _NO_SYSTEM_USER
         bypass = ", ".join(key for key in (creds.key.public, system_user) if key)
