@@ -269,17 +269,17 @@ async def test_missing_rights_are_said_clearly(world: World) -> None:
     assert "get, list and watch" in said[0]["fix"]
 
 
-async def test_a_bug_of_ours_does_not_end_the_reflector(world: World) -> None:
+async def test_a_bug_of_ours_does_not_end_the_reflector(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Whatever goes wrong inside, the reflector lists again instead of dying.
     """
     world.server.put("team", "app")
     reflector = world.reflector()
 
-    def boom(_: str) -> None:
+    def boom(_: bytes) -> None:
         raise RuntimeError("boom")
 
-    reflector._on_event = boom
+    monkeypatch.setattr(reflector, "_hear", boom)
     await in_the_middle(world, reflector, lambda: world.server.put("team", "new"))
 
     assert ["internal"] == world.restarts

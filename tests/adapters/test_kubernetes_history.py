@@ -69,9 +69,7 @@ async def test_a_restored_cluster_is_listed_anew(world: World, scope: tuple[str,
     Gone, never there, changed: after a restore the index is the cluster again, and the reason is told.
     """
     taken = age(world.server)
-    informer = Informer(
-        world.api, world.index, scope, pace=QUICK, on_restart=world.restarts.append, on_relist=world.relists.append
-    )
+    informer = Informer(world.api, world.index, scope, pace=QUICK, on_restart=world.restarts.append)
     with capture_logs() as logs:
         async with running(informer):
             await until(lambda: world.server.streams == max(1, len(scope)) and informer.synced)
@@ -83,7 +81,8 @@ async def test_a_restored_cluster_is_listed_anew(world: World, scope: tuple[str,
 
     reflectors = max(1, len(scope))
     assert reflectors == world.restarts.count("history_went_back")
-    assert ["start"] * reflectors + ["history_went_back"] * reflectors == world.relists
+    listed = [entry["reason"] for entry in logs if entry["event"] == "informer listed"]
+    assert ["start"] * reflectors + ["history_went_back"] * reflectors == listed
     told = [entry for entry in logs if entry.get("reason") == "history_went_back"]
     assert {"informer failed": "warning", "informer listed": "info"} == {
         entry["event"]: entry["log_level"] for entry in told

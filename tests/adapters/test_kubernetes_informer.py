@@ -24,14 +24,14 @@ async def test_a_scoped_informer_watches_each_namespace_alone(world: World) -> N
     world.server.put("team-a", "app")
     world.server.put("team-b", "app")
     world.server.put("other", "app")
-    synced: list[bool] = []
-    informer = Informer(world.api, world.index, ["team-a", "team-b"], pace=QUICK, on_synced=lambda: synced.append(True))
+    informer = Informer(world.api, world.index, ["team-a", "team-b"], pace=QUICK)
     before = (informer.synced, informer.last_contact)
-    async with running(informer):
-        await until(lambda: world.server.streams == 2)
+    with capture_logs() as logs:
+        async with running(informer):
+            await until(lambda: world.server.streams == 2)
 
     assert (False, None) == before
-    assert [True] == synced
+    assert ["informer summary"] == [entry["event"] for entry in logs if entry["event"] != "informer listed"]
     assert informer.synced
     assert informer.last_contact is not None
     assert (True, True, False) == tuple(world.holds(name, "app") for name in ("team-a", "team-b", "other"))

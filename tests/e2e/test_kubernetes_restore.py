@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Pace, Reflector
+from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Pace
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 from tests.e2e.cluster import Cluster
 from tests.e2e.kubernetes_world import eventually, world_in
+from tests.fakes.kubernetes_world import Followed
 from tests.fakes.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.slow
@@ -96,14 +98,15 @@ async def follower(cluster: Cluster, pace: Pace) -> AsyncIterator[Follower]:
         made = Follower(proxy, Index("nats.io/"))
         api = ApiServer(Admin(cluster, proxy.port))
         loop = asyncio.get_running_loop()
-        reflector = Reflector(
+        reflector = Followed(
             api,
             made.index,
             "followed",
             pace=pace,
             monotonic=lambda: loop.time() + made.ahead,
             on_restart=made.restarts.append,
-            on_relist=made.relists.append,
+            relists=made.relists,
+            events=Counter(),
         )
         task = asyncio.create_task(reflector.run(), name="follower")
         try:

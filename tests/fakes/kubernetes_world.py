@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -30,8 +31,25 @@ class FixedSource:
         return Credentials({"Authorization": f"Bearer {self.token}"}, None)
 
 
+class Followed(Reflector):
+    """A reflector that notes why it lists, as each list begins, and the kind of each line that it took in."""
+
+    def __init__(self, *given: Any, relists: list[str], events: Counter[str], **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._relists, self._events = relists, events
+
+    async def _list(self) -> None:
+        self._relists.append(self._why_list)
+        await super()._list()
+
+    def _hear(self, line: bytes) -> int:
+        news = super()._hear(line)
+        self._events.update([json.loads(line)["type"]])
+        return news
+
+
 class World:
-    """A fake server, a client of it, and what the reflector told by its callbacks."""
+    """A fake server, a client of it, and what the reflector did."""
 
     def __init__(self, server: FakeApiServer) -> None:
         self.server = server
@@ -44,14 +62,14 @@ class World:
         self.synced = 0
 
     def reflector(self, namespace: str | None = None, pace: Pace = QUICK, **more: Any) -> Reflector:
-        return Reflector(
+        return Followed(
             self.api,
             self.index,
             namespace,
+            relists=self.relists,
+            events=self.events,
             pace=pace,
-            on_event=lambda kind: self.events.update([kind]),
             on_restart=self.restarts.append,
-            on_relist=self.relists.append,
             on_synced=self._count_synced,
             **{"chance": lambda: 1.0, **more},
         )

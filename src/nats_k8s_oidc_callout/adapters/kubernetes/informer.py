@@ -8,7 +8,7 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
-from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector, ignore, ignore_synced
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector, ignore
 from nats_k8s_oidc_callout.core.serviceaccounts import Index
 
 log = structlog.get_logger("informer")
@@ -27,15 +27,11 @@ class Informer:
         *,
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-        on_event: Callable[[str], None] = ignore,
         on_restart: Callable[[str], None] = ignore,
-        on_relist: Callable[[str], None] = ignore,
-        on_synced: Callable[[], None] = ignore_synced,
     ) -> None:
-        """Callbacks as for a Reflector; `on_synced` comes once, when every namespace is synced."""
+        """`on_restart(reason)` as for a Reflector."""
         self._index = index
         self._monotonic = monotonic
-        self._on_synced = on_synced
         self._reflectors = {
             namespace: Reflector(
                 api,
@@ -43,9 +39,7 @@ class Informer:
                 namespace,
                 pace=pace,
                 monotonic=monotonic,
-                on_event=on_event,
                 on_restart=on_restart,
-                on_relist=on_relist,
                 on_synced=self._one_synced,
             )
             for namespace in (namespaces or (None,))
@@ -77,7 +71,6 @@ class Informer:
     def _one_synced(self) -> None:
         if self.synced:
             self._summary()
-            self._on_synced()
 
     def _summary(self) -> None:
         heard = self.last_contact

@@ -46,9 +46,8 @@ def ignore_synced() -> None:
 class Reflector:
     """Keeps the index's part for one namespace (None: all) equal to the cluster's, for ever, through any outage.
 
-    Callbacks: `on_event(kind)` for each watch line, `on_restart(reason)` for each watch or list that failed
-    (failure.py has the words; `ended` for a watch that ended as it should), `on_relist(reason)` as a list begins
-    (`start`, `annotations`, `hourly`, `incomparable`, or the failure behind it), `on_synced()` after the first whole list.
+    Callbacks: `on_restart(reason)` for each watch or list that failed (failure.py has the words; `ended` for a watch
+    that ended as it should), `on_synced()` after the first whole list.
     """
 
     def __init__(
@@ -60,9 +59,7 @@ class Reflector:
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
-        on_event: Callable[[str], None] = ignore,
         on_restart: Callable[[str], None] = ignore,
-        on_relist: Callable[[str], None] = ignore,
         on_synced: Callable[[], None] = ignore_synced,
     ) -> None:
         """`chance` gives a number from 0 to 1 for jitter."""
@@ -72,15 +69,14 @@ class Reflector:
         self._pace = pace or Pace()
         self._monotonic = monotonic
         self._chance = chance
-        self._on_event = on_event
         self._on_restart = on_restart
-        self._on_relist = on_relist
         self._on_synced = on_synced
         scope = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
         self._path = f"/api/v1{scope}/serviceaccounts"
         self._version = ""
         """Where the next watch goes on, opaque; empty when only a list can tell."""
         self._why_list = "start"
+        """For the log: `start`, `annotations`, `hourly`, `incomparable`, or the failure behind it."""
         self._verb = "list"
         """What was asked last."""
         self._listed_at = 0.0
@@ -160,7 +156,6 @@ class Reflector:
         self._version, self._why_list = "", why
 
     async def _list(self) -> None:
-        self._on_relist(self._why_list)
         began = self._monotonic()
         # No resourceVersion: the newest state. With "0" the server ignores the limit and sends everything at once.
         relist = self._index.begin(self._namespace)
@@ -249,7 +244,6 @@ class Reflector:
         """Take in one line and return how many changes it told."""
         event = self._index.apply(line)
         self.last_contact = self._monotonic()
-        self._on_event(event.kind)
         if event.kind is EventKind.ERROR:
             if event.is_gone:
                 raise Failed("gone", "the server forgot the version that we know", must_list=True)
