@@ -11,6 +11,7 @@ from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
+from tests.core.overlap import overlap
 
 # Nothing that is refused here is a default already.
 RULES = PermissionRules(inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
@@ -285,10 +286,10 @@ def test_what_passes_is_about_one_name_and_nothing_else(entry: str, side: str) -
         name
         for served in SERVED[side]
         for name in NAMES
-        if "{name}" in served and subjects.overlap(reached, served.replace("{name}", name))
+        if "{name}" in served and overlap(reached, served.replace("{name}", name))
     }
 
-    assert [] == [never for never in NEVER[side] if subjects.overlap(reached, never)]
+    assert [] == [never for never in NEVER[side] if overlap(reached, never)]
     assert len(named) <= 1
 
 
@@ -309,4 +310,4 @@ def test_no_annotation_reaches_an_inbox_or_the_system(annotation: str, inbox: st
             "$SYS.>",
             "$JS.API.STREAM.CREATE.>",
         ):
-            assert not subjects.overlap(subject, reserved)
+            assert not overlap(subject, reserved)

@@ -1,4 +1,4 @@
-"""The grammar of NATS subjects: what one may look like, and when two can name the same message."""
+"""The grammar of NATS subjects: what one may look like, and the names of inboxes."""
 
 import re
 
@@ -33,17 +33,6 @@ def problem(subject: str) -> str:
         elif token != "*" and ("*" in token or ">" in token):
             return "has a wildcard inside a token"
     return ""
-
-
-def overlap(one: str, other: str) -> bool:
-    """Say whether some message subject matches both patterns."""
-    left, right = one.split("."), other.split(".")
-    for a, b in zip(left, right, strict=False):
-        if a == ">" or b == ">":
-            return True
-        if "*" not in (a, b) and a != b:
-            return False
-    return len(left) == len(right)
 
 
 def subscribed(pattern: str) -> str:
