@@ -15,9 +15,7 @@ WORKLOAD = Workload("team-a", "orders", "uid-1", "orders-7d9f8b6c5-abcde", "0b7a
 
 
 def request(client_name: str = "orders", client_host: str = "10.0.0.7") -> Request:
-    return Request(
-        "A1", "N1", "nats-0", "", "U1", Token("secret"), client_host, 42, client_name, "Client", 1789000000, 1789000002
-    )
+    return Request("A1", "N1", "nats-0", "", "U1", Token("secret"), client_host, 42, client_name, "Client", 1789000002)
 
 
 class Stage:

@@ -121,9 +121,9 @@ def test_owners_states_are_read_when_scraped(stage: Make) -> None:
     """
     made = stage()
     state: dict[str, float | None] = {"ready": 1, "heard": None}
-    made.telemetry.mirror(Gauge.READY, lambda: state["ready"])
-    made.telemetry.mirror(Gauge.WATCH_LAST_EVENT, lambda: state["heard"])
-    made.telemetry.mirror(Count.NATS_RECONNECTS, lambda: 7)
+    made.telemetry.metrics.mirror(Gauge.READY, lambda: state["ready"])
+    made.telemetry.metrics.mirror(Gauge.WATCH_LAST_EVENT, lambda: state["heard"])
+    made.telemetry.metrics.mirror(Count.NATS_RECONNECTS, lambda: 7)
 
     assert 1 == made.samples()["nats_auth_ready"]
     assert 7 == made.samples()["nats_auth_nats_reconnects_total"]
@@ -138,7 +138,7 @@ def test_credential_that_never_expires_has_no_series_and_unknown_labels_are_igno
     The expiry gauge shows those that expire, and only labels of its closed set.
     """
     made = stage()
-    made.telemetry.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, lambda: {"user": 9.0, "tls": None, "evil": 1.0})
+    made.telemetry.metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, lambda: {"user": 9.0, "tls": None, "evil": 1.0})
     shown = [name for name in made.samples() if name.startswith("nats_auth_credential_expiry")]
 
     assert ['nats_auth_credential_expiry_timestamp_seconds{credential="user"}'] == shown
@@ -149,8 +149,8 @@ def test_state_that_cannot_be_read_costs_only_its_own_series(stage: Make) -> Non
     An owner's fault leaves the rest of the scrape whole.
     """
     made = stage()
-    made.telemetry.mirror(Gauge.READY, lambda: 1 / 0)
-    made.telemetry.mirror_each(LabelledGauge.FILE_ERRORS, lambda: {"tls": 1 / 0})
+    made.telemetry.metrics.mirror(Gauge.READY, lambda: 1 / 0)
+    made.telemetry.metrics.mirror_each(LabelledGauge.FILE_ERRORS, lambda: {"tls": 1 / 0})
     made.telemetry.metrics.configuration = lambda: str(1 // 0)
     samples = made.samples()
 

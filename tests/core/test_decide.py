@@ -55,7 +55,6 @@ def request(token: str = "", expires_at: int = NOW + 1) -> Request:
         client_id=1,
         client_name="conn",
         client_kind="Client",
-        issued_at=NOW,
         expires_at=expires_at,
     )
 

@@ -130,7 +130,6 @@ def open_request(
         client_id=client.id,
         client_name=options.name,
         client_kind=client.kind,
-        issued_at=claims.iat,
         expires_at=claims.exp,
     )
     return request, opened_by

@@ -95,7 +95,6 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     client_name: str
     """Chosen by the client: for the log only, escaped there."""
     client_kind: str
-    issued_at: int
     expires_at: int
 
 

@@ -187,7 +187,7 @@ class Link:
         log.info(
             "nats connected",
             server=str(connection.address),
-            version=str(connection.connected_server_version).removeprefix("<nats server v").rstrip(">"),
+            version=connection.version,
             client_id=connection.client_id,
         )
 

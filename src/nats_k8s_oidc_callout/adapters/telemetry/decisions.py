@@ -7,7 +7,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from nats_k8s_oidc_callout.adapters.telemetry.logs import DEBUG, INFO, WARN, Logs
-from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledGauge, Metrics, Read, ReadEach
+from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Metrics
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean
 from nats_k8s_oidc_callout.adapters.telemetry.sampling import Sampler
 from nats_k8s_oidc_callout.core.model import Allow, Deny, DropReason, Request, Verdict, Workload
@@ -137,14 +137,6 @@ class Telemetry:
     def answer_rejected(self) -> None:
         """A NATS server said that it did not accept an answer of ours."""
         self.metrics.add(Count.ANSWERS_REJECTED)
-
-    def mirror(self, metric: Gauge | Count, read: Read) -> None:
-        """Show at each scrape what `read` returns; None leaves the series out."""
-        self.metrics.mirror(metric, read)
-
-    def mirror_each(self, metric: LabelledGauge, read: ReadEach) -> None:
-        """Show at each scrape the values `read` returns by label, e.g. {"user": 1789000000.0}."""
-        self.metrics.mirror_each(metric, read)
 
     def render(self) -> bytes:
         """Return the metrics as text format 0.0.4."""
