@@ -211,6 +211,61 @@ def test_it_comes_back_when_the_weight_falls(monkeypatch: pytest.MonkeyPatch, wa
     assert ((), {}) == (held.left_out, held._claims)
 
 
+def whole(held: Index, **sizes: int) -> None:
+    """Have the index hear a whole list: four ServiceAccounts of so many bytes in each namespace."""
+    relist = held.begin()
+    for namespace, size in sizes.items():
+        for number in range(4):
+            relist.put(namespace, f"app-{number}", held.entry("u1", {PUB: "x" * size} if size else None))
+    relist.commit()
+
+
+def test_nobody_pays_for_one_that_has_become_heavier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Who was the heaviest for a moment comes back once a heavier one is left out, also while nothing else changes.
+    """
+    held, told = crowded(monkeypatch)
+    held.apply(line("ADDED", item("c", "app-0", annotations={PUB: "x" * 30_000})))
+    assert ("a",) == held.left_out
+    for number in range(1, 4):
+        held.apply(line("ADDED", item("c", f"app-{number}", annotations={PUB: "x" * 30_000})))
+
+    assert [("a", False), ("c", False), ("a", True)] == told
+    whole(held, a=9_400, b=9_400, c=30_000)
+    assert ([True] * 4, [True] * 4, [False] * 4) == tuple(counting(held, namespace) for namespace in "abc")
+
+
+@pytest.mark.parametrize("gone", ["by a list", "by the watch"])
+def test_room_that_entries_without_annotations_leave_is_used(monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    """
+    When thousands of ServiceAccounts without annotations are gone, there is room for the annotations of others again.
+    """
+    held, told = crowded(monkeypatch)
+    monkeypatch.setattr(serviceaccounts, "BYTES_MAX", 130_000)
+    for number in range(120):
+        held.apply(line("ADDED", item("z", f"app-{number}")))
+    held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 22_000})))
+    assert [("b", False)] == told
+    if gone == "by a list":
+        held.begin("z").commit()
+    for number in range(120):
+        held.apply(line("DELETED", item("z", f"app-{number}")))
+
+    assert [("b", False), ("b", True)] == told
+
+
+def test_one_that_has_no_annotations_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Also a namespace that would not fit comes back when it has nothing to fit in, and asks for no list.
+    """
+    held, told = crowded(monkeypatch)
+    held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 19_000})))
+    whole(held, a=22_000, b=0)
+
+    assert ([("b", False), ("b", True)], ()) == (told, held.left_out)
+    assert not held.wants_list()
+
+
 def test_weights_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     After any number of changes the index weighs what its entries do.

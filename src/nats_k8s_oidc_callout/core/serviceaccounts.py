@@ -119,31 +119,46 @@ class Index:
         namespace = key.partition("/")[0]
         is_left_out = self._shares.is_left_out(namespace)
         self._entries[key] = ServiceAccount(new.uid, None) if is_left_out else new
-        self._weigh(namespace, key, old, weight_of(new.annotations))
-        room = self._room
-        while self._shares.weight > room:
+        has_room = self._weigh(namespace, key, old, weight_of(new.annotations))
+        while self._shares.weight > self._room:
             self._leave_out(self._shares.leave_out_heaviest())
+            # Somebody lighter may have been the heaviest before, and must not pay for this one too.
+            has_room = True
+        if has_room:
+            self._let_in()
 
     def _remove(self, key: str) -> None:
         old = self._entries.pop(key, None)
         if old is not None and (old.annotations is not None or key in self._claims):
             self._weigh(key.partition("/")[0], key, old, 0)
+        # Also one without annotations leaves more room for those of others.
+        self._let_in()
 
     @property
     def _room(self) -> int:
         return max(_ROOM_LEAST, BYTES_MAX - ENTRY_BYTES * len(self._entries))
 
-    def _weigh(self, namespace: str, key: str, old: ServiceAccount | None, weight: int) -> None:
+    def _weigh(self, namespace: str, key: str, old: ServiceAccount | None, weight: int) -> bool:
+        """Note what an entry weighs now, and say whether that is less than before."""
         before = self._claims.pop(key, 0) or weight_of(old.annotations if old is not None else None)
-        if weight and self._shares.is_left_out(namespace):
+        was_left_out = self._shares.is_left_out(namespace)
+        if weight and was_left_out:
             self._claims[key] = weight
         self._shares.change(namespace, weight - before)
-        if weight < before and self._claims:
-            for back in self._shares.let_in(self._room):
-                self._unlisted.add(back)
-                for its in self._known(back):
-                    self._claims.pop(its, None)
-                self._on_share(back, True)
+        if was_left_out and not self._shares.is_left_out(namespace):
+            # It has no annotations any more: nothing to bring back.
+            self._on_share(namespace, True)
+        return weight < before
+
+    def _let_in(self) -> None:
+        """Have the annotations count again of those who fit now."""
+        if not self._claims:
+            return
+        for back in self._shares.let_in(self._room):
+            self._unlisted.add(back)
+            for its in self._known(back):
+                self._claims.pop(its, None)
+            self._on_share(back, True)
 
     def _leave_out(self, namespace: str) -> None:
         """Take the annotations of a namespace away, and remember only what they weigh."""
