@@ -431,6 +431,45 @@ async def test_the_slow_lane_keeps_nothing_that_is_late() -> None:
     assert [late] * (40 - answered) == [verdict for verdict, _ in world.verdicts if isinstance(verdict, Drop)]
 
 
+async def test_a_flood_is_served_at_its_pace_and_not_opened_before() -> None:
+    """
+    Where floods have a pace, no more than that is opened and answered, the rest is dropped unopened, and others go first.
+    """
+    opened = 0
+    world = World()
+
+    def keys() -> Keys:
+        nonlocal opened
+        opened += 1
+        return world.keys
+
+    world.responder = Responder(world.facts, keys, world.ports(), timeout_seconds=1.5)
+    bad = world.server.ask(KUBERNETES.token(audience="vault"))
+    elsewhere = world.server.claims(KUBERNETES.token())
+    elsewhere["nats"]["client_info"]["host"] = "10.0.0.10"
+    async with world.running() as responder:
+        # The first ones find the flood, the next are opened to see whose they are, and from then on the host is looked at.
+        for _ in range(60):
+            responder.receive(bad, "_BAD", "")
+        await responder.drain()
+        responder.pace_floods(50.0)
+        opened = 0
+        world.sent.clear()
+        for _ in range(100):
+            responder.receive(bad, "_BAD", "")
+        responder.receive(world.server.sign(elsewhere), "_GOOD", "")
+        await until(lambda: "_GOOD" in [reply for reply, _ in world.sent])
+        await asyncio.sleep(0.05)
+        served = len(world.sent)
+        world.monotonic += 1.41
+        await responder.drain()
+
+    assert served <= 1 + 5
+    assert opened == served
+    assert served == len(world.sent)
+    assert 100 - (served - 1) == [v for v, _ in world.verdicts].count(Drop(DropReason.LATE, "it waited here too long"))
+
+
 async def test_the_slow_lane_is_never_starved() -> None:
     """
     A good client behind the same host as a flood is answered, even while others keep coming.

@@ -18,7 +18,7 @@ ROW_MUTANTS = [
     other("each asks for itself", _LOOKUP, "self._flights.get(key) or self._start(key)", "self._start(key)"),
     other("look-ups without a top", _LOOKUP, "len(self._flights) >= WAITING_MAX", "False"),
     other("a bug in deciding is raised", _SETTLE, 'log.exception("decision failed")', "raise"),
-    other("a bug in fetching is raised", _SETTLE, 'log.exception("what a decision needs could not be fetched")', "raise"),
+    other("a bug in fetching is raised", _SETTLE, 'log.exception("fetch for a decision failed")', "raise"),
     other("a bug in answering is raised", "responder/turns.py", 'log.exception("answer could not be written")', "raise"),
     other("a bug in opening is raised", "responder/turns.py", 'log.exception("request could not be read")', "raise"),
     other("a flood is never forgotten", "core/hosts.py", "self.denied *= 0.5**halves", "pass"),

@@ -219,3 +219,22 @@ def test_requests_have_no_repr_of_the_token() -> None:
     Printing a request does not print the client's token.
     """
     assert "s3cr3t-token" not in repr(opened(SERVER.ask("s3cr3t-token")))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(Server().ask("x"), "10.0.0.9", id="a question"),
+        pytest.param(Server().ask("x")[:-20] + b"A" * 20, "10.0.0.9", id="not signed"),
+        pytest.param(b"eyJ", "", id="one part"),
+        pytest.param(b"eyJ.@.x", "", id="no base64url"),
+        pytest.param(b"eyJ.e30.x", "", id="no claims"),
+        pytest.param(b"xkv1 sealed", "", id="sealed"),
+        pytest.param(b"eyJ." + b"A" * natsjwt.MAX_BYTES, "", id="huge"),
+    ],
+)
+def test_the_host_that_a_question_claims(data: bytes, expected: str) -> None:
+    """
+    The client's host can be read before anything is proved, and reading it never fails.
+    """
+    assert expected == callout.claimed_host(data)

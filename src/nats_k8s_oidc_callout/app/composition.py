@@ -1,6 +1,7 @@
 """The composition root: builds every part, starts it, watches over it, and leaves in order."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Coroutine, Sequence
@@ -10,6 +11,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
+from nats_k8s_oidc_callout.adapters import processors
 from nats_k8s_oidc_callout.adapters.http import Check, HttpServer
 from nats_k8s_oidc_callout.adapters.nats import Link
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
@@ -33,6 +35,10 @@ PACKAGE = "nats-k8s-oidc-callout"
 _LOOK_SECONDS = 0.05
 # Kubernetes gives 30 s between SIGTERM and SIGKILL; a callout is over in less than 2 s, late or not.
 _LEAVE_SECONDS = 10.0
+
+
+# A refused login takes some 0.4 ms of a processor: floods get about a quarter of what a CPU limit leaves us.
+_SLOW_PER_PROCESSOR = 600.0
 
 
 class App:
@@ -183,6 +189,10 @@ class App:
 
     async def _tick(self) -> None:
         while True:
+            # Each second, since a limit may be changed while we run. Below one processor the kernel stops us for the rest
+            # of a period once a flood has used it up, and good logins with it; without a limit floods get what is left.
+            limit = processors.limit()
+            self._responder.pace_floods(math.inf if limit is None or limit >= 1 else limit * _SLOW_PER_PROCESSOR)
             await asyncio.sleep(1.0)
             self._telemetry.tick(time.monotonic())
 

@@ -2,6 +2,7 @@
 
 callout          request bytes from a NATS server -> Request, and the verdict back into bytes
 backlog          what waits: in order, or the freshest first when we are behind
+pace             how often floods are served where the kernel limits our processor
 hosts            which client hosts flood us, and wait behind the others
 decide           the order of all checks, once
 tokens           the client's token: its shape, its signature -> VerifiedClaims

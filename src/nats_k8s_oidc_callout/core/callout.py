@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.core.nkeys import Kind
 from nats_k8s_oidc_callout.core.placement import Placement, Signers
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.core.xkey import CurveKey
-from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError
+from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError, Unreadable
 
 SUBJECT = "$SYS.REQ.USER.AUTH"
 XKEY_HEADER = "Nats-Server-Xkey"
@@ -71,6 +71,27 @@ class _RequestClaims(msgspec.Struct):
 
 
 _request_claims = reader(_RequestClaims)
+
+
+class _Hint(msgspec.Struct):
+    client_info: _ClientInfo
+
+
+class _HintClaims(msgspec.Struct):
+    nats: _Hint
+
+
+_hint = reader(_HintClaims)
+
+
+def claimed_host(data: bytes) -> str:
+    """Return the client host that a clear request names, or nothing. Unverified: good for choosing who waits only."""
+    if not data.startswith(_CLEAR) or len(data) > natsjwt.MAX_BYTES:
+        return ""
+    try:
+        return _hint(natsjwt.b64decode(data.split(b".", 2)[1])).nats.client_info.host
+    except (IndexError, BadToken, Unreadable):
+        return ""
 
 
 class Unanswerable(CalloutError):

@@ -1,6 +1,7 @@
 """The queue of requests, what of it is worked on in one turn of the event loop, and the answers."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import structlog
@@ -9,8 +10,9 @@ from nats_k8s_oidc_callout.core import callout
 from nats_k8s_oidc_callout.core.backlog import Backlog, Room
 from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.decide import Asked, Facts
-from nats_k8s_oidc_callout.core.hosts import Hosts
+from nats_k8s_oidc_callout.core.hosts import HALF_LIFE_SECONDS, Hosts
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Need, NeedTurn, Reason, Request, Verdict
+from nats_k8s_oidc_callout.core.pace import Pace
 from nats_k8s_oidc_callout.responder.login import Login, Message
 from nats_k8s_oidc_callout.responder.ports import Keys, Ports
 from nats_k8s_oidc_callout.responder.settle import Settle
@@ -44,7 +46,10 @@ class Responder:
         self._settle = Settle(facts, ports, self._patience)
         self._room = Room(QUEUE_BYTES)
         self._queue: Backlog[Message] = Backlog(self._room)
-        self._slow: Backlog[Login] = Backlog(self._room)
+        # Questions of hosts that flood: unopened while a flood goes on, since opening is most of what they cost.
+        self._slow: Backlog[Message | Login] = Backlog(self._room)
+        self._pace = Pace()
+        self._flood_until = -math.inf
         # Long work, which tenants can make (grants of 130 kB take 10 ms to compile and to sign): one of these a turn.
         self._long: Backlog[tuple[Login, Asked]] = Backlog(self._room)
         self._hosts = Hosts()
@@ -63,6 +68,10 @@ class Responder:
     @property
     def _in_lanes(self) -> int:
         return len(self._queue) + len(self._slow) + len(self._long)
+
+    def pace_floods(self, per_second: float) -> None:
+        """Serve the slow lane at most so often (infinity: whenever there is time): else a flood uses up a CPU limit."""
+        self._pace.change(per_second)
 
     def receive(self, data: bytes, reply: str, server_xkey: str) -> None:
         """Take a message from NATS. Only queues it: the connection's read loop must never wait for a decision."""
@@ -84,6 +93,9 @@ class Responder:
                 except Exception:
                     # A bug where none should be left: some logins go unanswered, the process lives for the others.
                     log.exception("batch of requests failed")
+                if self._slow and not (self._queue or self._long) and self._pace.wait:
+                    asyncio.get_running_loop().call_later(self._pace.wait, self._arrived.set)
+                    break
                 if self._in_lanes:
                     await asyncio.sleep(0)
 
@@ -94,7 +106,7 @@ class Responder:
         messages = self._next_messages(behind_before)
         opened = [login for message in messages if (login := self._open(message)) is not None]
         due, self._since_slow = divmod(self._since_slow + len(messages), _SLOW_EVERY)
-        slow = [self._slow.pop(behind_before) for _ in range(min(len(self._slow), due if messages else _TURN))]
+        slow = self._next_slow(due if messages else _TURN, behind_before)
         logins = [*opened[:_SLOW_EVERY], *slow, *opened[_SLOW_EVERY:]]
         judged = [(login, *self._settle.at_once(login)) for login in logins]
         for login, found, asked in judged:
@@ -112,6 +124,12 @@ class Responder:
             size += len(message.data)
             messages.append(message)
         return messages
+
+    def _next_slow(self, most: int, behind_before: float) -> list[Login]:
+        number = self._pace.take(min(len(self._slow), most), self._ports.monotonic())
+        items = [self._slow.pop(behind_before) for _ in range(number)]
+        read = (self._read(item) if isinstance(item, Message) else item for item in items)
+        return [login for login in read if login is not None]
 
     def _go_on(self, login: Login, found: Verdict | Need, asked: Asked) -> None:
         """Answer, or put the login where it waits for what it needs."""
@@ -149,13 +167,11 @@ class Responder:
         """Let the oldest go while there is too much: of floods first, then of long work, then of all."""
         while self._room.is_short:
             if self._slow:
-                shed = self._slow.shed()
-                self._record(Drop(DropReason.SHED, "the slow lane is full"), shed.request, shed.received)
+                self._give_up(self._slow.shed(), DropReason.SHED, "the slow lane is full")
             elif self._long:
-                shed, _ = self._long.shed()
-                self._record(Drop(DropReason.SHED, "too much long work"), shed.request, shed.received)
+                self._give_up(self._long.shed()[0], DropReason.SHED, "too much long work")
             elif self._queue:
-                self._record(Drop(DropReason.SHED, "the queue is full"), None, self._queue.shed().received)
+                self._give_up(self._queue.shed(), DropReason.SHED, "the queue is full")
             else:
                 return
 
@@ -176,14 +192,34 @@ class Responder:
 
     def _drop_late(self) -> None:
         oldest_wanted = self._ports.monotonic() - self._patience
-        for message in self._queue.older_than(oldest_wanted):
-            self._record(Drop(DropReason.LATE, "it waited here too long"), None, message.received)
         long = (login for login, _ in self._long.older_than(oldest_wanted))
-        for login in (*self._slow.older_than(oldest_wanted), *long):
-            self._record(Drop(DropReason.LATE, "it waited here too long"), login.request, login.received)
+        for item in (*self._queue.older_than(oldest_wanted), *self._slow.older_than(oldest_wanted), *long):
+            self._give_up(item, DropReason.LATE, "it waited here too long")
+
+    def _give_up(self, item: Message | Login, reason: DropReason, detail: str) -> None:
+        self._record(Drop(reason, detail), item.request if isinstance(item, Login) else None, item.received)
 
     def _open(self, message: Message) -> Login | None:
         """Read a message; return what is to be judged now, and not later because its host floods us, or not at all."""
+        now = self._ports.monotonic()
+        # Only while a flood goes on: a look at the unverified host costs a fortieth of opening, but all would pay it.
+        if now < self._flood_until and self._hosts.is_suspect(callout.claimed_host(message.data), now):
+            self._put_behind(message)
+            return None
+        login = self._read(message)
+        if login is None or not self._hosts.is_suspect(login.request.client_host, now):
+            return login
+        self._flood_until = now + HALF_LIFE_SECONDS
+        self._put_behind(login)
+        return None
+
+    def _put_behind(self, item: Message | Login) -> None:
+        self._ports.slowed()
+        self._slow.push(item, item.received, item.weight)
+        self._make_room()
+
+    def _read(self, message: Message) -> Login | None:
+        """Open a message; one that is no question is recorded, and is None."""
         if not message.reply:
             self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message.received)
             return None
@@ -200,13 +236,7 @@ class Responder:
             log.exception("request could not be read")
             self._record(Drop(DropReason.MALFORMED_REQUEST, "an internal error; see the log"), None, message.received)
             return None
-        login = Login(message.reply, message.received, request, keys, opened_by)
-        if not self._hosts.is_suspect(request.client_host, self._ports.monotonic()):
-            return login
-        self._ports.slowed()
-        self._slow.push(login, login.received, login.weight)
-        self._make_room()
-        return None
+        return Login(message.reply, message.received, request, keys, opened_by)
 
     def _answer(self, login: Login, verdict: Verdict) -> None:
         """Send the verdict, unless silence is the answer or it is too late for one; then record it."""
