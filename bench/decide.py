@@ -31,8 +31,7 @@ from cryptography.hazmat.primitives import hashes  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
 
 from nats_k8s_oidc_callout.core import callout, keyset, natsjwt, nkeys  # noqa: E402
-from nats_k8s_oidc_callout.core.annotations import PermissionRules  # noqa: E402
-from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, SessionRules, decide  # noqa: E402
+from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
 from nats_k8s_oidc_callout.core.grants import Grants  # noqa: E402
 from nats_k8s_oidc_callout.core.issuers import ClaimRules  # noqa: E402
 from nats_k8s_oidc_callout.core.keyset import KeySet  # noqa: E402
@@ -41,7 +40,8 @@ from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.placement import Placement, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.xkey import CurveKey  # noqa: E402
-from tests.fakes.issuer import AUDIENCE, ISSUER, UID, Issuer, issuer_key  # noqa: E402
+from tests.fakes.issuer import UID, Issuer, issuer_key  # noqa: E402
+from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION  # noqa: E402
 from tests.fakes.server import ISSUER as SIGNER  # noqa: E402
 from tests.fakes.server import NOW, Server  # noqa: E402
 from tests.fakes.serviceaccounts import item, listed  # noqa: E402
@@ -95,12 +95,12 @@ def facts(issuer: Issuer, rules: ClaimRules) -> Facts:
     keys = KeySet()
     keys.replace(keyset.parse_jwks(issuer.jwks()).keys, 0.0)
     accounts = listed(item("team-a", "orders", UID))
-    return Facts(rules, SessionRules(), keys, accounts, Grants(PermissionRules()))
+    return Facts(rules, SESSION, keys, accounts, Grants(PERMISSIONS))
 
 
 def cases(batch: int) -> list[Case]:
     """Return every kind, each with `batch` questions of different clients."""
-    server, rules = Server(), ClaimRules((ISSUER,), AUDIENCE)
+    server, rules = Server(), CLAIMS
     rs, es = Issuer(), Issuer(keys=[issuer_key("ES256")])
     config = config_mode("APP", [SIGNER])
     operator = operator_mode(_TARGET.public, SigningKey(Kind.ACCOUNT, bytes([8] * 32)), _CALLOUT.public, SIGNER)

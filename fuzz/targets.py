@@ -7,6 +7,7 @@ is wrong by its own words. Nothing in here needs the fuzzer: tests/test_fuzz_cor
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -17,11 +18,10 @@ from joserfc.jwk import ECKey
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 from nats_k8s_oidc_callout.core import annotations, callout, issuers, natsjwt, placement, subjects, tokens, user
-from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules
+from nats_k8s_oidc_callout.core.annotations import InboxMode
 from nats_k8s_oidc_callout.core.callout import Unanswerable
-from nats_k8s_oidc_callout.core.decide import Facts, SessionRules, decide
+from nats_k8s_oidc_callout.core.decide import Facts, decide
 from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes_wire import read_version
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token
@@ -31,6 +31,7 @@ from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey, BadKeySet, BadManifest, Unreachable
 from nats_k8s_oidc_callout.settings import keyfiles
 from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, IssuerKey, jwks
+from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
 
 Target = Callable[[bytes], None]
 
@@ -52,7 +53,7 @@ SERVER = SigningKey(Kind.SERVER, bytes([3] * 32))
 THEIRS, OURS = CurveKey(bytes([4] * 32)), CurveKey(bytes([5] * 32))
 OUR_ISSUER = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
 PLACED = placement.config_mode("APP", [OUR_ISSUER])
-RULES = ClaimRules((ISSUER,), AUDIENCE)
+
 _NAMES = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
@@ -84,7 +85,7 @@ def token(data: bytes) -> None:
     if isinstance(claims, Deny):
         return
     assert mode == b"s" or text.rpartition(".")[0] == _SIGNED_PART, "a signature that nobody made"
-    proved = issuers.accept(claims, RULES, NOW)
+    proved = issuers.accept(claims, CLAIMS, NOW)
     if isinstance(proved, issuers.Proved):
         who = proved.workload
         assert _NAMES.fullmatch(str(who)), who
@@ -104,7 +105,7 @@ def _facts() -> Facts:
     keys.replace(KEYS, 0.0)
     index = Index("nats.io/")
     index.begin().put("team-a", "orders", index.entry(UID, None))
-    return Facts(RULES, SessionRules(), keys, index, Grants(PermissionRules()))
+    return Facts(CLAIMS, SESSION, keys, index, Grants(PERMISSIONS))
 
 
 FACTS = _facts()
@@ -233,7 +234,7 @@ def annotation(data: bytes) -> None:
     """What a tenant writes for subjects; the first byte picks the rules."""
     text = data[1:].decode("utf-8", "replace")
     private = bool(data[:1]) and data[0] & 1 == 1
-    rules = PermissionRules(inbox_mode=InboxMode.PRIVATE if private else InboxMode.SHARED)
+    rules = replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE if private else InboxMode.SHARED)
     # One side at a time: both are compiled alike, and it is twice as fast.
     side = rules.subscribe_annotation if data[:1] and data[0] & 2 else rules.publish_annotation
     written = {side: text}

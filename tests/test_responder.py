@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from nats_k8s_oidc_callout.core import placement
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
-from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
+from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
@@ -19,7 +17,8 @@ from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Ports, Responder
 from tests.fakes import server as servers
-from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, issuer_key
+from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
+from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
 from tests.fakes.server import Server
 
 KUBERNETES = Issuer()
@@ -57,9 +56,7 @@ class World:
         keyset.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
         self.accounts = Index("nats.io/")
         self.accounts.begin().put("team-a", "orders", self.accounts.entry(UID, None))
-        self.facts = Facts(
-            ClaimRules((ISSUER,), AUDIENCE), SessionRules(), keyset, self.accounts, Grants(PermissionRules())
-        )
+        self.facts = Facts(CLAIMS, SESSION, keyset, self.accounts, Grants(PERMISSIONS))
         self.responder = Responder(self.facts, lambda: self.keys, self.ports(), timeout_seconds=1.5)
 
     def ports(self) -> Ports:
@@ -661,7 +658,7 @@ async def test_a_scoped_release_slows_floods_too(token: str, expected: bool) -> 
     A host that sends what a scoped release is silent about waits behind the others, unless it is a sibling's workloads.
     """
     world = World()
-    world.facts.session = SessionRules(namespaces=("team-b",))
+    world.facts.session = replace(SESSION, namespaces=("team-b",))
     async with world.running() as responder:
         for _ in range(80):
             responder.receive(world.server.ask(token), "_R", "")

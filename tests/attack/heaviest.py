@@ -20,12 +20,11 @@ from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.output import Output
 from nats_k8s_oidc_callout.cli.serve import give_memory_back  # and all that `serve` loads
 from nats_k8s_oidc_callout.core import nkeys, placement
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
-from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
+from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.entries import NAMES
 from nats_k8s_oidc_callout.core.grants import Grants
 from nats_k8s_oidc_callout.core.hosts import SUSPECT_AFTER
-from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
+from nats_k8s_oidc_callout.core.issuers import Proved
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
@@ -33,7 +32,8 @@ from nats_k8s_oidc_callout.core.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.tokens import Unverified
 from nats_k8s_oidc_callout.responder import Keys, Ports, Responder
 from tests.fakes import server as servers
-from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, Issuer
+from tests.fakes.issuer import NOW, Issuer
+from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
 
 SERVICE_ACCOUNTS = 50_000
 WIDE = "\N{GRINNING FACE}"
@@ -172,7 +172,7 @@ async def main() -> None:
     keys = KeySet()
     keys.replace(parse_jwks(Issuer().jwks()).keys, 0.0)
     index = Index("nats.io/")
-    facts = Facts(ClaimRules((ISSUER,), AUDIENCE), SessionRules(), keys, index, Grants(PermissionRules()))
+    facts = Facts(CLAIMS, SESSION, keys, index, Grants(PERMISSIONS))
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()

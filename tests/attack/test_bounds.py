@@ -16,7 +16,6 @@ from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
     VERIFIED_LINES_PER_SECOND,
 )
 from nats_k8s_oidc_callout.core import callout, nkeys, placement, serviceaccounts
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import judge
 from nats_k8s_oidc_callout.core.entries import NAMES, Reader
 from nats_k8s_oidc_callout.core.grants import CACHE_BYTES, Grants
@@ -32,6 +31,7 @@ from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Responder
 from tests.adapters.stage import Stage, request
 from tests.fakes.issuer import NOW, Issuer, issuer_key
+from tests.fakes.rules import PERMISSIONS
 from tests.fakes.server import ISSUER, Server
 from tests.test_responder import World
 
@@ -185,7 +185,7 @@ def test_grants_are_bounded_by_what_they_weigh(traced: None) -> None:
     """
     A tenant's hundreds of ServiceAccounts with the largest grants there are do not make the cache larger than its bound.
     """
-    grants = Grants(PermissionRules())
+    grants = Grants(PERMISSIONS)
     for number in range(200):
         grants.of("team-a", f"sa-{number}", _READER.read(_heaviest(number)))
 
@@ -210,7 +210,7 @@ def test_annotations_are_bounded_by_what_they_weigh(traced: None, tail: str) -> 
     """
     index = Index("nats.io/")
     relist = index.begin()
-    relist.put("good", "orders", index.entry("uid", {PermissionRules().publish_annotation: "orders.>"}))
+    relist.put("good", "orders", index.entry("uid", {PERMISSIONS.publish_annotation: "orders.>"}))
     for number in range(1000):
         annotations = {key: text + tail for key, text in _heaviest(number).items()}
         relist.put("bad", f"sa-{number}", index.entry("uid", annotations))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nats_k8s_oidc_callout.core import callout, natsjwt, placement
-from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.annotations import compile_grant
 from nats_k8s_oidc_callout.core.model import Allow, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.user import encode
@@ -19,6 +19,7 @@ from tests.e2e.worlds import World, world_of
 from tests.fakes import nats_modes
 from tests.fakes.nats_modes import Pair
 from tests.fakes.nats_world import NatsServer, until
+from tests.fakes.rules import PERMISSIONS
 from tests.fakes.server import Server, claims_of
 
 pytestmark = pytest.mark.e2e
@@ -213,7 +214,7 @@ async def test_an_answer_is_a_login_of_its_own_in_operator_mode() -> None:
         asked["nats"]["user_nkey"] = mine.public
         request, _ = callout.open_request(Server().sign(asked), "", placed, (), clear_allowed=True)
         now = int(time.time())
-        grant = encode(compile_grant("team-a", "orders", None, PermissionRules()).permissions)
+        grant = encode(compile_grant("team-a", "orders", None, PERMISSIONS).permissions)
         allowed = Allow(Workload("team-a", "orders", "uid"), grant, now + 60)
         jwt = claims_of(callout.allow(request, allowed, placed[auth.public], now))["nats"]["jwt"]
 

@@ -1,12 +1,15 @@
 """What a workload may do: the guide's defaults, and what annotations add."""
 
+from dataclasses import replace
+
 import pytest
 
 from nats_k8s_oidc_callout.core import subjects
 from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
 from nats_k8s_oidc_callout.core.entries import Reader
+from tests.fakes.rules import PERMISSIONS
 
-RULES = PermissionRules()
+RULES = PERMISSIONS
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
 INBOXES = ("shop.>", "_INBOX.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>")
@@ -34,7 +37,7 @@ def test_private_inbox_mode() -> None:
     """
     In private mode nobody gets the inbox that all share; its own two each still has, and may answer as before.
     """
-    granted = compile_grant("shop", "web", None, PermissionRules(inbox_mode=InboxMode.PRIVATE)).permissions
+    granted = compile_grant("shop", "web", None, replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE)).permissions
 
     assert ("shop.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>") == granted.subscribe
     assert ("shop.>", "_INBOX.>", "_INBOX_SA.>") == granted.publish
@@ -46,7 +49,7 @@ def test_reply_modes_without_the_right_to_publish_to_inboxes(mode: ReplyMode, re
     With `responses` the reply permission takes the place of the inboxes, with `none` nothing does; what a workload hears
     is the same.
     """
-    rules = PermissionRules(reply_mode=mode, replies_max=3, replies_ttl_seconds=7.5)
+    rules = replace(PERMISSIONS, reply_mode=mode, replies_max=3, replies_ttl_seconds=7.5)
     granted = compile_grant("shop", "web", None, rules).permissions
 
     assert (("shop.>",), INBOXES) == (granted.publish, granted.subscribe)
@@ -85,7 +88,7 @@ def test_another_prefix() -> None:
     """
     With another annotation prefix the guide's annotations mean nothing.
     """
-    rules = PermissionRules(annotation_prefix="corp.example/")
+    rules = replace(PERMISSIONS, annotation_prefix="corp.example/")
 
     assert () == publish("a.b", rules)
     granted = compile_grant("shop", "web", {"corp.example/allowed-pub-subjects": "a.b"}, rules)

@@ -11,13 +11,14 @@ from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Workload
 from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.xkey import CurveKey
+from tests.fakes.rules import PERMISSIONS
 from tests.fakes.server import ISSUER, NONCE, NOW, USER_NKEY, Server
 
 SERVER = Server()
 OURS = CurveKey(bytes([5] * 32))
 OLD = CurveKey(bytes([6] * 32))
 PLACED = placement.config_mode("APP", [ISSUER])
-GRANT = user.encode(annotations.compile_grant("shop", "web", None, annotations.PermissionRules()).permissions)
+GRANT = user.encode(annotations.compile_grant("shop", "web", None, PERMISSIONS).permissions)
 WORKLOAD = Workload("shop", "web", "uid-1")
 
 

@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
-from nats_k8s_oidc_callout.core.decide import Asked, Facts, SessionRules, decide, session_end
+from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
 from nats_k8s_oidc_callout.core.grants import Grants, digest_of
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.model import (
     Allow,
@@ -26,7 +24,8 @@ from nats_k8s_oidc_callout.core.model import (
     Token,
 )
 from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
-from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, issuer_key
+from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
+from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
 from tests.fakes.server import ISSUER as OUR_KEY
 from tests.fakes.server import USER_NKEY
 
@@ -39,7 +38,7 @@ def facts(**changes: Any) -> Facts:
     keys.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
     accounts = Index("nats.io/")
     accounts.begin().put("team-a", "orders", accounts.entry(UID, None))
-    whole = Facts(ClaimRules((ISSUER,), AUDIENCE), SessionRules(), keys, accounts, Grants(PermissionRules()))
+    whole = Facts(CLAIMS, SESSION, keys, accounts, Grants(PERMISSIONS))
     return replace(whole, **changes)
 
 
@@ -254,7 +253,7 @@ def test_a_request_the_server_gave_up_on_is_dropped() -> None:
     assert isinstance(skewed, Allow)
 
 
-SCOPED = SessionRules(namespaces=("team-b",))
+SCOPED = replace(SESSION, namespaces=("team-b",))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +304,7 @@ def test_a_session_never_outlives_its_token(lifetime: int, longest: int, dice: s
     """
     A session ends before its token, within the maximum, and at most a tenth sooner than it could.
     """
-    end = session_end(NOW + lifetime, dice, SessionRules(max_seconds=longest), NOW + 0.9)
+    end = session_end(NOW + lifetime, dice, replace(SESSION, max_seconds=longest), NOW + 0.9)
     could = min(NOW + lifetime - 1, NOW + longest)
 
     assert NOW <= end <= could
@@ -316,7 +315,7 @@ def test_sessions_that_start_together_end_apart() -> None:
     """
     A hundred pods with one token expiry do not come back in one second.
     """
-    ends = {session_end(NOW + 3600, f"U{number}", SessionRules(), NOW) for number in range(100)}
+    ends = {session_end(NOW + 3600, f"U{number}", SESSION, NOW) for number in range(100)}
 
     assert len(ends) > 50
 

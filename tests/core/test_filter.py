@@ -1,6 +1,7 @@
 """What annotations can never reach, and the data of a stream, a bucket or a service that they can."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,10 @@ from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, R
 from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
 from tests.core.overlap import overlap
+from tests.fakes.rules import PERMISSIONS
 
 # Nothing that is refused here is a default already.
-RULES = PermissionRules(inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
+RULES = replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
 labels = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?\Z")
@@ -189,7 +191,7 @@ def test_each_side_has_a_list_of_its_own(entry: str, grants: JetStreamGrants) ->
     What is on one side's list only is refused on the other: who hears requests to JetStream learns the inboxes of others,
     and only a platform user asks `$SRV`. JETSTREAM_GRANTS=admin changes nothing on the subscribe side.
     """
-    rules = PermissionRules(jetstream_grants=grants)
+    rules = replace(PERMISSIONS, jetstream_grants=grants)
 
     assert (entry in HEARD) == (entry in subscribe(entry, rules))
     assert (entry in PUBLISHED or (grants == "admin" and not entry.startswith("$SRV"))) == (
@@ -201,7 +203,7 @@ def test_admin_grants() -> None:
     """
     With JETSTREAM_GRANTS=admin any JetStream subject may be published, the system's still not.
     """
-    admin = PermissionRules(jetstream_grants=JetStreamGrants.ADMIN)
+    admin = replace(PERMISSIONS, jetstream_grants=JetStreamGrants.ADMIN)
 
     assert ("$JS.API.>", "$KV.>", "$O.>") == publish("$JS.API.>,$KV.>,$O.>,$SYS.>,$SRV.PING,_INBOX.>,>", admin)
     assert () == subscribe("$JS.API.>,$JS.ACK.S.>,$KV.>,$O.>,$SYS.>,$SRV.>,_INBOX.>,>", admin)

@@ -5,11 +5,11 @@ import hashlib
 import pytest
 
 from nats_k8s_oidc_callout.core import grants as cache
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.entries import Reader
 from nats_k8s_oidc_callout.core.grants import Grants
+from tests.fakes.rules import PERMISSIONS
 
-RULES = PermissionRules()
+RULES = PERMISSIONS
 PUB = "nats.io/allowed-pub-subjects"
 
 

@@ -1,5 +1,6 @@
 """Claims: which are ours, which workload they name, and when they hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
 from nats_k8s_oidc_callout.core.tokens import VerifiedClaims
 from tests.fakes.issuer import AUDIENCE, ISSUER, JTI, NOW, POD, UID, Issuer
+from tests.fakes.rules import CLAIMS
 
-RULES = ClaimRules((ISSUER,), AUDIENCE)
+RULES = CLAIMS
 WORKLOAD = Workload("team-a", "orders", UID, POD, JTI)
 
 
@@ -88,7 +90,7 @@ def test_second_name_of_one_issuer() -> None:
     """
     During an issuer migration each of the configured names is accepted.
     """
-    rules = ClaimRules((ISSUER, "https://new.example/"), AUDIENCE)
+    rules = replace(CLAIMS, issuers=(ISSUER, "https://new.example/"))
 
     assert WORKLOAD == identify(claims(over={"iss": "https://new.example/"}), rules, NOW)
 
@@ -347,7 +349,7 @@ def test_skew_is_configured() -> None:
     """
     With a skew of 0 a token is refused until its first second.
     """
-    strict = ClaimRules((ISSUER,), AUDIENCE, clock_skew_seconds=0)
+    strict = replace(CLAIMS, clock_skew_seconds=0)
 
     assert Reason.NOT_YET_VALID == reason(claims(over={"nbf": NOW + 1}), strict)
     assert reason(claims(over={"nbf": NOW}), strict) is None
@@ -391,7 +393,7 @@ def test_pod_may_be_required() -> None:
     """
     With `require_pod_bound` a token that no pod holds is refused, and one that a pod holds is not.
     """
-    rules = ClaimRules((ISSUER,), AUDIENCE, require_pod_bound=True)
+    rules = replace(CLAIMS, require_pod_bound=True)
 
     assert Reason.NOT_POD_BOUND == reason(claims(pod=""), rules)
     assert reason(claims(), rules) is None
@@ -402,7 +404,7 @@ def test_pod_without_name_is_no_pod(pod: dict[str, object]) -> None:
     """
     A pod claim that names no pod binds nothing.
     """
-    rules = ClaimRules((ISSUER,), AUDIENCE, require_pod_bound=True)
+    rules = replace(CLAIMS, require_pod_bound=True)
 
     assert Reason.NOT_POD_BOUND == reason(kubernetes(pod=pod), rules)
 

@@ -43,13 +43,13 @@ class ReplyMode(StrEnum):
 class PermissionRules:
     """What the platform decides for all workloads."""
 
-    annotation_prefix: str = "nats.io/"
-    inbox_mode: InboxMode = InboxMode.SHARED
-    jetstream_grants: JetStreamGrants = JetStreamGrants.DATA
-    reply_mode: ReplyMode = ReplyMode.INBOX
+    annotation_prefix: str
+    inbox_mode: InboxMode
+    jetstream_grants: JetStreamGrants
+    reply_mode: ReplyMode
     # Of ReplyMode.RESPONSES.
-    replies_max: int = 1
-    replies_ttl_seconds: float = 120.0
+    replies_max: int
+    replies_ttl_seconds: float
 
     @property
     def publish_annotation(self) -> str:

@@ -37,9 +37,9 @@ _JITTER_SHARE = 0.1
 class SessionRules:
     """What the platform decides about sessions and about whom we answer for."""
 
-    max_seconds: int = 3600
-    clock_skew_seconds: float = 30.0
-    namespaces: Collection[str] = ()
+    max_seconds: int
+    clock_skew_seconds: float
+    namespaces: Collection[str]
     """The namespaces of a scoped release; empty means all."""
 
 

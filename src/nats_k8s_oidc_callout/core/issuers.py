@@ -27,10 +27,10 @@ class ClaimRules:
 
     issuers: tuple[str, ...]
     audience: str
-    clock_skew_seconds: float = 30
+    clock_skew_seconds: float
     """Leeway on `nbf` and `iat`; there is none on `exp`."""
-    token_max_lifetime_seconds: int = 86_400
-    require_pod_bound: bool = False
+    token_max_lifetime_seconds: int
+    require_pod_bound: bool
 
 
 class Proved(msgspec.Struct, frozen=True, gc=False):
