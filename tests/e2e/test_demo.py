@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +39,8 @@ def kept() -> Iterator[list[str]]:
                 break
         start = next(number for number, line in enumerate(lines) if line.startswith("Everything goes on"))
         yield [line.strip() for line in lines[start:] if line.startswith("  ")]
-        running.send_signal(signal.SIGINT)
+        # Not SIGINT: who starts this in the background of a script has it ignored, and so has every child.
+        running.terminate()
         running.stdout.read()
 
 
