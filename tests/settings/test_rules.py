@@ -55,7 +55,7 @@ CROSS = [
     ),
     pytest.param(
         OPERATOR | {"NATS_CREDS_FILE": "/user.seed"},
-        ["NATS_CREDS_FILE: operator mode wants a whole creds file; this one holds a seed only"],
+        ["NATS_CREDS_FILE: operator mode needs a whole creds file; this one holds a seed only"],
         id="operator-mode-seed-only",
     ),
     pytest.param(

@@ -18,7 +18,7 @@ from nats_k8s_oidc_callout.errors import BadKeySet, Unreachable
 log = structlog.get_logger("jwks")
 
 Credentials = Callable[[], tuple[str | None, ssl.SSLContext | None]]
-"""Our own token (None: no token) and the CA to trust (None: the system's), read anew at each call."""
+"""Our own token (None: no token) and the CA to trust (None: the system's), read again at each call."""
 
 FETCH_SECONDS = 5.0
 REFRESH_SECONDS = 3600.0

@@ -208,7 +208,7 @@ class App:
             self._tell_refused(str(verdict.workload), verdict.refused)
 
     def _tell_refused(self, workload: str, refused: Sequence[Refusal]) -> None:
-        """Warn of what annotations asked for in vain. Asked for once a change: when the grant was made."""
+        """Warn of annotation entries that were left out. Called once a change: when the grant is made."""
         if entries := [refusal for refusal in refused if refusal.subject]:
             self._telemetry.subjects_filtered(len(entries))
         for one in refused:

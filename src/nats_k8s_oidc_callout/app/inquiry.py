@@ -46,11 +46,11 @@ class Inquiry:
         return self._keys.where
 
     async def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
-        """Return the ServiceAccount as the cluster has it now; raise Unreachable when that cannot be told."""
+        """Return the ServiceAccount as the cluster has it now; raise Unreachable when the cluster does not answer."""
         return await self._workloads.look_up(Workload(namespace, name, ""), _PATIENCE_SECONDS)
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
-        """Return what a ServiceAccount may do, and what its annotations asked for in vain."""
+        """Return what a ServiceAccount may do, and which of its annotation entries are left out."""
         return annotations.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
 
     async def judge(self, token: Token | None) -> Verdict:

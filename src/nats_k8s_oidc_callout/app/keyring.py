@@ -111,7 +111,7 @@ class Keyring:
     def _read_login(self, data: bytes) -> Creds:
         creds = read_creds(data)
         if self._settings.mode is Mode.OPERATOR and not creds.jwt:
-            raise BadKey("operator mode wants a whole creds file; this one holds a seed only")
+            raise BadKey("operator mode needs a whole creds file; this one holds a seed only")
         return creds
 
     def _taker(self, field: str, path: Path) -> Callable[[object], None]:

@@ -32,7 +32,7 @@ log = structlog.get_logger("sources")
 JWKS_PATH = "/openid/v1/jwks"
 _RESOLV_CONF = Path("/etc/resolv.conf")
 
-# A watch has a time to live, and in a quiet cluster it is silent: beginning it anew then is no trouble.
+# A watch has a time to live, and in a quiet cluster it is silent: restarting it then is no failure.
 _QUIET_ENDS = ("ended", "silence")
 
 Loop = tuple[str, Callable[[], Coroutine[None, None, None]]]

@@ -62,7 +62,7 @@ nsc edit account --name {callout} --sk {issuer}
 nsc edit account --name {target} --sk {issuer}
 nsc add user --account {callout} --name sentinel --deny-pubsub '>' --bearer
 nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$(nsc describe account --name {target} --field sub | tr -d '"')"{curve}
-# Then write the creds file anew (nsc generate creds), since nsc edit user gave its JWT other rights.
+# Then write the creds file again (nsc generate creds), since nsc edit user changed the rights in its JWT.
 # Servers that hold the accounts already are told by:  nsc push -A -u nats://<a server>:4222
 # Into their configuration, the second so that clients need nothing but their token (nats-server 2.11.2 or later):
 #   authorization {{ timeout: 1.5 }}
@@ -149,7 +149,7 @@ def command(
     if mode != "config":
         say("", *_OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else "").splitlines())
         if not creds.jwt:
-            say("# Operator mode wants a whole creds file; this one holds a seed only.")
+            say("# Operator mode needs a whole creds file; this one holds a seed only.")
 
 
 def _user_key(value: str | None) -> str | None:

@@ -136,7 +136,7 @@ def open_request(
         raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request's xkey is not the one in its header")
     if claims.sub not in placement:
         raise Unanswerable(
-            DropReason.MALFORMED_REQUEST, f"the server wants an answer by {claims.sub[:56]}, which is not ours"
+            DropReason.MALFORMED_REQUEST, f"the server needs an answer signed by {claims.sub[:56]}, which is not ours"
         )
     client, options = question.client_info, question.connect_opts
     credential = options.auth_token or options.password

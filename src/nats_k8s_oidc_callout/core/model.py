@@ -129,7 +129,7 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     grant_digest: str = ""
     """What tells this grant from others in a log: `grants.digest_of`."""
     refused: tuple[Refusal, ...] = ()
-    """What the workload's annotations asked for in vain; told once, when the grant was made."""
+    """Annotation entries that were left out; reported once, when the grant was made."""
     other_audiences: tuple[str, ...] = ()
     """Who else the token is good for, and could therefore replay it here."""
     kid: str = ""

@@ -131,7 +131,7 @@ def parse_creds(text: str) -> Creds:
     """Return the login in a creds file; raise BadKey when it is none, or its two halves do not belong together."""
     token, seed = _JWT_BLOCK.search(text), _SEED_BLOCK.search(text)
     if token is None or seed is None:
-        raise BadKey("is not a creds file: it wants a NATS USER JWT block and a USER NKEY SEED block")
+        raise BadKey("is not a creds file: it needs a NATS USER JWT block and a USER NKEY SEED block")
     key = nkeys.parse_signing_key(seed[1], Kind.USER)
     try:
         claims = verify(token[1].encode(), Kind.ACCOUNT, _user_claims)

@@ -37,7 +37,7 @@ class Signers:
 
 
 Placement = Mapping[str, Signers]
-"""By the `sub` of a request, the key the server wants to hear from. A `sub` that is not here is not ours."""
+"""By the `sub` of a request, the key that must sign the answer. A `sub` that is not here is not ours."""
 
 
 def config_mode(account: str, keys: Sequence[SigningKey]) -> Placement:

@@ -116,7 +116,7 @@ class KubernetesVariables(BaseModel):
         group=Group.KUBERNETES,
         default="",
         shown="`$HOME/.kube/config`, if there is one and `SERVICE_ACCOUNTS_DIR` is not set",
-        meaning="Outside a cluster: one or several files, separated by colons, for host, CA and credential. Wants the "
+        meaning="Outside a cluster: one or several files, separated by colons, for host, CA and credential. Needs the "
         "extra `kubeconfig`.",
     )
     home: OptionalPath = variable(

@@ -46,7 +46,7 @@ class NatsVariables(BaseModel):
         "just a seed (`SU…`) will do. User info in `NATS_URL`, `NATS_TOKEN` and this exclude each other.",
     )
     nats_token: Annotated[SecretStr | None, BeforeValidator(text.token)] = variable(
-        "NATS_TOKEN", group=Group.NATS, meaning="The responder's login where the servers want a token."
+        "NATS_TOKEN", group=Group.NATS, meaning="The responder's login where the servers require a token."
     )
     nats_signing_key_file: OptionalPath = variable(
         "NATS_SIGNING_KEY_FILE",

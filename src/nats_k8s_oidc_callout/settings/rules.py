@@ -103,7 +103,7 @@ def _config_mode(draft: Settings, found: Findings) -> str:
 def _operator_mode(draft: Settings, creds: Creds | None, found: Findings) -> str:
     """Return the public key of the callout account."""
     if creds is not None and not creds.jwt:
-        found.problem("NATS_CREDS_FILE", "operator mode wants a whole creds file; this one holds a seed only")
+        found.problem("NATS_CREDS_FILE", "operator mode needs a whole creds file; this one holds a seed only")
     _derived_key("NATS_SIGNING_KEY_FILE", found)
     _derived_key("NATS_ACCOUNT_SIGNING_KEY_FILE", found)
     own = creds.account if creds else ""

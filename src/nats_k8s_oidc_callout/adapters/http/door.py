@@ -33,7 +33,7 @@ class Door:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Bind and let callers in, each to a `protocol` of its own; OSError says that the address is not to be had."""
+        """Bind and let callers in, each to a `protocol` of its own; OSError says that the address cannot be bound."""
         self._listeners = await _bound(self._host, self._port)
         works = [("http door", self._let_in(protocol))]
         works += [("http listener", self._listen(listener)) for listener in self._listeners]
@@ -134,7 +134,7 @@ async def _bound(host: str, port: int) -> list[socket.socket]:
 
 def _all_addresses(port: int) -> socket.socket:
     if socket.has_dualstack_ipv6():
-        # Not to be had where IPv6 is compiled in but switched off.
+        # Fails where IPv6 is compiled in but switched off.
         with contextlib.suppress(OSError):
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=LISTEN_BACKLOG)
     return socket.create_server(("", port), backlog=LISTEN_BACKLOG)

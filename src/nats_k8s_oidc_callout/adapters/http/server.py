@@ -47,7 +47,7 @@ class HttpServer:
         self._connections: Connections | None = None
 
     async def start(self) -> None:
-        """Bind and serve; OSError says that the address is not to be had."""
+        """Bind and serve; OSError says that the address cannot be bound."""
         self._connections = Connections(self._answer, asyncio.get_running_loop())
         await self._door.open(self._connections)
 

@@ -60,7 +60,7 @@ class MountedCredentials:
     def base_url(self) -> str:
         return self._base_url
 
-    def current(self, refused: bool = False) -> Credentials:  # noqa: ARG002 - read anew anyway
+    def current(self, refused: bool = False) -> Credentials:  # noqa: ARG002 - read again anyway
         """Read both files; one that cannot be read or used keeps its last good value."""
         self._keep_or_take("token", self._read_token)
         self._keep_or_take("ca.crt", self._read_ca)

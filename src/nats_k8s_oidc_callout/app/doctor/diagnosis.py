@@ -23,9 +23,9 @@ class Setup:
     operator: bool
     account: str
     signers: Collection[str]
-    """Public keys: a server that wants another one cannot be answered."""
+    """Public keys: a server that requires another one cannot be answered."""
     origins: Mapping[str, Origin]
-    """Whose key answers a question that wants this one."""
+    """Whose key signs the answer to a request that names this one."""
     has_xkey: bool
     clear_allowed: bool
     derived: bool
@@ -103,7 +103,7 @@ def _other_signer(check: str, wants: str, setup: Setup) -> Finding:
         )
     return failed(
         check,
-        f"the server wants answers signed by {wants}, and we sign by {', '.join(setup.signers)}",
+        f"the server needs answers signed by {wants}, but we sign with {', '.join(setup.signers)}",
         Cause.SERVER_ISSUER_WRONG,
         fix=f"issuer: {next(iter(setup.signers), '')} in the server's auth_callout block, then restart it",
     )

@@ -19,7 +19,7 @@ _GLOBAL_ACCOUNT = "$G"
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of our login. One that is accepted may be a failure all the same: it landed in the wrong account."""
+    """The result of our login. An accepted one is still a failure if it landed in the wrong account."""
 
     finding: Finding
     accepted: bool = False

@@ -74,7 +74,7 @@ class Question:
     """The server's question about our login."""
 
     wants: str
-    """The key that it wants the answer signed by: `issuer` of the server's file, or the callout account."""
+    """The key that must sign the answer: `issuer` of the server's file, or the callout account."""
     sealed: bool
     lasts: int
     """`exp` less `iat`, in whole seconds."""
