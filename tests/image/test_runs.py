@@ -14,7 +14,7 @@ from tests.fakes.nats_modes import ConfigMode, config_mode
 from tests.fakes.nats_tls import mint_tls
 from tests.fakes.nats_world import NatsServer, knock
 from tests.image.built import USER, Container, Image
-from tests.image.pod import KEYS, Peer, answer
+from tests.image.peer import KEYS, Peer, answer
 from tests.leaks import SECRETS
 
 pytestmark = pytest.mark.slow

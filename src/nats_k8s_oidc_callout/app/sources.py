@@ -91,9 +91,9 @@ def key_source(settings: Settings, api: ApiServer | None, watch: Watch, metrics:
         metrics.add(Count.JWKS_REFRESH_FAILURES)
 
     url = settings.jwks_url or (f"{api.base_url}{JWKS_PATH}" if api else "")
-    endpoint = _endpoint(settings, url, api, watch)
+    fetch = endpoint(settings, url, api, watch).fetch
     keys = KeySet()
-    refresher = KeyRefresher(endpoint.fetch, keys, time.monotonic, succeeded, failed)
+    refresher = KeyRefresher(fetch, keys, time.monotonic, succeeded, failed)
     source = KeySource(
         keys,
         refresher.refresh_for_unknown_kid,
@@ -108,7 +108,8 @@ async def _nothing_to_refresh(_: float) -> None:
     """A file is read when it changes; an unknown key is simply unknown."""
 
 
-def _endpoint(settings: Settings, url: str, api: ApiServer | None, watch: Watch) -> JwksEndpoint:
+def endpoint(settings: Settings, url: str, api: ApiServer | None, watch: Watch) -> JwksEndpoint:
+    """Return the key endpoint at `url`, asked with our token where that belongs; raise ValueError for a URL never used."""
     base = api.base_url if api and settings.cluster is Cluster.KUBECONFIG else ""
     trusted = trust.trust_for(
         url, settings.kubernetes_service_host, settings.kubernetes_service_port, _domain(settings), base
