@@ -197,13 +197,18 @@ async def test_a_recreated_serviceaccount_has_the_new_uid(world: World) -> None:
         await until(lambda: world.index.find("team", "app") == ServiceAccount("uid-2", None))
 
 
-async def test_a_long_line_in_small_chunks_is_one_event(world: World) -> None:
+@pytest.mark.parametrize(
+    ("text", "chunk"),
+    [("x" * 300 * 1024, 1000), ("\x01" * 1_500_000, 65536)],
+    ids=["more than aiohttp's own line reader takes", "the largest that etcd holds, all of it escaped"],
+)
+async def test_a_long_line_in_small_chunks_is_one_event(world: World, text: str, chunk: int) -> None:
     """
-    An object of 300 KiB, more than aiohttp's own line reader takes, is an event like any other.
+    However large an object is, it is an event like any other: a tenant who writes it breaks nobody's watch.
     """
-    entry = world.server.put("team", "big", allowed_pub_subjects="x" * 300 * 1024)
+    entry = world.server.put("team", "big", allowed_pub_subjects=text)
     world.server.delete("team", "big")
-    world.server.faults["watch"] = fake.lines(fake.line("ADDED", entry), chunk=1000)
+    world.server.faults["watch"] = fake.lines(fake.line("ADDED", entry), chunk=chunk)
     await world.reflector().step()
 
     assert world.holds("team", "big")

@@ -12,9 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials
-from nats_k8s_oidc_callout.adapters.kubernetes.lines import LINE_BYTES_MAX, split_lines
+from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
 from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.output import Output
@@ -150,7 +150,7 @@ async def decode_the_largest(index: Index) -> None:
     largest = account("worst", "sa-0", resourceVersion="1", annotations=annotations(0, WIDE), other="\x01" * 1_400_000)
     index.begin("nobody").page(page([largest]))
     line = json.dumps(
-        {"type": "MODIFIED", "object": {"metadata": largest | {"other": "x" * (LINE_BYTES_MAX - 400_000)}}}
+        {"type": "MODIFIED", "object": {"metadata": largest | {"other": "x" * (OBJECT_BYTES_MAX - 400_000)}}}
     )
 
     async def chunks() -> AsyncIterator[bytes]:

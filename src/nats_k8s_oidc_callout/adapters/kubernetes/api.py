@@ -16,6 +16,11 @@ HEADERS = {
     "User-Agent": "nats-k8s-oidc-callout",
 }
 CONNECT_SECONDS = 5.0
+OBJECT_BYTES_MAX = 10 * 1024 * 1024
+"""One object, alone in an answer or in a line of a watch: etcd's have up to 1.5 MiB, and JSON spells a character with six.
+
+With less, whoever may write a ServiceAccount could write one that breaks every watch.
+"""
 
 
 class TooLarge(Unreachable):

@@ -2,13 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import TooLarge
-
-LINE_BYTES_MAX = 4 * 1024 * 1024
-"""etcd holds objects up to 1.5 MiB; JSON escapes make more of them."""
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, TooLarge
 
 
-async def split_lines(chunks: AsyncIterator[bytes], bytes_max: int = LINE_BYTES_MAX) -> AsyncGenerator[bytes, None]:
+async def split_lines(chunks: AsyncIterator[bytes], bytes_max: int = OBJECT_BYTES_MAX) -> AsyncGenerator[bytes, None]:
     """Give each line that ended, without its end; empty ones are left out, and so is a rest without an end.
 
     Raises TooLarge for a line over `bytes_max`.

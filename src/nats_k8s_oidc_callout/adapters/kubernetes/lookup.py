@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, read_bounded
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer, read_bounded
 from nats_k8s_oidc_callout.core.entries import weight_of
 from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -23,8 +23,6 @@ KEPT_BYTES_MAX = 4 << 20
 _HEADS_BYTES = 900
 FLIGHT_SECONDS = 5.0
 """An answer later than this helps nobody; it only holds one of the slots."""
-BODY_BYTES_MAX = 10 * 1024 * 1024
-"""etcd's objects have up to 1.5 MiB, and JSON spells a character with six."""
 LARGE_BYTES = 512 * 1024
 """A body over this is read further only one at a time: sixteen of the largest would be 160 MiB."""
 
@@ -139,7 +137,7 @@ class LiveLookup:
             if response.status != 200:
                 raise Unreachable(f"the API server answered {response.status}")
             # What is large waits for its turn, and its connection with it.
-            body = await read_bounded(response, BODY_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
+            body = await read_bounded(response, OBJECT_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
             return self._read(body)
 
     def _keep(self, key: _Key, answer: ServiceAccount | None) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer, TooLarge, read_bounded
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer, TooLarge, read_bounded
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
@@ -24,8 +24,6 @@ PAGE_ITEMS = 500
 """Blocks the loop for some milliseconds a page; 5,000 would block it for 90, 100 would cost twice the CPU."""
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
-ITEM_BYTES_MAX = 10 * 1024 * 1024
-"""Of a page of one: etcd's objects have up to 1.5 MiB, and JSON spells a character with six."""
 RELEASE_SECONDS = 60.0
 """Longest time between lists that bring back annotations which count again."""
 YIELD_EVENTS = 100
@@ -203,7 +201,7 @@ class Reflector:
         async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
             if response.status != 200:
                 raise from_status(response, "list")
-            return await read_bounded(response, PAGE_BYTES_MAX if items > 1 else ITEM_BYTES_MAX)
+            return await read_bounded(response, PAGE_BYTES_MAX if items > 1 else OBJECT_BYTES_MAX)
 
     async def _watch(self) -> None:
         self._verb = "watch"
