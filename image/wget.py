@@ -12,9 +12,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, MountedCredentials
 from nats_k8s_oidc_callout.app import sources
-from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.errors import CalloutError
 from nats_k8s_oidc_callout.settings import Settings

@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from nats_k8s_oidc_callout.adapters.files import Poller, Watched
+from nats_k8s_oidc_callout.adapters import files
+from nats_k8s_oidc_callout.adapters.files import BYTES_MAX, FileWatch, Watched
 from nats_k8s_oidc_callout.errors import BadKey
 from tests.fakes.waiting import until
 
@@ -23,36 +26,34 @@ def parse(content: bytes) -> str:
 
 
 class Heard:
-    """A watched file, and everything it told."""
+    """A watched file, and every value that it gave."""
 
-    def __init__(self, folder: Path, content: str = "one", bytes_max: int = 100) -> None:
+    def __init__(self, folder: Path, content: str = "one") -> None:
         self.path = folder / "file"
         self.path.write_text(content)
         self.values: list[str] = []
-        self.errors: list[str] = []
-        self.good = 0
-        self.file = Watched(
-            self.path, parse, self.values.append, self.errors.append, on_good=self._count, bytes_max=bytes_max
-        )
-
-    def _count(self) -> None:
-        self.good += 1
+        self.file = Watched(self.path, parse, self.values.append)
 
 
-def test_the_first_read_gives_the_value_without_a_callback(tmp_path: Path) -> None:
+def told(logs: Iterable[MutableMapping[str, Any]]) -> list[str]:
+    """Return why files were bad, and each time one was good again."""
+    return [line.get("why", "good") for line in logs if line["event"] != "file reloaded"]
+
+
+def test_the_first_read_returns_the_value(tmp_path: Path) -> None:
     """
-    `load` returns the first value; polling an unchanged file tells nothing.
+    `load` returns the first value; polling an unchanged file gives nothing.
     """
     heard = Heard(tmp_path)
 
     assert "one" == heard.file.load()
     heard.file.poll()
-    assert ([], []) == (heard.values, heard.errors)
+    assert ([], "") == (heard.values, heard.file.failing)
 
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("bad", BadKey), ("secret", KeyError), ("x" * 101, ValueError)],
+    [("bad", BadKey), ("secret", KeyError), ("x" * (BYTES_MAX + 1), ValueError)],
     ids=["bad", "foreign", "large"],
 )
 def test_the_first_read_raises(tmp_path: Path, content: str, error: type[Exception]) -> None:
@@ -112,7 +113,7 @@ def test_a_swapped_symlink_is_a_change(tmp_path: Path) -> None:
     [
         ("bad seed", "BadKey: not a seed"),
         ("secret seed", "KeyError"),
-        ("x" * 101, "ValueError"),
+        ("x" * (BYTES_MAX + 1), "ValueError"),
         (None, "FileNotFoundError"),
     ],
     ids=["ours", "foreign", "large", "gone"],
@@ -132,7 +133,7 @@ def test_a_bad_content_keeps_the_old_value_and_quotes_nothing(
         heard.file.poll()
         heard.file.poll()
 
-    assert ([], [summary]) == (heard.values, heard.errors)
+    assert ([], [summary]) == (heard.values, told(logs))
     assert summary == heard.file.failing
     assert "secret" not in str(logs)
 
@@ -149,7 +150,7 @@ def test_a_bad_content_is_parsed_once(tmp_path: Path) -> None:
         seen.append(content)
         return parse(content)
 
-    file = Watched(path, count, print, print)
+    file = Watched(path, count, print)
     file.load()
     path.write_text("bad")
     file.poll()
@@ -165,11 +166,12 @@ def test_going_back_to_the_old_content_ends_the_failure(tmp_path: Path) -> None:
     heard = Heard(tmp_path)
     heard.file.load()
     heard.path.write_text("bad")
-    heard.file.poll()
-    heard.path.write_text("one")
-    heard.file.poll()
+    with capture_logs() as logs:
+        heard.file.poll()
+        heard.path.write_text("one")
+        heard.file.poll()
 
-    assert ([], 1, "") == (heard.values, heard.good, heard.file.failing)
+    assert ([], ["BadKey: not a seed", "good"], "") == (heard.values, told(logs), heard.file.failing)
 
 
 def test_a_failure_after_a_recovery_is_told_again(tmp_path: Path) -> None:
@@ -178,11 +180,12 @@ def test_a_failure_after_a_recovery_is_told_again(tmp_path: Path) -> None:
     """
     heard = Heard(tmp_path)
     heard.file.load()
-    for content in ("bad", "two", "bad"):
-        heard.path.write_text(content)
-        heard.file.poll()
+    with capture_logs() as logs:
+        for content in ("bad", "two", "bad"):
+            heard.path.write_text(content)
+            heard.file.poll()
 
-    assert (["two"], ["BadKey: not a seed"] * 2) == (heard.values, heard.errors)
+    assert (["two"], ["BadKey: not a seed", "good", "BadKey: not a seed"]) == (heard.values, told(logs))
 
 
 def test_a_value_that_cannot_be_taken_over_is_a_failure(tmp_path: Path) -> None:
@@ -191,35 +194,35 @@ def test_a_value_that_cannot_be_taken_over_is_a_failure(tmp_path: Path) -> None:
     """
     path = tmp_path / "file"
     path.write_text("one")
-    errors: list[str] = []
 
     def refuse(value: str) -> None:
         raise BadKey("not this one")
 
-    file = Watched(path, parse, refuse, errors.append)
+    file = Watched(path, parse, refuse)
     file.load()
     path.write_text("two")
     file.poll()
 
-    assert ["BadKey: not this one"] == errors
+    assert "BadKey: not this one" == file.failing
 
 
-async def test_one_task_polls_all_files(tmp_path: Path) -> None:
+async def test_one_task_polls_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    The poller looks at every file, again and again; one bad file does not stop the others.
+    Every file is looked at again and again; one bad file does not stop the others, and its label tells of it.
     """
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    bad, good = Heard(tmp_path / "a"), Heard(tmp_path / "b")
-    bad.file.load()
-    good.file.load()
-    bad.path.write_text("secret")
-    good.path.write_text("two")
-    task = asyncio.create_task(Poller([bad.file, good.file], interval_seconds=0.01).run(), name="poller")
-    await until(lambda: good.values == ["two"])
-    good.path.write_text("three")
-    await until(lambda: good.values == ["two", "three"])
+    monkeypatch.setattr(files, "INTERVAL_SECONDS", 0.01)
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    watch, values = FileWatch(), list[str]()
+    for path in (bad, good):
+        path.write_text("one")
+        watch.watch(path.name, path, parse, values.append)
+    bad.write_text("secret")
+    good.write_text("two")
+    task = asyncio.create_task(watch.run(), name="files")
+    await until(lambda: values == ["one", "one", "two"])
+    good.write_text("three")
+    await until(lambda: values == ["one", "one", "two", "three"])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
-    assert ["KeyError"] == bad.errors
+    assert {"bad": 1.0} == watch.errors()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.app.files import FileWatch
+from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.app.tls import TlsFiles
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings

@@ -3,13 +3,13 @@
 import asyncio
 import hashlib
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from nats_k8s_oidc_callout.errors import CalloutError
+from nats_k8s_oidc_callout.errors import CalloutError, ConfigurationError
 
 log = structlog.get_logger("files")
 
@@ -19,48 +19,31 @@ BYTES_MAX = 1024 * 1024
 T = TypeVar("T")
 
 
-def _nothing() -> None:
-    return
-
-
 class Watched(Generic[T]):
     """One file and what it means. A content that cannot be read or parsed keeps the old meaning.
 
-    `on_change(value)` comes once for each new content, `on_error(summary)` once for each new failure, and `on_good()`
-    when a failure is over, with or without a change. A summary holds the class of the error and, for our own errors,
-    its text: a foreign parser's text may quote the file, which may be a seed.
+    `take(value)` comes once for each new content. Each new failure is logged once, by a summary that holds the class of
+    the error and, for our own errors, its text: a foreign parser's text may quote the file, which may be a seed.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        parse: Callable[[bytes], T],
-        on_change: Callable[[T], None],
-        on_error: Callable[[str], None],
-        *,
-        on_good: Callable[[], None] = _nothing,
-        bytes_max: int = BYTES_MAX,
-    ) -> None:
+    def __init__(self, path: Path, parse: Callable[[bytes], T], take: Callable[[T], None]) -> None:
         self.path = path
         self.failing = ""
         """The summary of the present failure, else empty."""
         self._parse = parse
-        self._on_change = on_change
-        self._on_error = on_error
-        self._on_good = on_good
-        self._bytes_max = bytes_max
+        self._take = take
         self._adopted = b""
         self._refused = b""
 
     def load(self) -> T:
-        """Return the first value, without a callback. Raises OSError, ValueError or what `parse` raises."""
+        """Return the first value, which `take` does not get. Raises OSError, ValueError or what `parse` raises."""
         content = self._read()
         value = self._parse(content)
         self._adopted = _digest(content)
         return value
 
     def poll(self) -> None:
-        """Look once, and tell by callback what is new. Raises nothing."""
+        """Look once, and hand on what is new. Raises nothing."""
         digest = b""
         try:
             content = self._read()
@@ -70,10 +53,10 @@ class Watched(Generic[T]):
                 return
             if digest == self._refused:
                 return
-            self._on_change(self._parse(content))
+            self._take(self._parse(content))
         except Exception as error:  # noqa: BLE001 - supervision boundary: one bad file must not stop the others
             self._refused = digest
-            self._bad(summary(error))
+            self._bad(_summary(error))
             return
         self._adopted = digest
         log.info("file reloaded", path=str(self.path))
@@ -84,47 +67,61 @@ class Watched(Generic[T]):
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise ValueError("not a regular file")
         with self.path.open("rb") as file:
-            content = file.read(self._bytes_max + 1)
-        if len(content) > self._bytes_max:
-            raise ValueError(f"over {self._bytes_max} bytes")
+            content = file.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
+            raise ValueError(f"over {BYTES_MAX} bytes")
         return content
 
     def _bad(self, why: str) -> None:
         if why != self.failing:
             self.failing = why
             log.warning("file cannot be used, keeping the last good content", path=str(self.path), why=why)
-            self._on_error(why)
 
     def _good(self) -> None:
         self._refused = b""
         if self.failing:
             self.failing = ""
             log.info("file is good again", path=str(self.path))
-            self._on_good()
 
 
-class Pollable(Protocol):
-    """What a Poller asks of a file."""
+class Watch(Protocol):
+    """Read a file now and whenever it changes: `take` gets each new value that `parse` makes of it."""
 
-    def poll(self) -> None: ...
+    def __call__(self, label: str, path: Path, parse: Callable[[bytes], T], take: Callable[[T], None]) -> None: ...
 
 
-class Poller:
-    """One task for all files."""
+class FileWatch:
+    """Every file that the settings name, each under the label of `nats_auth_file_errors`; one task for all."""
 
-    def __init__(self, files: Sequence[Pollable], interval_seconds: float = INTERVAL_SECONDS) -> None:
-        self._files = files
-        self._interval_seconds = interval_seconds
+    def __init__(self) -> None:
+        self._files: list[tuple[str, Watched[Any]]] = []
+
+    def watch(self, label: str, path: Path, parse: Callable[[bytes], T], take: Callable[[T], None]) -> None:
+        """Raise ConfigurationError when the first read fails: there is no older value to keep."""
+        watched = Watched(path, parse, take)
+        try:
+            take(watched.load())
+        except (OSError, ValueError, CalloutError) as error:
+            raise ConfigurationError([f"{path}: {_summary(error)}"]) from None
+        self._files.append((label, watched))
+
+    def errors(self) -> Mapping[str, float]:
+        """Return 1 for each label that has a file which is bad now."""
+        return {label: 1.0 for label, file in self._files if file.failing}
+
+    def poll(self) -> None:
+        """Look at every file once."""
+        for _, file in self._files:
+            file.poll()
 
     async def run(self) -> None:
-        """Poll until cancelled. The first look comes after one interval: `Watched.load` was the one before."""
+        """Poll until cancelled. The first look comes after one interval: `watch` was the one before."""
         while True:
-            await asyncio.sleep(self._interval_seconds)
-            for file in self._files:
-                file.poll()
+            await asyncio.sleep(INTERVAL_SECONDS)
+            self.poll()
 
 
-def summary(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     """Return what may be said about an error without quoting what was read."""
     name = type(error).__name__
     return f"{name}: {error}" if isinstance(error, CalloutError) else name

@@ -12,11 +12,11 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters import processors
+from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.http import Check, HttpServer
 from nats_k8s_oidc_callout.adapters.nats import Link
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
 from nats_k8s_oidc_callout.app import policy, sources
-from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import SelfTest

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import policy, sources
-from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.core import annotations, decide
 from nats_k8s_oidc_callout.core.annotations import Grant
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Facts

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import structlog
 
+from nats_k8s_oidc_callout.adapters.files import Watch
 from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, NoLogin, PasswordLogin, TokenLogin
-from nats_k8s_oidc_callout.app.files import Watch
 from nats_k8s_oidc_callout.app.tls import TlsFiles
 from nats_k8s_oidc_callout.core import placement
 from nats_k8s_oidc_callout.core.natsjwt import Creds

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from nats_k8s_oidc_callout.adapters.files import Watch
 from nats_k8s_oidc_callout.adapters.jwks import JwksEndpoint, KeyRefresher
 from nats_k8s_oidc_callout.adapters.kubernetes import (
     ApiServer,
@@ -18,7 +19,6 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     MountedCredentials,
 )
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, Metrics
-from nats_k8s_oidc_callout.app.files import Watch
 from nats_k8s_oidc_callout.core import trust
 from nats_k8s_oidc_callout.core.keyset import KeySet, ParsedKeys, parse_jwks
 from nats_k8s_oidc_callout.core.model import Workload

@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 
-from nats_k8s_oidc_callout.app.files import Watch
+from nats_k8s_oidc_callout.adapters.files import Watch
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from nats_k8s_oidc_callout.adapters import neighbour
+from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
 from nats_k8s_oidc_callout.adapters.neighbour import Neighbour
 from nats_k8s_oidc_callout.app import inquiry, selftest, sources
@@ -18,7 +19,6 @@ from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, Report, Stat
 from nats_k8s_oidc_callout.app.doctor.server import Server, measured
 from nats_k8s_oidc_callout.app.doctor.signing import signing_key
 from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Rights, Trial, attempt
-from nats_k8s_oidc_callout.app.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.core import subjects, user
