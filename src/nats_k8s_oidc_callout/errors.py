@@ -20,7 +20,7 @@ class CalloutError(Exception):
 
 
 class ConfigurationError(CalloutError):
-    """The settings cannot work. `problems` has one sentence each, led by the variable's name."""
+    """The settings are invalid. `problems` has one sentence each, led by the variable's name."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))

@@ -7,7 +7,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- $told = print $told (include (print "nats-k8s-oidc-callout.refuse." $part) $) -}}
 {{- end -}}
 {{- with trimSuffix "\n" $told -}}
-{{- fail (print "these values cannot work:\n" .) -}}
+{{- fail (print "invalid values:\n" .) -}}
 {{- end -}}
 {{- end -}}
 

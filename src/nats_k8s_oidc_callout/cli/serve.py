@@ -23,7 +23,7 @@ log = structlog.get_logger("app")
 def command() -> None:
     """Answer the auth callout of NATS servers until SIGTERM.
 
-    Everything is configured by environment variables (docs/CONFIGURATION.md). A configuration that cannot work exits 2
+    Everything is configured by environment variables (docs/CONFIGURATION.md). An invalid configuration exits 2
     and names every problem; SIGTERM answers what is in flight and exits 0.
     """
     give_memory_back()

@@ -36,7 +36,7 @@ ALL = (
 
 
 def misconfigured(problems: list[str]) -> Report:
-    """Return the report on a configuration that cannot work: nothing else can be tried then."""
+    """Return the report on an invalid configuration: nothing else can be tried then."""
     report = Report()
     for problem in problems:
         kind = _KEY_KIND.search(problem) is not None
