@@ -532,6 +532,29 @@ async def test_a_clock_stepped_by_an_hour_lets_nobody_in_too_much(step: float) -
 PUB = "nats.io/allowed-pub-subjects"
 
 
+async def test_a_bug_within_a_turn_keeps_no_answer_back() -> None:
+    """
+    When a step of one login fails by a bug of ours the answers before it go out at once, not with the next turn.
+    """
+    world = World()
+    fails = iter([False, True])
+
+    def fail_at_the_second() -> None:
+        if next(fails, False):
+            raise ZeroDivisionError
+
+    world.responder = Responder(
+        world.facts, lambda: world.keys, replace(world.ports(), cache_hit=fail_at_the_second), timeout_seconds=1.5
+    )
+    async with world.running() as responder:
+        for reply in ("_FIRST", "_BUG", "_LOST"):
+            responder.receive(world.server.ask(KUBERNETES.token()), reply, "")
+        await until(lambda: responder.in_flight == 0)
+        assert ["_FIRST"] == [reply for reply, _ in world.sent]
+        responder.receive(world.server.ask(KUBERNETES.token()), "_NEXT", "")
+        await until(lambda: len(world.sent) == 2)
+
+
 def heavy(world: World, *names: str) -> None:
     """Give ServiceAccounts annotations that are long work."""
     for name in names:

@@ -4,7 +4,7 @@ Who exists is what we authorise by, so each doubt is settled towards "not there"
 says that it is one, an entry goes when a whole list lacks it, and a line that cannot be read is an error.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.entries import Reader, version_of, weight_of
@@ -101,7 +101,7 @@ class Index:
         if is_deleted or meta.deletion:
             # Another uid is a re-created one, and this line is about its predecessor.
             if old is not None and old.uid == meta.uid:
-                self._remove(key)
+                self._remove([key])
             return
         self._put(key, self.entry(meta.uid, meta.annotations))
 
@@ -127,11 +127,12 @@ class Index:
         if has_room:
             self._let_in()
 
-    def _remove(self, key: str) -> None:
-        old = self._entries.pop(key, None)
-        if old is not None and (old.annotations is not None or key in self._claims):
-            self._weigh(key.partition("/")[0], key, old, 0)
-        # Also one without annotations leaves more room for those of others.
+    def _remove(self, keys: Collection[str]) -> None:
+        for key in keys:
+            old = self._entries.pop(key, None)
+            if old is not None and (old.annotations is not None or key in self._claims):
+                self._weigh(key.partition("/")[0], key, old, 0)
+        # Also those without annotations leave more room for others'.
         self._let_in()
 
     @property
@@ -207,8 +208,7 @@ class Relist:
 
     def commit(self) -> int:
         """Remove every entry that no page had, and return how many went."""
-        for key in self._unseen:
-            self._index._remove(key)
+        self._index._remove(self._unseen)
         gone = len(self._unseen)
         self._unseen = set()
         return gone

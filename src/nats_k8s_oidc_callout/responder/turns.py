@@ -109,12 +109,15 @@ class Responder:
         slow = self._next_slow(due if messages else _TURN, behind_before)
         logins = [*opened[:_SLOW_EVERY], *slow, *opened[_SLOW_EVERY:]]
         judged = [(login, *self._settle.at_once(login)) for login in logins]
-        for login, found, asked in judged:
-            self._go_on(login, found, asked)
-        if self._long:
-            login, asked = self._long.pop(behind_before)
-            self._go_on(login, self._settle.in_turn(login, asked), asked)
-        self._send_answers()
+        try:
+            for login, found, asked in judged:
+                self._go_on(login, found, asked)
+            if self._long:
+                login, asked = self._long.pop(behind_before)
+                self._go_on(login, self._settle.in_turn(login, asked), asked)
+        finally:
+            # Also after a bug: there may be no next turn in time.
+            self._send_answers()
 
     def _next_messages(self, behind_before: float) -> list[Message]:
         messages: list[Message] = []
