@@ -126,6 +126,8 @@ def _add(
         else:
             taken[subject] = None
     if why_not_all:
-        refusals.append(Refusal(annotation, "…", f"and {len(written) - read} more entries are left out: {why_not_all}"))
+        refusals.append(
+            Refusal(annotation, entries.CUT, f"and {len(written) - read} more entries are left out: {why_not_all}")
+        )
     refused.extend(refusals)
     return tuple(taken)
