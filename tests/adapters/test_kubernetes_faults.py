@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Pace
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import World, in_the_middle, running, started
 from tests.fakes.waiting import until
@@ -23,12 +24,12 @@ async def world() -> AsyncIterator[World]:
     ("fault", "reason"),
     [
         (fake.lines(b'{"type":"DELETED","obj\n'), "unreadable"),
-        (fake.lines(b"x" * 5 * 1024 * 1024), "unreadable"),
+        (fake.lines(b"x" * (OBJECT_BYTES_MAX + 1)), "unreadable"),
         (fake.answers(410), "gone"),
         (fake.error_event(410, "Expired"), "gone"),
         (fake.answers(400), "refused"),
     ],
-    ids=["undecodable line", "line over 4 MiB", "410", "410 event", "400"],
+    ids=["undecodable line", "line over 10 MiB", "410", "410 event", "400"],
 )
 async def test_a_watch_that_may_have_lost_something_is_followed_by_a_list(
     world: World, fault: fake.Handler, reason: str
