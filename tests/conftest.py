@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -23,12 +24,28 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+# What only programs that Go builds can prove: whole folders, and what asks for one of these servers.
+_GO_FOLDERS = ("chart", "guides", "monitoring", "node")
+_GO_FIXTURES = {"cluster", "binary", "either_end"}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the real API server, so that `-m 'not cluster'` leaves all of it out."""
+    """Mark what uses the real API server, and what needs any program that Go builds: `make test` runs without."""
     for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
+        wanted = set(getattr(item, "fixturenames", ()))
+        if "cluster" in wanted:
             item.add_marker(pytest.mark.cluster)
             item.add_marker(pytest.mark.e2e)
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        built = any("on-2." in mark or mark.startswith("2.1") for mark in _parameters(item))
+        if folder in _GO_FOLDERS or wanted & _GO_FIXTURES or item.get_closest_marker("cluster") or built:
+            item.add_marker(pytest.mark.go)
+
+
+def _parameters(item: pytest.Item) -> list[str]:
+    """Return the text parameters of a test, such as the version of a server."""
+    callspec = getattr(item, "callspec", None)
+    return [] if callspec is None else [value for value in callspec.params.values() if isinstance(value, str)]
 
 
 def _refuse(*_arguments: object, **_named: object) -> NoReturn:
@@ -41,6 +58,13 @@ def _no_sockets_in_core(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         return
     for name in ("socket", "socketpair", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, name, _refuse)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_new() -> Iterator[None]:
+    """Leave no level behind: a later test that captures logs would not see what the last one filtered."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

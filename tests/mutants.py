@@ -125,7 +125,7 @@ SUITE_MUTANTS = [
     Mutant(
         "watch deletes ignored",
         "core/serviceaccounts.py",
-        "                self._remove(key)",
+        "                self._remove([key])",
         "                pass",
         ("tests/e2e/test_kubernetes.py", "-k", "recreated"),
     ),

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tools import build
@@ -22,6 +23,7 @@ def commands(path: Path) -> Iterator[str]:
             yield from step.get("run", "").splitlines()
 
 
+@pytest.mark.go
 def test_workflows_are_well_formed() -> None:
     """
     Actionlint finds nothing: no unknown key, no bad expression, no event that does not exist.

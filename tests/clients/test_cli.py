@@ -15,7 +15,7 @@ from tests.e2e.worlds import World, world_of
 from tests.fakes.nats_world import until
 from tools import build
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.go]
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def test_what_keep_prints_can_be_pasted(kept: list[str]) -> None:
     assert "readyz check passed" in ran.stdout
 
 
+@pytest.mark.go
 def test_what_keep_prints_for_the_nats_cli(kept: list[str]) -> None:
     """
     A subscriber hears what is published, and the last one is not permitted.

@@ -56,6 +56,7 @@ def test_owner_is_written_everywhere(checkout: Path) -> None:
     assert [] == naming(checkout, release.owner(ROOT))
 
 
+@pytest.mark.go
 def test_what_is_published_is_built(tmp_path: Path) -> None:
     """Wheel, source archive, chart and notes are built."""
     release.dist("0.0.0", tmp_path)
