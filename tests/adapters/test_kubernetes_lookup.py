@@ -165,10 +165,27 @@ async def test_at_most_sixteen_are_asked_at_once(world: World, looker: Looker) -
     However many names are unknown, the API server sees sixteen GETs at a time.
     """
     world.server.answer_after = 0.05
-    await asyncio.gather(*(looker.lookup.look_up("team", f"app-{number}", 2) for number in range(60)))
+    await asyncio.gather(*(looker.lookup.look_up(f"team-{number % 6}", f"app-{number}", 2) for number in range(60)))
 
     assert world.server.getting_most == 16
     assert world.server.count("get") == 60
+
+
+async def test_nobody_waits_behind_another_namespace(world: World, looker: Looker) -> None:
+    """
+    Of one namespace, whose ServiceAccounts may be large, four are asked at once; who looks in another waits for none.
+    """
+    world.server.answer_after = 0.05
+    storm = [asyncio.create_task(looker.lookup.look_up("bad", "app", 5, uid=f"old-{n}")) for n in range(200)]
+    await asyncio.sleep(0.01)
+    world.server.put("team", "app")
+
+    assert await looker.lookup.look_up("team", "app", 0.3) is not None
+    assert world.server.getting_most == 5
+    await until(lambda: ["bad"] == list(looker.lookup._namespaces))
+    for task in storm:
+        task.cancel()
+    await asyncio.gather(*storm, return_exceptions=True)
 
 
 async def test_a_storm_beyond_the_bound_is_refused_at_once(

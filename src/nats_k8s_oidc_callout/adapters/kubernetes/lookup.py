@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -14,6 +15,8 @@ from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 
 AT_ONCE = 16
+NAMESPACE_AT_ONCE = 4
+"""Of these, so that nobody waits behind another namespace's hundreds, which may be large."""
 WAITING_MAX = 1024
 """Flights under way or queued: a storm of unknown names must not pile up behind a dead API server."""
 KEPT_SECONDS = 2.0
@@ -60,6 +63,8 @@ class LiveLookup:
         self._monotonic = monotonic
         self._flight_seconds = flight_seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
+        # Each as long as a flight of its namespace is under way.
+        self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._flights: dict[_Key, asyncio.Task[ServiceAccount | Unreachable | None]] = {}
         self._large = asyncio.Semaphore(1)
         # In the order of expiry, since every answer is kept equally long.
@@ -111,8 +116,9 @@ class LiveLookup:
 
     async def _fly(self, key: _Key) -> ServiceAccount | Unreachable | None:
         """Give the failure as a value: nobody may be left to hear it raised."""
+        namespace = self._namespaces.setdefault(key[0], asyncio.Semaphore(NAMESPACE_AT_ONCE))
         try:
-            async with asyncio.timeout(self._flight_seconds), self._slots:
+            async with asyncio.timeout(self._flight_seconds), namespace, self._slots:
                 answer = await self._ask(*key[:2])
         except Unreachable as error:
             return error
