@@ -44,7 +44,7 @@ class _Kept(NamedTuple):
 
 
 class LiveLookup:
-    """GETs of single ServiceAccounts: one a name at a time, few at once, answers kept for a moment.
+    """GETs of single ServiceAccounts: one a name and uid at a time, few at once, answers kept for a moment.
 
     The permission it needs is `get` on serviceaccounts.
     """
