@@ -52,6 +52,7 @@ class Responder:
         self._flood_until = -math.inf
         # Long work, which tenants can make (grants of 130 kB take 10 ms to compile and to sign): one of these a turn.
         self._long: Backlog[tuple[Login, Asked]] = Backlog(self._room)
+        self._is_long_due = False
         self._hosts = Hosts()
         self._arrived = asyncio.Event()
         self._waiting: set[asyncio.Task[None]] = set()
@@ -112,7 +113,9 @@ class Responder:
         try:
             for login, found, asked in judged:
                 self._go_on(login, found, asked)
-            if self._long:
+            # After a turn of others, whose answers leave the socket first; but every second turn at the latest.
+            self._is_long_due = bool(self._long) and bool(logins) and not self._is_long_due
+            if self._long and not self._is_long_due:
                 login, asked = self._long.pop(behind_before)
                 self._go_on(login, self._settle.in_turn(login, asked), asked)
         finally:
