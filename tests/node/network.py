@@ -13,6 +13,9 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 BRIDGE: Final = "cni0"
+BRIDGE_MAC: Final = "02:00:0a:f4:00:01"
+"""Fixed: else the bridge takes the lowest address of its Pods, and another one whenever that Pod goes. Others then send to
+the old one for seconds, and lose a DNS question, which a resolver repeats only after 5 s."""
 GATEWAY: Final = "10.244.0.1"
 SERVICES: Final = "10.96.0.0/16"
 API_HOST: Final = "10.96.0.1"
@@ -27,7 +30,7 @@ _STOP_SECONDS = 10.0
 _INIT = f"""
 set -e
 ip link set lo up
-ip link add {BRIDGE} type bridge
+ip link add {BRIDGE} address {BRIDGE_MAC} type bridge
 ip address add {GATEWAY}/16 dev {BRIDGE}
 ip link set {BRIDGE} up
 # Every address of a Service is one of this machine: the API server, DNS and the Service proxy listen on them.

@@ -11,6 +11,7 @@ import pytest
 
 from tests.node import Node, NodeError, why_not
 from tests.node.example import NAMESPACE, node_in, run, said, shows, web
+from tests.node.network import BRIDGE, BRIDGE_MAC
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -109,6 +110,13 @@ def test_a_deleted_pod_gets_its_grace_and_is_gone(node: Node) -> None:
     assert "asked to stop" in polite.log.read_text()
     assert polite.name not in [pod.name for pod in node.pods(NAMESPACE)]
     node.kubectl("rollout", "status", "-n", NAMESPACE, "deployment/web", "--timeout=20s")
+
+
+def test_the_gateway_keeps_its_hardware_address(node: Node) -> None:
+    """
+    The bridge has the address that it was made with, however many Pods joined it since and left.
+    """
+    assert f"link/ether {BRIDGE_MAC} " in node.shell(f"ip link show {BRIDGE}").output
 
 
 def test_nothing_is_left_of_a_node_that_was_killed(tmp_path: Path) -> None:
