@@ -16,7 +16,7 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from nats_k8s_oidc_callout.core.nkeys import Kind  # noqa: E402  # the lines above make it importable
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind  # noqa: E402  # the lines above make it importable
 from tests.fakes.issuer import AUDIENCE, ISSUER, Issuer, IssuerKey, issuer_key  # noqa: E402
 from tests.fakes.nats_modes import Pair, config_mode  # noqa: E402
 from tests.fakes.nats_world import NatsServer, find_binary  # noqa: E402

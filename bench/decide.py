@@ -30,16 +30,17 @@ from cryptography.exceptions import InvalidSignature  # noqa: E402
 from cryptography.hazmat.primitives import hashes  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
 
-from nats_k8s_oidc_callout.core import callout, keyset, natsjwt, nkeys  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
-from nats_k8s_oidc_callout.core.grants import Grants  # noqa: E402
-from nats_k8s_oidc_callout.core.issuers import ClaimRules  # noqa: E402
-from nats_k8s_oidc_callout.core.keyset import KeySet  # noqa: E402
+from nats_k8s_oidc_callout.core.grants.grants import Grants  # noqa: E402
+from nats_k8s_oidc_callout.core.identity import keyset  # noqa: E402
+from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules  # noqa: E402
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet  # noqa: E402
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey  # noqa: E402
-from nats_k8s_oidc_callout.core.placement import Placement, config_mode, operator_mode  # noqa: E402
-from nats_k8s_oidc_callout.core.verified import VerifiedTokens  # noqa: E402
-from nats_k8s_oidc_callout.core.xkey import CurveKey  # noqa: E402
+from nats_k8s_oidc_callout.core.nats import callout, natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
+from nats_k8s_oidc_callout.core.nats.signers import Placement, config_mode, operator_mode  # noqa: E402
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
 from tests.fakes.issuer import UID, Issuer, issuer_key  # noqa: E402
 from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION  # noqa: E402
 from tests.fakes.server import ISSUER as SIGNER  # noqa: E402

@@ -33,8 +33,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from _callers import Callers  # noqa: E402  after the path is set
 from _quota import limited  # noqa: E402
 
-from nats_k8s_oidc_callout.core import natsjwt, nkeys  # noqa: E402
-from nats_k8s_oidc_callout.core.nkeys import Kind  # noqa: E402
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind  # noqa: E402
 from tests.e2e.responder import ResponderProcess  # noqa: E402
 from tests.fakes.issuer import Issuer, issuer_key  # noqa: E402
 from tests.fakes.nats_modes import Pair  # noqa: E402

@@ -14,7 +14,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 
 PAGE = 500
 MIB = 1024 * 1024

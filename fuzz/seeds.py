@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fuzz.targets import KEY, KUBERNETES, OUR_ISSUER, OURS, SERVER, THEIRS
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.issuer import NOW, compact, issuer_key, jwks
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -17,17 +17,20 @@ from joserfc.jwk import ECKey
 
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
-from nats_k8s_oidc_callout.core import annotations, callout, issuers, natsjwt, placement, subjects, tokens, user
-from nats_k8s_oidc_callout.core.annotations import InboxMode
-from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.decide import Facts, decide
-from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
-from nats_k8s_oidc_callout.core.kubernetes_wire import read_version
+from nats_k8s_oidc_callout.core.grants import annotations
+from nats_k8s_oidc_callout.core.grants.annotations import InboxMode
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.identity import issuers, tokens
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.wire import read_version
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import callout, natsjwt, subjects, user
+from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.signers import config_mode
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey, BadKeySet, BadManifest, Unreachable
 from nats_k8s_oidc_callout.settings import keyfiles
 from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, IssuerKey, jwks
@@ -52,7 +55,7 @@ KEYS = parse_jwks(jwks(KEY)).keys
 SERVER = SigningKey(Kind.SERVER, bytes([3] * 32))
 THEIRS, OURS = CurveKey(bytes([4] * 32)), CurveKey(bytes([5] * 32))
 OUR_ISSUER = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
-PLACED = placement.config_mode("APP", [OUR_ISSUER])
+PLACED = config_mode("APP", [OUR_ISSUER])
 
 _NAMES = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 

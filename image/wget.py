@@ -1,7 +1,7 @@
 """`wget` for the container, for one line: `wget -O- https://kubernetes.default.svc/openid/v1/jwks`.
 
 It prints what a key endpoint answers to this pod, asked as the responder asks for JWKS_URL: by the same fetcher, which
-sends the mounted token to the API server by its known names and to nobody else (core/trust.py), follows no redirect,
+sends the mounted token to the API server by its known names and to nobody else (core/identity/own_token.py), follows no redirect,
 and waits 5 s for at most 1 MiB. `nats-k8s-oidc-callout doctor` says more.
 """
 

@@ -36,17 +36,17 @@ class Mutant:
 
 
 DEMO_MUTANTS = [
-    Mutant("signature not checked", "core/tokens.py", "if not proved:", "if not proved and False:"),
-    Mutant("exp not checked", "core/issuers.py", "if now >= proved.exp:", "if now >= proved.exp and False:"),
+    Mutant("signature not checked", "core/identity/tokens.py", "if not proved:", "if not proved and False:"),
+    Mutant("exp not checked", "core/identity/issuers.py", "if now >= proved.exp:", "if now >= proved.exp and False:"),
     Mutant(
         "aud not checked",
-        "core/issuers.py",
+        "core/identity/issuers.py",
         "if rules.audience not in audiences:",
         "if rules.audience not in audiences and False:",
     ),
     Mutant(
         "answers anywhere",
-        "core/annotations.py",
+        "core/grants/annotations.py",
         "by_reply = rules.reply_mode is ReplyMode.RESPONSES",
         "by_reply = True",
     ),
@@ -58,11 +58,11 @@ DEMO_MUTANTS = [
     ),
     Mutant(
         "a side left open",
-        "core/user.py",
+        "core/nats/user.py",
         "pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,",
         "pub=_Side(),",
     ),
-    Mutant("annotations ignored", "core/annotations.py", '(annotations or {}).get(annotation, "")', '""'),
+    Mutant("annotations ignored", "core/grants/annotations.py", '(annotations or {}).get(annotation, "")', '""'),
 ]
 
 
@@ -82,7 +82,7 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "wrong issuer_account",
-        "core/placement.py",
+        "core/nats/signers.py",
         'account if account_key.public != account else "",',
         'callout_account if account_key.public != account else "",',
         behaviour("operator-signing", "test_publish_in_own_namespace_reaches_another_pod"),
@@ -96,14 +96,14 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "permissions of the previous ServiceAccount",
-        "core/grants.py",
+        "core/grants/grants.py",
         "key = namespace, name",
         'key = "", ""',
         behaviour("config-creds", "test_each_workload_has_its_own_subjects"),
     ),
     Mutant(
         "xkey downgrade accepted",
-        "core/callout.py",
+        "core/nats/callout.py",
         "if not clear_allowed:",
         "if not clear_allowed and False:",
         ("tests/core/test_callout.py",),
@@ -117,21 +117,21 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "deny left out on an empty side",
-        "core/user.py",
+        "core/nats/user.py",
         '_NOTHING = _Side(deny=(">",))',
         "_NOTHING = _Side()",
         ("tests/core/test_user.py",),
     ),
     Mutant(
         "watch deletes ignored",
-        "core/serviceaccounts.py",
+        "core/kubernetes/serviceaccounts.py",
         "                self._remove([key])",
         "                pass",
         ("tests/e2e/test_kubernetes.py", "-k", "recreated"),
     ),
     Mutant(
         "old key kept for ever",
-        "core/keyset.py",
+        "core/identity/keyset.py",
         "self._keys = dict(keys)",
         "self._keys = {**self._keys, **keys}",
         ("tests/core/test_decide.py", "tests/core/test_keyset.py"),

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from nats_k8s_oidc_callout.core import placement
 from nats_k8s_oidc_callout.core.decide import Facts
-from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats.signers import config_mode
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Ports, Responder
 from tests.fakes import server as servers
@@ -40,7 +40,7 @@ class World:
     now: float = NOW
     monotonic: float = 100.0
     max_payload: int = 1 << 20
-    keys: Keys = field(default_factory=lambda: Keys(placement.config_mode("APP", [servers.ISSUER])))
+    keys: Keys = field(default_factory=lambda: Keys(config_mode("APP", [servers.ISSUER])))
     account: ServiceAccount | Exception | None = None
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     verdicts: list[tuple[Verdict, Request | None]] = field(default_factory=list)
@@ -148,7 +148,7 @@ async def test_a_sealed_question_gets_a_sealed_answer() -> None:
     """
     Who asked under an xkey is answered under it.
     """
-    world = World(keys=Keys(placement.config_mode("APP", [servers.ISSUER]), (XKEY,), clear_allowed=False))
+    world = World(keys=Keys(config_mode("APP", [servers.ISSUER]), (XKEY,), clear_allowed=False))
     data = world.server.ask_sealed(XKEY, KUBERNETES.token())
     ((_, payload),) = await world.answer(data, xkey=world.server.curve.public)
 
@@ -303,7 +303,7 @@ async def test_a_bug_in_answering_denies() -> None:
     """
     When the user JWT cannot be written by a bug of ours the client is refused and the process lives.
     """
-    signers = placement.config_mode("APP", [servers.ISSUER])[servers.ISSUER.public]
+    signers = config_mode("APP", [servers.ISSUER])[servers.ISSUER.public]
     broken = replace(signers, user_key=None)  # type: ignore[arg-type]  # the bug
     world = World(keys=Keys({servers.ISSUER.public: broken}))
     ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))

@@ -10,8 +10,8 @@ import pytest
 
 from nats_k8s_oidc_callout.adapters import jwks
 from nats_k8s_oidc_callout.adapters.jwks import Fetched, JwksEndpoint, KeyRefresher
-from nats_k8s_oidc_callout.core.keyset import KeySet, ParsedKeys
-from nats_k8s_oidc_callout.core.trust import Trust
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, ParsedKeys
+from nats_k8s_oidc_callout.core.identity.own_token import Trust
 from nats_k8s_oidc_callout.errors import BadKeySet, Unreachable
 from tests.fakes import key_server
 from tests.fakes.issuer import issuer_key

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_module
-from nats_k8s_oidc_callout.core import serviceaccounts
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import World, fill, in_the_middle, running, started
 from tests.fakes.waiting import until

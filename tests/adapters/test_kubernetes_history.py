@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Informer, Pace
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import QUICK, World, in_the_middle, running, started
 from tests.fakes.waiting import until

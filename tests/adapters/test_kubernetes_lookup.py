@@ -8,7 +8,7 @@ import pytest
 
 from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup, lookup
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import KEPT_BYTES_MAX
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import World, started

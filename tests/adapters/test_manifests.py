@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters import manifests as module
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes.manifest_folder import APP, Heard, account
 from tests.fakes.waiting import until
 

@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     PasswordLogin,
     TokenLogin,
 )
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes import nats_modes
 from tests.fakes.nats_desk import PLAIN, REQUESTS, creds, linked, nkey, yes
 from tests.fakes.nats_modes import Pair, config_mode, operator_mode

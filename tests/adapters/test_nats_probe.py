@@ -7,7 +7,7 @@ import pytest
 
 from nats_k8s_oidc_callout.adapters.nats import NkeyLogin, Refused, Untrusted, WorkloadLogin, land, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import parse
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.hostile_server import hostile_server
 from tests.fakes.nats_modes import Pair

@@ -17,8 +17,8 @@ from nats_k8s_oidc_callout.adapters.nats import (
     PasswordLogin,
     TokenLogin,
 )
-from nats_k8s_oidc_callout.core import natsjwt
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.fakes.hostile_server import hostile_server
 from tests.fakes.nats_desk import linked, nkey

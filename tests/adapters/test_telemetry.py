@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from nats_k8s_oidc_callout.adapters.kubernetes import failure
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, LabelledGauge
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason
-from nats_k8s_oidc_callout.core.placement import Origin
+from nats_k8s_oidc_callout.core.nats.signers import Origin
 from tests.adapters.stage import WORKLOAD, Stage
 
 Make = Callable[..., Stage]

@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from tests.e2e.plans import write_seeds
 from tests.e2e.responder import ResponderProcess
 from tests.e2e.worlds import Accounts, issuer, uid_of

@@ -19,17 +19,17 @@ from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
 from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.output import Output
 from nats_k8s_oidc_callout.cli.serve import give_memory_back  # and all that `serve` loads
-from nats_k8s_oidc_callout.core import nkeys, placement
 from nats_k8s_oidc_callout.core.decide import Facts
-from nats_k8s_oidc_callout.core.entries import NAMES
-from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.hosts import SUSPECT_AFTER
-from nats_k8s_oidc_callout.core.issuers import Proved
-from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.grants.entries import NAMES
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.identity.issuers import Proved
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Workload
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.tokens import Unverified
+from nats_k8s_oidc_callout.core.nats import nkeys, signers
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
 from nats_k8s_oidc_callout.responder import Keys, Ports, Responder
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, Issuer
@@ -182,7 +182,7 @@ async def main() -> None:
         look_up=never, record=lambda *_: None, cache_hit=lambda: None, cache_miss=lambda: None, slowed=lambda: None,
         clock=lambda: NOW, monotonic=lambda: 1.0, nonce=bytes,
     )  # fmt: skip
-    ours = Keys(placement.config_mode("APP", [servers.ISSUER]))
+    ours = Keys(signers.config_mode("APP", [servers.ISSUER]))
     responder = Responder(facts, lambda: ours, ports, timeout_seconds=1.5)
     lookup = LiveLookup(ApiServer(_Nobody()), index.read, time.monotonic)
     output = Output(_Full())

@@ -2,11 +2,11 @@
 
 from tests.mutants import Mutant
 
-_TOKENS, _ISSUERS, _KEYSET = "core/tokens.py", "core/issuers.py", "core/keyset.py"
-_VERIFIED = "core/verified.py"
-_CALLOUT, _CLIENT = "core/callout.py", "adapters/nats/client.py"
-_FILTER, _ANNOTATIONS, _GRANTS = "core/filter.py", "core/annotations.py", "core/grants.py"
-_SUBJECTS, _USER = "core/subjects.py", "core/user.py"
+_TOKENS, _ISSUERS, _KEYSET = "core/identity/tokens.py", "core/identity/issuers.py", "core/identity/keyset.py"
+_VERIFIED = "core/identity/verified.py"
+_CALLOUT, _CLIENT = "core/nats/callout.py", "adapters/nats/client.py"
+_FILTER, _ANNOTATIONS, _GRANTS = "core/grants/filter.py", "core/grants/annotations.py", "core/grants/grants.py"
+_SUBJECTS, _USER = "core/nats/subjects.py", "core/nats/user.py"
 _BOUNDS = "tests/attack/test_bounds.py"
 
 
@@ -119,8 +119,8 @@ KEY_MUTANTS = [
           "tests/adapters/test_jwks.py", "-k", "token_goes"),
     other("waiters without a top", "adapters/jwks.py", "MAX_WAITERS = 64", "MAX_WAITERS = 64_000",
           "tests/adapters/test_jwks.py", "-k", "at_most_64"),
-    other("our token to a look-alike", "core/trust.py", "return Trust.CLUSTER if host in names and", "return Trust.CLUSTER if",
-          "tests/core/test_trust.py"),
+    other("our token to a look-alike", "core/identity/own_token.py", "return Trust.CLUSTER if host in names and", "return Trust.CLUSTER if",
+          "tests/core/test_own_token.py"),
 ]  # fmt: skip
 
 REQUEST_MUTANTS = [
@@ -135,10 +135,10 @@ REQUEST_MUTANTS = [
     other("host without a top", _CALLOUT, "msgspec.Meta(max_length=256)", "msgspec.Meta()", _BOUNDS, "-k", "host_is_short"),
     other("invalid text raises", "core/strangers.py", "(msgspec.DecodeError, UnicodeDecodeError, RecursionError)",
           "(msgspec.DecodeError, RecursionError)", "tests/core/test_strangers.py"),
-    other("any checksum", "core/nkeys.py", 'if binascii.crc_hqx(body, 0).to_bytes(2, "little") != crc:', "if False:",
+    other("any checksum", "core/nats/nkeys.py", 'if binascii.crc_hqx(body, 0).to_bytes(2, "little") != crc:', "if False:",
           "tests/core/test_nkeys.py"),
-    never("any kind of key", "core/nkeys.py", "body[0] != kind", "tests/core/test_nkeys.py"),
-    other("questions not verified", "core/natsjwt.py", "if not nkeys.verify(", "if None is nkeys.verify(",
+    never("any kind of key", "core/nats/nkeys.py", "body[0] != kind", "tests/core/test_nkeys.py"),
+    other("questions not verified", "core/nats/natsjwt.py", "if not nkeys.verify(", "if None is nkeys.verify(",
           *_OF_REQUESTS),
     other("nats-py reads the headers", _CLIENT, "return read_headers(headers) if headers else None",
           "return await super()._process_headers(headers)",
@@ -149,10 +149,10 @@ REQUEST_MUTANTS = [
           "not isinstance(nonce, str)", "tests/adapters/test_nats_trust.py", "-k", "nonces"),
     other("any number of servers", "adapters/nats/addresses.py", "islice(new, DISCOVERED_MAX)", "new",
           _BOUNDS, "-k", "addresses"),
-    never("hosts without a top", "core/hosts.py", "len(self._tallies) >= self._size", _BOUNDS, "-k", "client_hosts"),
-    other("server keys without a top", "core/nkeys.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
+    never("hosts without a top", "core/traffic/flooding.py", "len(self._tallies) >= self._size", _BOUNDS, "-k", "client_hosts"),
+    other("server keys without a top", "core/nats/nkeys.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
           _BOUNDS, "-k", "keys_of_servers"),
-    other("curve keys without a top", "core/xkey.py", "lru_cache(maxsize=_BOXES)", "lru_cache(maxsize=None)",
+    other("curve keys without a top", "core/nats/xkey.py", "lru_cache(maxsize=_BOXES)", "lru_cache(maxsize=None)",
           _BOUNDS, "-k", "shared_secrets"),
     other("names without a top", "adapters/telemetry/redaction.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
           _BOUNDS, "-k", "cleaned"),
@@ -191,20 +191,20 @@ TENANT_MUTANTS = [
     never("empty tokens", _SUBJECTS, "not token", *_OF_SUBJECTS),
     never("any character", _SUBJECTS, "not _TOKEN.fullmatch(token)", *_OF_SUBJECTS),
     never("any length", _SUBJECTS, "len(subject) > MAX_CHARACTERS", *_OF_SUBJECTS),
-    other("any annotation is held", "core/entries.py", "ours = self._keys.get(key)", "ours = key",
+    other("any annotation is held", "core/grants/entries.py", "ours = self._keys.get(key)", "ours = key",
           "tests/core/test_entries.py"),
-    other("annotations of any length", "core/entries.py", "found[ours] = cut(text)", "found[ours] = text",
+    other("annotations of any length", "core/grants/entries.py", "found[ours] = cut(text)", "found[ours] = text",
           "tests/core/test_serviceaccounts.py"),
-    other("half an entry counts", "core/entries.py", 'return f"{head[: end + 1]}{CUT}"', 'return f"{head},{CUT}"',
+    other("half an entry counts", "core/grants/entries.py", 'return f"{head[: end + 1]}{CUT}"', 'return f"{head},{CUT}"',
           "tests/core/test_entries.py"),
-    other("annotations without a top", "core/serviceaccounts.py",
+    other("annotations without a top", "core/kubernetes/serviceaccounts.py",
           "while self._shares.weight > self._room:", "while False:", _BOUNDS, "-k", "annotations_are_bounded"),
-    other("another namespace pays", "core/shares.py", "heaviest = max(", "heaviest = min(", "tests/core/test_shares.py"),
-    other("a half line deletes nothing", "core/serviceaccounts.py", "if is_deleted or meta.deletion:", "if is_deleted:",
+    other("another namespace pays", "core/kubernetes/shares.py", "heaviest = max(", "heaviest = min(", "tests/core/test_shares.py"),
+    other("a half line deletes nothing", "core/kubernetes/serviceaccounts.py", "if is_deleted or meta.deletion:", "if is_deleted:",
           "tests/core/test_serviceaccounts_events.py"),
-    other("{} is an empty cluster", "core/kubernetes_wire.py",
+    other("{} is an empty cluster", "core/kubernetes/wire.py",
           'if kind != "ServiceAccountList" or not metadata.resource_version:', "if False:",
-          "tests/core/test_kubernetes_wire.py"),
+          "tests/core/test_wire.py"),
     other("aliases in manifests", "adapters/manifests.py", "if isinstance(event, yaml.AliasEvent):", "if False:",
           "tests/adapters/test_manifest_forms.py"),
     other("links out of the folder", "adapters/manifests.py", "if not path.resolve().is_relative_to(root):", "if False:",

@@ -4,7 +4,7 @@ from tests.attack.mutants import SECURITY_MUTANTS, other
 from tests.mutants import Mutant
 from tests.test_security_model import DOCUMENT, proofs, rows
 
-_ISSUERS, _KEYSET, _JWKS = "core/issuers.py", "core/keyset.py", "adapters/jwks.py"
+_ISSUERS, _KEYSET, _JWKS = "core/identity/issuers.py", "core/identity/keyset.py", "adapters/jwks.py"
 _LOOKUP, _SETTLE = "adapters/kubernetes/lookup.py", "responder/settle.py"
 
 # Faults that only their row's tests look for.
@@ -21,14 +21,14 @@ ROW_MUTANTS = [
     other("a bug in fetching is raised", _SETTLE, 'log.exception("fetch for a decision failed")', "raise"),
     other("a bug in answering is raised", "responder/turns.py", 'log.exception("answer could not be written")', "raise"),
     other("a bug in opening is raised", "responder/turns.py", 'log.exception("request could not be read")', "raise"),
-    other("a flood is never forgotten", "core/hosts.py", "self.denied *= 0.5**halves", "pass"),
+    other("a flood is never forgotten", "core/traffic/flooding.py", "self.denied *= 0.5**halves", "pass"),
     other("redirects of the API server", "adapters/kubernetes/api.py", "allow_redirects=False", "allow_redirects=True"),
     other("our token to any host", _JWKS, "self._trust is Trust.CLUSTER and token", "token"),
-    other("a self-test keeps its rights", "core/user.py", "Permissions((WHO_AM_I,)", 'Permissions((f"{namespace}.>",)'),
-    other("names run together", "core/subjects.py", "_INBOX_{namespace}_{", "_INBOX_{namespace}{"),
+    other("a self-test keeps its rights", "core/nats/user.py", "Permissions((WHO_AM_I,)", 'Permissions((f"{namespace}.>",)'),
+    other("names run together", "core/nats/subjects.py", "_INBOX_{namespace}_{", "_INBOX_{namespace}{"),
     other("late in the slow lane", "responder/turns.py", "self._slow.older_than(oldest_wanted)", "self._slow.older_than(0.0)"),
     other("audiences as they are", "adapters/telemetry/decisions.py", "[clean(audience) for", "[audience for"),
-    other("claims before the signature", "core/natsjwt.py", "        issuer = _read_issuer(payload).iss\n",
+    other("claims before the signature", "core/nats/natsjwt.py", "        issuer = _read_issuer(payload).iss\n",
           "        issuer = _read_issuer(payload).iss\n        claims(payload)\n"),
 ]  # fmt: skip
 

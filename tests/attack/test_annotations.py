@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from nats_k8s_oidc_callout.core import user
+from nats_k8s_oidc_callout.core.nats import user
 from tests.e2e.clients import connected, logged_in
 from tests.e2e.worlds import PUBLISH, SUBSCRIBE, World
 

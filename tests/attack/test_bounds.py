@@ -15,18 +15,19 @@ from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
     UNVERIFIED_LINES_PER_SECOND,
     VERIFIED_LINES_PER_SECOND,
 )
-from nats_k8s_oidc_callout.core import callout, nkeys, placement, serviceaccounts
 from nats_k8s_oidc_callout.core.decide import judge
-from nats_k8s_oidc_callout.core.entries import NAMES, Reader
-from nats_k8s_oidc_callout.core.grants import CACHE_BYTES, Grants
-from nats_k8s_oidc_callout.core.hosts import HOSTS_MAX, Hosts
-from nats_k8s_oidc_callout.core.issuers import Proved
+from nats_k8s_oidc_callout.core.grants.entries import NAMES, Reader
+from nats_k8s_oidc_callout.core.grants.grants import CACHE_BYTES, Grants
+from nats_k8s_oidc_callout.core.identity.issuers import Proved
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Token, Workload
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.tokens import Unverified
-from nats_k8s_oidc_callout.core.verified import VerifiedTokens
-from nats_k8s_oidc_callout.core.xkey import _BOXES, CurveKey
+from nats_k8s_oidc_callout.core.nats import callout, nkeys, signers
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import _BOXES, CurveKey
+from nats_k8s_oidc_callout.core.traffic.flooding import HOSTS_MAX, Hosts
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Responder
 from tests.adapters.stage import Stage, request
@@ -124,7 +125,7 @@ def test_a_host_is_short() -> None:
     claims["nats"]["client_info"]["host"] = "h" * 257
 
     with pytest.raises(callout.Unanswerable, match="do not fit"):
-        callout.open_request(Server().sign(claims), "", placement.config_mode("APP", [ISSUER]), (), clear_allowed=True)
+        callout.open_request(Server().sign(claims), "", signers.config_mode("APP", [ISSUER]), (), clear_allowed=True)
 
 
 def test_keys_of_servers_are_bounded() -> None:

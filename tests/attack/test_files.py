@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.e2e.responder import environment
 from tests.fakes.issuer import Issuer

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from nats_k8s_oidc_callout.adapters.jwks import JwksEndpoint, KeyRefresher
-from nats_k8s_oidc_callout.core.keyset import COOLDOWN_SECONDS, KeySet
+from nats_k8s_oidc_callout.core.identity.keyset import COOLDOWN_SECONDS, KeySet
+from nats_k8s_oidc_callout.core.identity.own_token import Trust
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified, VerifiedClaims, peek, verify
 from nats_k8s_oidc_callout.core.model import Token
-from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, peek, verify
-from nats_k8s_oidc_callout.core.trust import Trust
 from tests.e2e.clients import ask
 from tests.e2e.worlds import World
 from tests.fakes import key_server

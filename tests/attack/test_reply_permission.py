@@ -6,7 +6,7 @@ import pytest
 from nats.aio.msg import Msg
 from nats.nuid import BASE, DIGITS, PREFIX_LENGTH, SEQ_LENGTH
 
-from nats_k8s_oidc_callout.core.subjects import private_inbox
+from nats_k8s_oidc_callout.core.nats.subjects import private_inbox
 from tests.e2e.clients import Login, connected, logged_in
 from tests.e2e.worlds import World
 

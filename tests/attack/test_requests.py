@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from tests.attack.hall import SUBJECT, Hall, reply, xkey_header
 from tests.fakes.nats_world import until
 from tests.fakes.server import ISSUER, USER_NKEY

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.core import callout, natsjwt, placement
-from nats_k8s_oidc_callout.core.annotations import compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
 from nats_k8s_oidc_callout.core.model import Allow, Workload
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.user import encode
+from nats_k8s_oidc_callout.core.nats import callout, natsjwt, signers
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.user import encode
 from nats_k8s_oidc_callout.settings import keyfiles
 from tests.attack.hall import SUBJECT, Hall, reply
 from tests.e2e.clients import connected
@@ -207,7 +207,7 @@ async def test_an_answer_is_a_login_of_its_own_in_operator_mode() -> None:
     """
     with world_of("operator-identity") as world:
         target, auth = (_key_in(world, name) for name in ("NATS_ACCOUNT_SIGNING_KEY_FILE", "NATS_SIGNING_KEY_FILE"))
-        placed = placement.operator_mode(target.public, target, auth.public, auth)
+        placed = signers.operator_mode(target.public, target, auth.public, auth)
         mine = Pair.new(Kind.USER)
         # As a hostile server of the cluster would: it asks about a client whose key it has made itself.
         asked = Server(sub=auth.public).claims()

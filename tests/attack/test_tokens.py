@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from nats_k8s_oidc_callout.core.natsjwt import b64decode, b64encode
+from nats_k8s_oidc_callout.core.nats.natsjwt import b64decode, b64encode
 from tests.attack.claims import ISSUERS, NAMES, TIMES
 from tests.attack.tokens import CRYPTOGRAPHY, FORMS, Make, header
 from tests.e2e.clients import REFUSED, ask, connected

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.cli.desk import Desk
 from tests.fakes.nats_modes import Pair
 from tests.guides import nats_chart

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from nats_k8s_oidc_callout.cli import demo
 from nats_k8s_oidc_callout.cli.output import tell_fault
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.demo.story import Outcome
 from tests.cli.desk import HOSTILE, SPELLED, Desk
 from tests.fakes.hostile_server import hostile_server

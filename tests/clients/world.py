@@ -12,7 +12,7 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.clients.workloads import NAMESPACE
 from tests.e2e.plans import Plan, seed_as_creds, write_creds
 from tests.e2e.worlds import World

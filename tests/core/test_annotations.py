@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
-from nats_k8s_oidc_callout.core.entries import Reader
+from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
+from nats_k8s_oidc_callout.core.grants.entries import Reader
+from nats_k8s_oidc_callout.core.nats import subjects
 from tests.fakes.rules import PERMISSIONS
 
 RULES = PERMISSIONS

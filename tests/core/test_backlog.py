@@ -1,6 +1,6 @@
 """What waits, in which order it is served, and what goes."""
 
-from nats_k8s_oidc_callout.core.backlog import Backlog, Room
+from nats_k8s_oidc_callout.core.traffic.backlog import Backlog, Room
 
 
 def filled(*sizes: int, room: Room | None = None) -> Backlog[int]:

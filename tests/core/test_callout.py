@@ -6,18 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import annotations, callout, natsjwt, placement, user
-from nats_k8s_oidc_callout.core.callout import Unanswerable
+from nats_k8s_oidc_callout.core.grants import annotations
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Workload
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import callout, natsjwt, signers, user
+from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from tests.fakes.rules import PERMISSIONS
 from tests.fakes.server import ISSUER, NONCE, NOW, USER_NKEY, Server
 
 SERVER = Server()
 OURS = CurveKey(bytes([5] * 32))
 OLD = CurveKey(bytes([6] * 32))
-PLACED = placement.config_mode("APP", [ISSUER])
+PLACED = signers.config_mode("APP", [ISSUER])
 GRANT = user.encode(annotations.compile_grant("shop", "web", None, PERMISSIONS).permissions)
 WORKLOAD = Workload("shop", "web", "uid-1")
 
@@ -195,7 +196,7 @@ def test_allow_in_operator_mode_with_signing_keys() -> None:
     """
     target, auth = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (11, 12))
     target_signing, auth_signing = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (13, 14))
-    placed = placement.operator_mode(target.public, target_signing, auth.public, auth_signing)
+    placed = signers.operator_mode(target.public, target_signing, auth.public, auth_signing)
     server = Server(sub=auth.public)
     request, _ = callout.open_request(server.ask("tok"), "", placed, (), True)
     answer = server.read(callout.allow(request, Allow(WORKLOAD, GRANT, NOW + 600), placed[auth.public], NOW))

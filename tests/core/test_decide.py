@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
-from nats_k8s_oidc_callout.core.grants import Grants, digest_of
-from nats_k8s_oidc_callout.core.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.grants.grants import Grants, digest_of
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
     Allow,
     Deny,
@@ -23,7 +24,6 @@ from nats_k8s_oidc_callout.core.model import (
     Request,
     Token,
 )
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
 from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
 from tests.fakes.server import ISSUER as OUR_KEY

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import entries, subjects
-from nats_k8s_oidc_callout.core.entries import BYTES_MAX, CUT, Reader, cut, split, version_of, weight_of
+from nats_k8s_oidc_callout.core.grants import entries
+from nats_k8s_oidc_callout.core.grants.entries import BYTES_MAX, CUT, Reader, cut, split, version_of, weight_of
+from nats_k8s_oidc_callout.core.nats import subjects
 
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import filter as reach
-from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
-from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
-from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
+from nats_k8s_oidc_callout.core.grants import filter as reach
+from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
+from nats_k8s_oidc_callout.core.nats import subjects
+from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox
 from tests.core.overlap import overlap
 from tests.fakes.rules import PERMISSIONS
 

@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from nats_k8s_oidc_callout.core import grants as cache
-from nats_k8s_oidc_callout.core.entries import Reader
-from nats_k8s_oidc_callout.core.grants import Grants
+from nats_k8s_oidc_callout.core.grants import grants as cache
+from nats_k8s_oidc_callout.core.grants.entries import Reader
+from nats_k8s_oidc_callout.core.grants.grants import Grants
 from tests.fakes.rules import PERMISSIONS
 
 RULES = PERMISSIONS

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from nats_k8s_oidc_callout.core import issuers
-from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
+from nats_k8s_oidc_callout.core.identity import issuers
+from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules, Proved
+from nats_k8s_oidc_callout.core.identity.tokens import VerifiedClaims
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
-from nats_k8s_oidc_callout.core.tokens import VerifiedClaims
 from tests.fakes.issuer import AUDIENCE, ISSUER, JTI, NOW, POD, UID, Issuer
 from tests.fakes.rules import CLAIMS
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import keyset
-from nats_k8s_oidc_callout.core.keyset import KeySet, ParsedKeys
-from nats_k8s_oidc_callout.core.tokens import VerifyingKey
+from nats_k8s_oidc_callout.core.identity import keyset
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, ParsedKeys
+from nats_k8s_oidc_callout.core.identity.tokens import VerifyingKey
 from nats_k8s_oidc_callout.errors import BadKeySet
 from tests.fakes.issuer import CURVES, IssuerKey, b64, compact, issuer_key, jwks
 

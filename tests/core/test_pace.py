@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nats_k8s_oidc_callout.core.pace import Pace
+from nats_k8s_oidc_callout.core.traffic.pace import Pace
 
 
 def test_without_a_bound_all_is_allowed() -> None:

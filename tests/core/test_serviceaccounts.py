@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
-from nats_k8s_oidc_callout.core import serviceaccounts
-from nats_k8s_oidc_callout.core.entries import weight_of
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
+from nats_k8s_oidc_callout.core.grants.entries import weight_of
+from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from tests.fakes.serviceaccounts import index, item, line, listed, page
 
 

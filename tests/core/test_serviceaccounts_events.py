@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from nats_k8s_oidc_callout.core.kubernetes_wire import Event, EventKind
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.wire import Event, EventKind
 from tests.fakes.serviceaccounts import item, line, listed
 
 

@@ -1,6 +1,6 @@
 """Whose annotations count when there is no room for all."""
 
-from nats_k8s_oidc_callout.core.shares import Shares
+from nats_k8s_oidc_callout.core.kubernetes.shares import Shares
 
 
 def filled(**weights: int) -> Shares:

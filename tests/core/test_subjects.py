@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import subjects
-from nats_k8s_oidc_callout.core.subjects import guide_inbox, private_inbox
+from nats_k8s_oidc_callout.core.nats import subjects
+from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox
 from tests.core.overlap import overlap
 
 tokens = st.sampled_from(["a", "b", "c", "*"])

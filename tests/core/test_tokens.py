@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import keyset, tokens
+from nats_k8s_oidc_callout.core.identity import keyset, tokens
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified, VerifiedClaims, VerifyingKey
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
-from nats_k8s_oidc_callout.core.tokens import Unverified, VerifiedClaims, VerifyingKey
 from tests.fakes.issuer import ISSUER, Issuer, IssuerKey, b64, compact, issuer_key, jwks
 
 ALGORITHMS = ["RS256", "ES256", "ES384", "ES512"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.model import Permissions
-from nats_k8s_oidc_callout.core.user import encode
+from nats_k8s_oidc_callout.core.nats.user import encode
 
 
 def sides(encoded: bytes) -> dict[str, Any]:

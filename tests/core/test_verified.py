@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from nats_k8s_oidc_callout.core.issuers import Proved
+from nats_k8s_oidc_callout.core.identity.issuers import Proved
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
 from nats_k8s_oidc_callout.core.model import Workload
-from nats_k8s_oidc_callout.core.tokens import Unverified
-from nats_k8s_oidc_callout.core.verified import VerifiedTokens
 from tests.fakes.issuer import NOW, UID
 
 

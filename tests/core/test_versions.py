@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.versions import is_older
+from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
 
 NUMBERS = st.integers(min_value=1, max_value=10**30)
 

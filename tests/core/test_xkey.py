@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import nkeys, xkey
+from nats_k8s_oidc_callout.core.nats import nkeys, xkey
 from nats_k8s_oidc_callout.errors import BadBox, BadKey
 
 SENDER = xkey.parse_curve_key("SXAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IC6WE")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair, creds_text, mint
 from tests.fakes.nats_world import Knock, knock
 from tests.leaks import SECRETS

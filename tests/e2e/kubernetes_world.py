@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nats
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e.cluster import Cluster
 from tests.e2e.responder import ResponderProcess
 from tests.fakes import nats_modes

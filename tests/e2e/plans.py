@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes import nats_modes
 from tests.fakes.nats_modes import Pair, config_mode, creds_text, mint, operator_mode
 from tests.fakes.nats_tls import mint_tls

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e.clients import ask
 from tests.e2e.plans import Plan, seed_as_creds, write_creds, write_seeds
 from tests.e2e.worlds import World, world_of

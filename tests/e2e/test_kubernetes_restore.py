@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Pace
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from tests.e2e.cluster import Cluster
 from tests.e2e.kubernetes_world import eventually, world_in
 from tests.fakes.kubernetes_world import Followed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e.clients import REFUSED, ask, connected
 from tests.e2e.plans import Plan, write_creds, write_seeds
 from tests.e2e.worlds import World, world_of

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from joserfc.jwk import RSAKey
 
-from nats_k8s_oidc_callout.core.callout import REFUSAL
+from nats_k8s_oidc_callout.core.nats.callout import REFUSAL
 from tests.e2e.clients import REFUSED, connected
 from tests.e2e.worlds import World, uid_of
 from tests.fakes.issuer import b64, compact, issuer_key

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Informer, Pace, Reflector
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.waiting import WAIT_SECONDS, until
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 
 APP = """
 apiVersion: v1

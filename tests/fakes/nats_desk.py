@@ -13,7 +13,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     NoLogin,
     Timing,
 )
-from nats_k8s_oidc_callout.core import natsjwt
+from nats_k8s_oidc_callout.core.nats import natsjwt
 from tests.fakes.nats_modes import Pair, mint
 from tests.fakes.server import claims_of
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 
 ERRORS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 MAY_ANSWER = (

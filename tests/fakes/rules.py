@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import SessionRules
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules
 from nats_k8s_oidc_callout.settings import Settings
 from tests.fakes.issuer import AUDIENCE, ISSUER
 

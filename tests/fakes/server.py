@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 
 ISSUER = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
 USER_NKEY = SigningKey(Kind.USER, bytes([2] * 32)).public

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 
 
 def index() -> Index:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.core import natsjwt
+from nats_k8s_oidc_callout.core.nats import natsjwt
 from tests.guides.blocks import ROOT
 from tests.guides.substitutions import variables
 from tests.guides.walk import Machine

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-from nats_k8s_oidc_callout.core import natsjwt
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair, creds_text
 from tests.guides import nsc_edit
 from tests.guides.nsc_flags import Call, Refused, parse

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
 from tests.fakes.nats_modes import Pair
 from tests.guides.nsc_flags import Call, Refused

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from nats.aio.client import Client
 
-from nats_k8s_oidc_callout.core import natsjwt
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.guides.nsc_flags import Refused
 from tests.guides.nsc_store import NO_LIMITS, Entity, new
 

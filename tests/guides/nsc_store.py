@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair, mint
 from tests.guides.nsc_flags import Call, Refused
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from nats_k8s_oidc_callout.cli import main
-from nats_k8s_oidc_callout.core import natsjwt
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair
 from tests.guides import nsc
 from tests.guides.blocks import ROOT

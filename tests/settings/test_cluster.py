@@ -2,7 +2,7 @@
 
 import pytest
 
-from nats_k8s_oidc_callout.core import natsjwt
+from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.settings import Cluster
 from tests.settings.whole import CONFIG, FILES, MOUNT, load, token, without
 

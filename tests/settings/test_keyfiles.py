@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
 from tests.settings.whole import ACCOUNT, ACCOUNT_SEED, CALLOUT, CURVE_SEED, OTHER_ACCOUNT_SEED, USER, USER_SEED, creds
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.settings import Mode
 from tests.settings.whole import ACCOUNT, CALLOUT, CONFIG, FILES, OPERATOR, creds, load, problems, without
 

@@ -5,8 +5,8 @@ import traceback
 
 import pytest
 
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.settings.whole import ACCOUNT, CONFIG, FILES, VARIABLES, load, without
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.settings import Settings, names_of
 from tests.settings.whole import CONFIG, OPERATOR, load, warned, without
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings, names_of
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
-from nats_k8s_oidc_callout.core.keyset import MAX_BYTES, KeySet, ParsedKeys, parse_jwks
-from nats_k8s_oidc_callout.core.trust import Trust
+from nats_k8s_oidc_callout.core.identity.keyset import MAX_BYTES, KeySet, ParsedKeys, parse_jwks
+from nats_k8s_oidc_callout.core.identity.own_token import Trust
 from nats_k8s_oidc_callout.errors import BadKeySet, Unreachable
 
 log = structlog.get_logger("jwks")

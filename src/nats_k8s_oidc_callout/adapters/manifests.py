@@ -11,8 +11,8 @@ import msgspec
 import structlog
 import yaml
 
-from nats_k8s_oidc_callout.core.kubernetes_wire import is_name
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.wire import is_name
 from nats_k8s_oidc_callout.errors import BadManifest
 
 log = structlog.get_logger("informer")

@@ -21,8 +21,8 @@ from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
-from nats_k8s_oidc_callout.core import callout
 from nats_k8s_oidc_callout.core.model import Allow, Refusal, Request, Verdict
+from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreadable
 from nats_k8s_oidc_callout.responder import Ports, Responder

@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import policy, sources
-from nats_k8s_oidc_callout.core import annotations, decide
-from nats_k8s_oidc_callout.core.annotations import Grant
+from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Facts
+from nats_k8s_oidc_callout.core.grants import annotations
+from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, Token, Verdict, Workload
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.settings import Settings
 
 # Nobody waits for the answer but a person.

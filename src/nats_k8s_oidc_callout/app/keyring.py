@@ -9,11 +9,10 @@ import structlog
 from nats_k8s_oidc_callout.adapters.files import Watch
 from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, NoLogin, PasswordLogin, TokenLogin
 from nats_k8s_oidc_callout.app.tls import TlsFiles
-from nats_k8s_oidc_callout.core import placement
-from nats_k8s_oidc_callout.core.natsjwt import Creds
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.placement import Origin, Placement
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.signers import Origin, Placement, config_mode, operator_mode, origin
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Keys
 from nats_k8s_oidc_callout.settings import Mode, Settings, XkeyMode, read_creds, read_signing_keys, read_xkeys
@@ -132,12 +131,10 @@ class Keyring:
         settings = self._settings
         if settings.mode is Mode.CONFIG:
             # A server that was not restarted yet asks for the login's own key, and its clients must still get in.
-            return placement.config_mode(settings.nats_account, (*self._signing, *self._derive()))
+            return config_mode(settings.nats_account, (*self._signing, *self._derive()))
         signing = self._signing or self._derive()
         account_signing = self._account_signing or self._derive()
-        return placement.operator_mode(
-            settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0]
-        )
+        return operator_mode(settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0])
 
     def _origins(self) -> dict[str, Origin]:
         login = {key.public for key in self._derived}
@@ -146,8 +143,7 @@ class Keyring:
         accounts = (self._settings.nats_account, self._settings.nats_auth_account)
         configured = bool(self._signing or self._account_signing)
         return {
-            sub: placement.origin(signers, login, accounts, configured=configured)
-            for sub, signers in self.keys.placement.items()
+            sub: origin(signers, login, accounts, configured=configured) for sub, signers in self.keys.placement.items()
         }
 
     def _derive(self) -> tuple[SigningKey, ...]:

@@ -1,11 +1,11 @@
 """The settings as the core's rules."""
 
-from nats_k8s_oidc_callout.core.annotations import PermissionRules
 from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
-from nats_k8s_oidc_callout.core.grants import Grants
-from nats_k8s_oidc_callout.core.issuers import ClaimRules
-from nats_k8s_oidc_callout.core.keyset import KeySet
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.settings import Settings
 
 

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
-from nats_k8s_oidc_callout.core import natsjwt, subjects, user
+from nats_k8s_oidc_callout.core.nats import natsjwt, subjects, user
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel

@@ -19,11 +19,11 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     MountedCredentials,
 )
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, Metrics
-from nats_k8s_oidc_callout.core import trust
-from nats_k8s_oidc_callout.core.keyset import KeySet, ParsedKeys, parse_jwks
+from nats_k8s_oidc_callout.core.identity import own_token
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet, ParsedKeys, parse_jwks
+from nats_k8s_oidc_callout.core.identity.own_token import Trust
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import Workload
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
-from nats_k8s_oidc_callout.core.trust import Trust
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Cluster, Settings
 
@@ -111,7 +111,7 @@ async def _nothing_to_refresh(_: float) -> None:
 def endpoint(settings: Settings, url: str, api: ApiServer | None, watch: Watch) -> JwksEndpoint:
     """Return the key endpoint at `url`, asked with our token where that belongs; raise ValueError for a URL never used."""
     base = api.base_url if api and settings.cluster is Cluster.KUBECONFIG else ""
-    trusted = trust.trust_for(
+    trusted = own_token.trust_for(
         url, settings.kubernetes_service_host, settings.kubernetes_service_port, _domain(settings), base
     )
     ca: list[ssl.SSLContext] = []
@@ -137,10 +137,10 @@ def _domain(settings: Settings) -> str:
     """Return the cluster's domain as our own resolv.conf shows it, else the usual one."""
     try:
         namespace = (settings.k8s_credentials_dir / "namespace").read_text().strip()
-        found = trust.cluster_domain(_RESOLV_CONF.read_text(), namespace)
+        found = own_token.cluster_domain(_RESOLV_CONF.read_text(), namespace)
     except OSError:
         found = None
-    return found or trust.DEFAULT_CLUSTER_DOMAIN
+    return found or own_token.DEFAULT_CLUSTER_DOMAIN
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from nats_k8s_oidc_callout.core import tokens
 from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.identity import tokens
+from nats_k8s_oidc_callout.core.identity.tokens import Unverified
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Need, Request, Verdict
-from nats_k8s_oidc_callout.core.tokens import Unverified
 
 log = structlog.get_logger("trace")
 

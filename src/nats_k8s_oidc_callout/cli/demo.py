@@ -13,8 +13,8 @@ import click
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, PACKAGE
 from nats_k8s_oidc_callout.cli.output import say
+from nats_k8s_oidc_callout.core.nats.subjects import private_inbox
 from nats_k8s_oidc_callout.core.spelling import escape
-from nats_k8s_oidc_callout.core.subjects import private_inbox
 from nats_k8s_oidc_callout.demo.story import Outcome, Story
 from nats_k8s_oidc_callout.demo.world import Unavailable, World, find_server
 

@@ -10,7 +10,7 @@ import click
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
-from nats_k8s_oidc_callout.core.nkeys import Kind, decode_public
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, decode_public
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import read_creds, read_signing_keys, read_xkeys
 

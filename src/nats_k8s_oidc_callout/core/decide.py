@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nats_k8s_oidc_callout.core import issuers, tokens
-from nats_k8s_oidc_callout.core.grants import Grants, digest_of, is_heavy
-from nats_k8s_oidc_callout.core.issuers import ClaimRules, Proved
-from nats_k8s_oidc_callout.core.keyset import KeySet
+from nats_k8s_oidc_callout.core.grants.grants import Grants, digest_of, is_heavy
+from nats_k8s_oidc_callout.core.identity import issuers, tokens
+from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules, Proved
+from nats_k8s_oidc_callout.core.identity.keyset import KeySet
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
     Allow,
     Deny,
@@ -25,9 +27,7 @@ from nats_k8s_oidc_callout.core.model import (
     Verdict,
     Workload,
 )
-from nats_k8s_oidc_callout.core.serviceaccounts import Index, ServiceAccount
-from nats_k8s_oidc_callout.core.user import SELF_TEST, self_test
-from nats_k8s_oidc_callout.core.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
 
 # Pods of one rollout share the second their tokens end; without this they would all come back in that second.
 _JITTER_SHARE = 0.1

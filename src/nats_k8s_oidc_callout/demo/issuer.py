@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from nats_k8s_oidc_callout.core.natsjwt import b64encode
+from nats_k8s_oidc_callout.core.nats.natsjwt import b64encode
 
 ISSUER = "https://kubernetes.default.svc"
 _EXPONENT = 65537

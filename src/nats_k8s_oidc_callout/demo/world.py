@@ -20,8 +20,8 @@ import yaml
 from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import App
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.demo.issuer import Issuer
 
 START_SECONDS = 15.0

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import Need, Request, Verdict, Workload
-from nats_k8s_oidc_callout.core.placement import Placement
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.xkey import CurveKey
+from nats_k8s_oidc_callout.core.nats.signers import Placement
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 
 
 @dataclass(frozen=True, slots=True)

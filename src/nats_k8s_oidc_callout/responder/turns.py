@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import structlog
 
-from nats_k8s_oidc_callout.core import callout
-from nats_k8s_oidc_callout.core.backlog import Backlog, Room
-from nats_k8s_oidc_callout.core.callout import Unanswerable
 from nats_k8s_oidc_callout.core.decide import Asked, Facts
-from nats_k8s_oidc_callout.core.hosts import HALF_LIFE_SECONDS, Hosts
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Need, NeedTurn, Reason, Request, Verdict
-from nats_k8s_oidc_callout.core.pace import Pace
+from nats_k8s_oidc_callout.core.nats import callout
+from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
+from nats_k8s_oidc_callout.core.traffic.backlog import Backlog, Room
+from nats_k8s_oidc_callout.core.traffic.flooding import HALF_LIFE_SECONDS, Hosts
+from nats_k8s_oidc_callout.core.traffic.pace import Pace
 from nats_k8s_oidc_callout.responder.login import Login, Message
 from nats_k8s_oidc_callout.responder.ports import Keys, Ports
 from nats_k8s_oidc_callout.responder.settle import Settle

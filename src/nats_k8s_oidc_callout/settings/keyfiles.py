@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nats_k8s_oidc_callout.core import keyset, natsjwt, nkeys, xkey
-from nats_k8s_oidc_callout.core.natsjwt import Creds
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.identity import keyset
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
+from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreadable
 
 # The new key while the servers still use the old one; a third has no use, and each costs a try on every request.

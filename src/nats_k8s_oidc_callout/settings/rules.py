@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nats_k8s_oidc_callout.core.natsjwt import Creds
-from nats_k8s_oidc_callout.core.trust import Trust, trust_for
+from nats_k8s_oidc_callout.core.identity.own_token import Trust, trust_for
+from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.settings import keyfiles, text
 from nats_k8s_oidc_callout.settings.fields import KUBERNETES_ISSUER, KUBERNETES_JWKS_URL, QUEUE_GROUP, Mode
 from nats_k8s_oidc_callout.settings.findings import Findings

@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
-from nats_k8s_oidc_callout.core.trust import trust_for
+from nats_k8s_oidc_callout.core.identity.own_token import trust_for
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
 
 E = TypeVar("E", bound=StrEnum)

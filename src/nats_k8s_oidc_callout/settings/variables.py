@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict
 
-from nats_k8s_oidc_callout.core.annotations import InboxMode, ReplyMode
-from nats_k8s_oidc_callout.core.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.settings import text
 from nats_k8s_oidc_callout.settings.fields import (
     Cluster,

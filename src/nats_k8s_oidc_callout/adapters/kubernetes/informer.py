@@ -9,7 +9,7 @@ import structlog
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector, ignore
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 
 log = structlog.get_logger("informer")
 

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer, read_bounded
-from nats_k8s_oidc_callout.core.entries import weight_of
-from nats_k8s_oidc_callout.core.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.grants.entries import weight_of
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 
 AT_ONCE = 16

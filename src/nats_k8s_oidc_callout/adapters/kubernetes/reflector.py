@@ -14,9 +14,9 @@ from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiS
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
-from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, read_version
-from nats_k8s_oidc_callout.core.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.versions import is_older
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
+from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind, read_version
 
 log = structlog.get_logger("informer")
 

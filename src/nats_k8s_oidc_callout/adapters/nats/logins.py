@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nats_k8s_oidc_callout.core.natsjwt import b64encode
+from nats_k8s_oidc_callout.core.nats.natsjwt import b64encode
 from nats_k8s_oidc_callout.errors import Unreachable
 
 Sign = Callable[[bytes], bytes]

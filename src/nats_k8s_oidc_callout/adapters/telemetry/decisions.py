@@ -189,7 +189,7 @@ class Telemetry:
         account = kid = grant = ends = audiences = ""
         client_id = 0
         if workload is not None:
-            # Signed by the cluster, and legal Kubernetes names (core/issuers.py checks); pod and jti are only signed.
+            # Signed by the cluster, and legal Kubernetes names (core/identity/issuers.py checks); pod and jti are only signed.
             namespace, name = workload.namespace, workload.name
             pod, jti = clean(workload.pod), clean(workload.jti)
         if request is not None:

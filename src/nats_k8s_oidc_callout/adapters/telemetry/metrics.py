@@ -23,7 +23,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
-from nats_k8s_oidc_callout.core.placement import Origin
+from nats_k8s_oidc_callout.core.nats.signers import Origin
 
 log = structlog.get_logger("telemetry")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.app.doctor.trial import Trial
-from nats_k8s_oidc_callout.core import callout
-from nats_k8s_oidc_callout.core.placement import Origin
+from nats_k8s_oidc_callout.core.nats import callout
+from nats_k8s_oidc_callout.core.nats.signers import Origin
 
 # Refused before 60 % of the server's time-out: the server or a responder decided. Later: the time-out did.
 _AT_ONCE_SHARE = 0.6

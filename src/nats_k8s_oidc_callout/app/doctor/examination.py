@@ -21,7 +21,7 @@ from nats_k8s_oidc_callout.app.doctor.signing import signing_key
 from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Rights, Trial, attempt
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
-from nats_k8s_oidc_callout.core import subjects, user
+from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
 

@@ -3,7 +3,7 @@
 from nats_k8s_oidc_callout.app.doctor.diagnosis import Setup
 from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.app.doctor.trial import Trial
-from nats_k8s_oidc_callout.core.placement import Origin
+from nats_k8s_oidc_callout.core.nats.signers import Origin
 
 
 def signing_key(trial: Trial, setup: Setup) -> Finding:

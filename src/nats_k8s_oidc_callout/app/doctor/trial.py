@@ -15,10 +15,10 @@ import msgspec
 
 from nats_k8s_oidc_callout.adapters.nats import Landing, Login, Message, Probe, Refused, WorkloadLogin, land, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.core import callout, natsjwt, user
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import callout, natsjwt, user
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadBox, BadToken, Unreachable, Unreadable
 
 REQUESTS = callout.SUBJECT

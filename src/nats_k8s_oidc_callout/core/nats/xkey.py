@@ -5,8 +5,8 @@ from functools import lru_cache
 import nacl.exceptions
 import nacl.public
 
-from nats_k8s_oidc_callout.core import nkeys
-from nats_k8s_oidc_callout.core.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadBox, BadKey
 
 MAGIC = b"xkv1"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nats_k8s_oidc_callout.core.hosts import HALF_LIFE_SECONDS, SUSPECT_AFTER, Hosts
+from nats_k8s_oidc_callout.core.traffic.flooding import HALF_LIFE_SECONDS, SUSPECT_AFTER, Hosts
 
 
 def after(denied: int, allowed: int, monotonic: float = 0.0) -> Hosts:

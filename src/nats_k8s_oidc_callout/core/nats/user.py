@@ -3,7 +3,7 @@
 import msgspec
 
 from nats_k8s_oidc_callout.core.model import Permissions
-from nats_k8s_oidc_callout.core.subjects import guide_inbox
+from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox
 
 
 class _Side(msgspec.Struct, omit_defaults=True):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import msgspec
 from msgspec import UNSET
 
+from nats_k8s_oidc_callout.core.identity.tokens import Ref, VerifiedClaims
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
-from nats_k8s_oidc_callout.core.tokens import Ref, VerifiedClaims
 
 # RFC 1123 label and subdomain, as Kubernetes' apimachinery validates them. \Z and no IGNORECASE: neither a newline
 # nor a look-alike letter gets in, since these names become subjects.

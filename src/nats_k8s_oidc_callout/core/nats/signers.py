@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nats_k8s_oidc_callout.core.nkeys import SigningKey
+from nats_k8s_oidc_callout.core.nats.nkeys import SigningKey
 
 
 class Origin(StrEnum):

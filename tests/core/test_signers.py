@@ -2,9 +2,8 @@
 
 import pytest
 
-from nats_k8s_oidc_callout.core import placement
-from nats_k8s_oidc_callout.core.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.placement import Origin
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.signers import Origin, config_mode, operator_mode, origin
 
 AUTH = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
 AUTH_SIGNING = SigningKey(Kind.ACCOUNT, bytes([2] * 32))
@@ -16,7 +15,7 @@ def test_config_mode_signs_by_the_key_the_server_names() -> None:
     """
     In config mode both JWTs are by the key in the request's `sub`, so that two keys can serve during a rotation.
     """
-    placed = placement.config_mode("APP", [AUTH, AUTH_SIGNING])
+    placed = config_mode("APP", [AUTH, AUTH_SIGNING])
 
     assert {AUTH.public, AUTH_SIGNING.public} == set(placed)
     signers = placed[AUTH_SIGNING.public]
@@ -28,7 +27,7 @@ def test_operator_mode_with_identity_keys() -> None:
     """
     An account's own key signs without an `issuer_account`.
     """
-    (subject, signers), *more = placement.operator_mode(APP.public, APP, AUTH.public, AUTH).items()
+    (subject, signers), *more = operator_mode(APP.public, APP, AUTH.public, AUTH).items()
 
     assert not more
     assert AUTH.public == subject
@@ -40,7 +39,7 @@ def test_operator_mode_with_signing_keys() -> None:
     """
     A signing key names the target account in the user JWT and the callout account in the response.
     """
-    signers = placement.operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING)[AUTH.public]
+    signers = operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING)[AUTH.public]
 
     assert (APP_SIGNING, AUTH_SIGNING) == (signers.user_key, signers.response_key)
     assert (APP.public, AUTH.public) == (signers.user_issuer_account, signers.response_issuer_account)
@@ -66,19 +65,17 @@ def test_origin_of_the_keys_of_operator_mode(
     """
     Of two keys that sign the one that should rather not is told.
     """
-    (signers,) = placement.operator_mode(APP.public, target, AUTH.public, callout).values()
+    (signers,) = operator_mode(APP.public, target, AUTH.public, callout).values()
 
     accounts = (APP.public, AUTH.public)
-    assert expected is placement.origin(signers, {LOGIN.public}, accounts, configured=configured)
+    assert expected is origin(signers, {LOGIN.public}, accounts, configured=configured)
 
 
 def test_origin_of_the_key_that_config_mode_is_asked_for() -> None:
     """
     Beside a key of its own the login's is told from it by what the server asks for.
     """
-    placed = placement.config_mode("APP", [AUTH_SIGNING, LOGIN])
+    placed = config_mode("APP", [AUTH_SIGNING, LOGIN])
 
-    found = {
-        sub: placement.origin(signers, {LOGIN.public}, ("APP", ""), configured=True) for sub, signers in placed.items()
-    }
+    found = {sub: origin(signers, {LOGIN.public}, ("APP", ""), configured=True) for sub, signers in placed.items()}
     assert {AUTH_SIGNING.public: Origin.SEPARATE, LOGIN.public: Origin.LOGIN_INSTEAD} == found

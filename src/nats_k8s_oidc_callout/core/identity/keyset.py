@@ -11,9 +11,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import UNSET, UnsetType
 
-from nats_k8s_oidc_callout.core import natsjwt, tokens
+from nats_k8s_oidc_callout.core.identity import tokens
+from nats_k8s_oidc_callout.core.identity.tokens import VerifyingKey
+from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.core.tokens import VerifyingKey
 from nats_k8s_oidc_callout.errors import BadKeySet, BadToken, Unreadable
 
 MAX_BYTES = 1 << 20

@@ -13,8 +13,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import UNSET, UnsetType
 
-from nats_k8s_oidc_callout.core import natsjwt
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
+from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadToken, Unreadable
 

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core import trust
-from nats_k8s_oidc_callout.core.trust import Trust
+from nats_k8s_oidc_callout.core.identity import own_token
+from nats_k8s_oidc_callout.core.identity.own_token import Trust
 
 HOST = "10.96.0.1"
 HOST6 = "fd00:10:96::1"
 
 
 def trusted(url: str, service_host: str = HOST, service_port: int = 6443) -> Trust:
-    return trust.trust_for(url, service_host, service_port, "cluster.local")
+    return own_token.trust_for(url, service_host, service_port, "cluster.local")
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_other_cluster_domain(domain: str) -> None:
     """
     The cluster's domain is what we are told it is, and no other.
     """
-    assert Trust.CLUSTER == trust.trust_for("https://kubernetes.default.svc.corp.example/", cluster_domain=domain)
-    assert Trust.PUBLIC == trust.trust_for("https://kubernetes.default.svc.cluster.local/", cluster_domain=domain)
+    assert Trust.CLUSTER == own_token.trust_for("https://kubernetes.default.svc.corp.example/", cluster_domain=domain)
+    assert Trust.PUBLIC == own_token.trust_for("https://kubernetes.default.svc.cluster.local/", cluster_domain=domain)
 
 
 @pytest.mark.parametrize("domain", ["", ".", "a..b", "evil.com/", "*"])
@@ -156,15 +156,15 @@ def test_cluster_domain_that_is_none(domain: str) -> None:
     """
     A text that is no domain adds no name.
     """
-    assert Trust.PUBLIC == trust.trust_for("https://kubernetes.default.svc.evil.com/", cluster_domain=domain)
-    assert Trust.CLUSTER == trust.trust_for("https://kubernetes.default.svc/", cluster_domain=domain)
+    assert Trust.PUBLIC == own_token.trust_for("https://kubernetes.default.svc.evil.com/", cluster_domain=domain)
+    assert Trust.CLUSTER == own_token.trust_for("https://kubernetes.default.svc/", cluster_domain=domain)
 
 
 def test_outside_a_cluster() -> None:
     """
     Without a service host no address is ours.
     """
-    assert Trust.PUBLIC == trust.trust_for("https://10.96.0.1/")
+    assert Trust.PUBLIC == own_token.trust_for("https://10.96.0.1/")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_server_of_a_kubeconfig(url: str, expected: Trust) -> None:
     """
     With a kubeconfig its server is trusted with its credential, at exactly its host and port.
     """
-    assert expected == trust.trust_for(url, api_server="https://api.example:6443/some/path")
+    assert expected == own_token.trust_for(url, api_server="https://api.example:6443/some/path")
 
 
 @given(st.text(alphabet="abk.:/@#?[]\\%\t 0é", max_size=30))
@@ -222,4 +222,4 @@ def test_cluster_domain_by_resolv_conf(resolv_conf: str, expected: str | None) -
     """
     A pod's resolv.conf shows the cluster's domain where it is written as the kubelet writes it.
     """
-    assert expected == trust.cluster_domain(resolv_conf, "ns")
+    assert expected == own_token.cluster_domain(resolv_conf, "ns")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from nats_k8s_oidc_callout.core import subjects
+from nats_k8s_oidc_callout.core.nats import subjects
 
 
 class Side(StrEnum):

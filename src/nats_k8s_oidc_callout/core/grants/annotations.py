@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nats_k8s_oidc_callout.core import entries, subjects
-from nats_k8s_oidc_callout.core import filter as reach
-from nats_k8s_oidc_callout.core.filter import JetStreamGrants, Side
+from nats_k8s_oidc_callout.core.grants import entries
+from nats_k8s_oidc_callout.core.grants import filter as reach
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
-from nats_k8s_oidc_callout.core.subjects import PRIVATE_INBOXES, SHARED_INBOX, guide_inbox, private_inbox
+from nats_k8s_oidc_callout.core.nats import subjects
+from nats_k8s_oidc_callout.core.nats.subjects import PRIVATE_INBOXES, SHARED_INBOX, guide_inbox, private_inbox
 
 # Far above what teams write by hand; keeps the longest answer (256 x 256 characters a side) under max_payload.
 MAX_ENTRIES = 256

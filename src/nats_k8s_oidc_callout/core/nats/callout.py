@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from nats_k8s_oidc_callout.core import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Token
-from nats_k8s_oidc_callout.core.nkeys import Kind
-from nats_k8s_oidc_callout.core.placement import Placement, Signers
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.nats.nkeys import Kind
+from nats_k8s_oidc_callout.core.nats.signers import Placement, Signers
+from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.core.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError, Unreadable
 
 SUBJECT = "$SYS.REQ.USER.AUTH"

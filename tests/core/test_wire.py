@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from nats_k8s_oidc_callout.core import kubernetes_wire
-from nats_k8s_oidc_callout.core.kubernetes_wire import EventKind, Page, read_page, read_version
+from nats_k8s_oidc_callout.core.kubernetes import wire
+from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind, Page, read_page, read_version
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.serviceaccounts import index, item, line, page
 
@@ -66,7 +66,7 @@ def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     body = page(item("team", "a", annotations={"x": "y"}), {"metadata": None}, item("team", "b"), token="next")
     at_once = read_page(body)
-    monkeypatch.setattr(kubernetes_wire, "_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(wire, "_AT_ONCE_BYTES", 0)
     one_by_one = read_page(body)
 
     assert at_once[0] == one_by_one[0]

@@ -7,9 +7,9 @@ says that it is one, an entry goes when a whole list lacks it, and a line that c
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from nats_k8s_oidc_callout.core.entries import Reader, version_of, weight_of
-from nats_k8s_oidc_callout.core.kubernetes_wire import Event, EventKind, Meta, Page, read_event, read_one, read_page
-from nats_k8s_oidc_callout.core.shares import Shares
+from nats_k8s_oidc_callout.core.grants.entries import Reader, version_of, weight_of
+from nats_k8s_oidc_callout.core.kubernetes.shares import Shares
+from nats_k8s_oidc_callout.core.kubernetes.wire import Event, EventKind, Meta, Page, read_event, read_one, read_page
 
 BYTES_MAX = 64 << 20
 """For all entries together. Past it the heaviest namespace has its defaults only."""

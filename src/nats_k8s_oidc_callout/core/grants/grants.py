@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nats_k8s_oidc_callout.core.annotations import PermissionRules, compile_grant
-from nats_k8s_oidc_callout.core.entries import version_of, weight_of
+from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.grants.entries import version_of, weight_of
 from nats_k8s_oidc_callout.core.model import Refusal
-from nats_k8s_oidc_callout.core.user import encode
+from nats_k8s_oidc_callout.core.nats.user import encode
 
 # Grants are kept by size, not number: a tenant can make one of 130 kB, and must not crowd out memory with it.
 CACHE_BYTES = 16 << 20

@@ -1,0 +1,7 @@
+"""What a workload may publish and subscribe.
+
+grants       the encoded permissions of each workload, kept by weight
+annotations  its defaults, and what it asks for
+entries      how much of an annotation is read
+filter       which subjects a tenant may ask for
+"""
