@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.http.server import PATHS
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.adapters.telemetry.decisions import Line
-from nats_k8s_oidc_callout.app.doctor import Cause
 from nats_k8s_oidc_callout.cli import main
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
 from nats_k8s_oidc_callout.demo.story import Story
+from nats_k8s_oidc_callout.doctor import Cause
 from nats_k8s_oidc_callout.settings import Settings, names_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,9 +4,8 @@ import asyncio
 import json
 from typing import Any
 
-from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Report
+from nats_k8s_oidc_callout import doctor, settings
+from nats_k8s_oidc_callout.doctor import Report
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.e2e.responder import environment
 from tests.e2e.worlds import World

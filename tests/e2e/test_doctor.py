@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Status
+from nats_k8s_oidc_callout import doctor, settings
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
+from nats_k8s_oidc_callout.doctor import Status
 from tests.e2e import faults, plans
 from tests.e2e.clients import ask
 from tests.e2e.examinations import beside_a_responder, causes, examined, self_test

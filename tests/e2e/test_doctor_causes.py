@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.app.doctor import Report
+from nats_k8s_oidc_callout.doctor import Report
 from tests.e2e import faults, plans
 from tests.e2e.examinations import beside_a_responder, causes
 from tests.e2e.plans import Plan

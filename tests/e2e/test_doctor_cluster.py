@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from nats_k8s_oidc_callout import settings
-from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Report
+from nats_k8s_oidc_callout import doctor, settings
+from nats_k8s_oidc_callout.doctor import Report
 from tests.e2e import faults, kubernetes_world
 from tests.e2e.cluster import Cluster
 from tests.e2e.plans import Plan

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from nats_k8s_oidc_callout import doctor
 from nats_k8s_oidc_callout.adapters import telemetry
-from nats_k8s_oidc_callout.app import doctor
-from nats_k8s_oidc_callout.app.doctor import Finding, Report, Status
 from nats_k8s_oidc_callout.cli.output import say, say_json, say_painted
+from nats_k8s_oidc_callout.doctor import Finding, Report, Status
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import load
 

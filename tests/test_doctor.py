@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout import doctor, settings
 from nats_k8s_oidc_callout.adapters import telemetry
-from nats_k8s_oidc_callout.app import doctor
 from nats_k8s_oidc_callout.app.composition import App
 from nats_k8s_oidc_callout.settings import Settings
 from tests.fakes.hostile_server import hostile_server

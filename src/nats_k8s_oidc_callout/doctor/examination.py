@@ -7,21 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from nats_k8s_oidc_callout.adapters import neighbour
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
-from nats_k8s_oidc_callout.adapters.neighbour import Neighbour
 from nats_k8s_oidc_callout.app import inquiry, selftest, sources
-from nats_k8s_oidc_callout.app.doctor import cluster, diagnosis
-from nats_k8s_oidc_callout.app.doctor.diagnosis import Setup
-from nats_k8s_oidc_callout.app.doctor.login import log_in, subscribe
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, Report, Status, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.server import Server, measured
-from nats_k8s_oidc_callout.app.doctor.signing import signing_key
-from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Rights, Trial, attempt
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.core.nats import subjects, user
+from nats_k8s_oidc_callout.doctor import check_kubernetes, diagnosis, responder_status
+from nats_k8s_oidc_callout.doctor.check_nats import Server, measured
+from nats_k8s_oidc_callout.doctor.diagnosis import Setup
+from nats_k8s_oidc_callout.doctor.login import log_in, subscribe
+from nats_k8s_oidc_callout.doctor.observed_login import STEP_SECONDS, Rights, Trial, attempt
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, Report, Status, failed, ok, skipped
+from nats_k8s_oidc_callout.doctor.responder_status import Neighbour
+from nats_k8s_oidc_callout.doctor.signing import signing_key
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
 
@@ -160,7 +159,7 @@ class _Examination:
 
     async def _responder(self) -> Finding:
         check, port = "responder", self.settings.port
-        self.beside = await neighbour.readiness(self.host, port) if port else None
+        self.beside = await responder_status.readiness(self.host, port) if port else None
         if self.beside is None:
             return skipped(check, f"none is running here ({self.host}:{port})")
         if self.beside.ready:
@@ -184,13 +183,13 @@ class _Examination:
             self.report.add(*(skipped(check, "needs the subscription") for check in ("keys", "signing key")))
             return
         who = self._client()
-        before = await neighbour.counters(self.host, self.settings.port) if self.beside else {}
+        before = await responder_status.counters(self.host, self.settings.port) if self.beside else {}
         keyring = self.keyring
         self.trial = await attempt(
             server.address, keyring.tls, keyring.login(), self.rights, keyring.keys.xkeys, who.login, who.inbox
         )
         if self.beside:
-            after = await neighbour.counters(self.host, self.settings.port)
+            after = await responder_status.counters(self.host, self.settings.port)
             self.counted = {name: value - before.get(name, 0) for name, value in after.items()}
         await self._until_measured(server)
         setup = self._setup(server)
@@ -217,17 +216,17 @@ class _Examination:
     async def _cluster(self) -> None:
         settings, report = self.settings, self.report
         async with inquiry.opened(settings) as asked:
-            report.add(await cluster.keys(asked))
-            report.add(cluster.own_token(settings))
-            report.add(await cluster.self_test_token(settings, asked, keys_failed=report.failed("jwks")))
+            report.add(await check_kubernetes.keys(asked))
+            report.add(check_kubernetes.own_token(settings))
+            report.add(await check_kubernetes.self_test_token(settings, asked, keys_failed=report.failed("jwks")))
         api = sources.api_server(settings)
         try:
-            findings, ahead = await cluster.rbac(api, settings)
+            findings, ahead = await check_kubernetes.rbac(api, settings)
         finally:
             if api is not None:
                 await api.close()
         question = self.trial.question
-        report.add(*findings, cluster.clock(settings, ahead, question.ahead if question else None))
+        report.add(*findings, check_kubernetes.clock(settings, ahead, question.ahead if question else None))
 
     async def _round_trip(self, server: Server) -> Finding:
         check = "round trip"

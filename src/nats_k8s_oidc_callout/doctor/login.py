@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, Probe, Refused, opened
-from nats_k8s_oidc_callout.app.doctor.diagnosis import at_once
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.server import Server
-from nats_k8s_oidc_callout.app.doctor.trial import COMPLAINTS, REQUESTS, STEP_SECONDS, Rights
+from nats_k8s_oidc_callout.doctor.check_nats import Server
+from nats_k8s_oidc_callout.doctor.diagnosis import at_once
+from nats_k8s_oidc_callout.doctor.observed_login import COMPLAINTS, REQUESTS, STEP_SECONDS, Rights
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Mode, Settings
 

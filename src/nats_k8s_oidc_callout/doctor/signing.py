@@ -1,9 +1,9 @@
 """The check whether the login's own key still signs, although another one was meant to."""
 
-from nats_k8s_oidc_callout.app.doctor.diagnosis import Setup
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.trial import Trial
 from nats_k8s_oidc_callout.core.nats.signers import Origin
+from nats_k8s_oidc_callout.doctor.diagnosis import Setup
+from nats_k8s_oidc_callout.doctor.observed_login import Trial
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 
 
 def signing_key(trial: Trial, setup: Setup) -> Finding:

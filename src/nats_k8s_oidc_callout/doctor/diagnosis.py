@@ -6,10 +6,10 @@ Where two causes look alike from here, both are named: a guess would send somebo
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.trial import Trial
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.signers import Origin
+from nats_k8s_oidc_callout.doctor.observed_login import Trial
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 
 # Refused before 60 % of the server's time-out: the server or a responder decided. Later: the time-out did.
 _AT_ONCE_SHARE = 0.6

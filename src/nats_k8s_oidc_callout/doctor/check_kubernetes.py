@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Token
 from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import BadToken, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.adapters.nats import ServerInfo, Untrusted, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.app.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.app.doctor.trial import STEP_SECONDS, Tls
+from nats_k8s_oidc_callout.doctor.observed_login import STEP_SECONDS, Tls
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # The servers' own default is 2.0, and the first PING comes between 2.0 and 2.4 s.
