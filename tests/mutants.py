@@ -138,7 +138,7 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "queue group missing",
-        "adapters/nats/session.py",
+        "adapters/nats/requests.py",
         "            queue=self._ears.queue_group,\n",
         '            queue="",\n',
         ("tests/e2e/test_replicas.py", "-k", "share_the_load"),

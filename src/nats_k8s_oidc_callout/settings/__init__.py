@@ -4,9 +4,9 @@ In order of use; `load` parses, checks and builds:
 
     fields                       how a variable is declared
     nats, kubernetes, variables  all variables
-    text                         the grammar of one value
+    values                       the grammar of one value
     keyfiles                     the grammar of one file of keys
-    rules                        consistency between variables, and defaults that follow from others
+    consistency                  consistency between variables, and defaults that follow from others
     findings                     problems and warnings, collected
 """
 
@@ -18,12 +18,12 @@ from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
 from nats_k8s_oidc_callout.errors import ConfigurationError
-from nats_k8s_oidc_callout.settings import rules
+from nats_k8s_oidc_callout.settings import consistency
+from nats_k8s_oidc_callout.settings.consistency import queue_group
 from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.findings import Findings, Read, read_file
 from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
-from nats_k8s_oidc_callout.settings.rules import queue_group
-from nats_k8s_oidc_callout.settings.text import NatsServers
+from nats_k8s_oidc_callout.settings.values import NatsServers
 from nats_k8s_oidc_callout.settings.variables import Settings
 
 __all__ = [
@@ -71,8 +71,8 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
         if len({env[name] for name in names}) > 1:
             found.problem(first, f"has another value in {', '.join(names[1:])}, and both are names of one setting")
     draft = _parse({first: env[name] for first, name in found.names.items()}, found)
-    settled = rules.nats(draft, found) | rules.kubernetes(draft, found)
-    rules.permissions(draft, found)
+    settled = consistency.nats(draft, found) | consistency.kubernetes(draft, found)
+    consistency.permissions(draft, found)
     if found.problems:
         raise ConfigurationError(found.problems)
     _warn_of_strangers(env, found)

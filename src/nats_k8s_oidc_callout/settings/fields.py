@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from nats_k8s_oidc_callout.settings import text
+from nats_k8s_oidc_callout.settings import values
 
 KUBERNETES_ISSUER = "https://kubernetes.default.svc"
 KUBERNETES_JWKS_URL = "https://kubernetes.default.svc/openid/v1/jwks"
@@ -64,12 +64,12 @@ class Group(StrEnum):
 # How soon a changed file counts; the pollers' periods, in the words of the reference table.
 KEY_FILE, MANIFESTS = "within 10 s", "within 2 s"
 
-OptionalPath = Annotated[Path | None, BeforeValidator(text.path)]
-Folder = Annotated[Path, BeforeValidator(text.path)]
-Audience = Annotated[str, BeforeValidator(text.audience)]
-Account = Annotated[str, BeforeValidator(text.account)]
-Whole = Annotated[int, BeforeValidator(text.whole)]
-Seconds = Annotated[float, BeforeValidator(text.seconds)]
+OptionalPath = Annotated[Path | None, BeforeValidator(values.path)]
+Folder = Annotated[Path, BeforeValidator(values.path)]
+Audience = Annotated[str, BeforeValidator(values.audience)]
+Account = Annotated[str, BeforeValidator(values.account)]
+Whole = Annotated[int, BeforeValidator(values.whole)]
+Seconds = Annotated[float, BeforeValidator(values.seconds)]
 
 
 def variable(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator
 
-from nats_k8s_oidc_callout.settings import text
+from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.fields import (
     KEY_FILE,
     KUBERNETES_ISSUER,
@@ -24,7 +24,7 @@ from nats_k8s_oidc_callout.settings.fields import (
 class KubernetesVariables(BaseModel):
     """A part of Settings."""
 
-    jwt_issuer: Annotated[tuple[str, ...], BeforeValidator(text.words)] = variable(
+    jwt_issuer: Annotated[tuple[str, ...], BeforeValidator(values.words)] = variable(
         "JWT_ISSUER",
         group=Group.TOKENS,
         default=(),
@@ -38,7 +38,7 @@ class KubernetesVariables(BaseModel):
         default="nats",
         meaning="What `aud` of the tokens must contain, exactly. One audience: a comma is an error.",
     )
-    jwks_url: Annotated[str, BeforeValidator(text.jwks_url)] = variable(
+    jwks_url: Annotated[str, BeforeValidator(values.jwks_url)] = variable(
         "JWKS_URL",
         group=Group.TOKENS,
         default="",
@@ -61,7 +61,7 @@ class KubernetesVariables(BaseModel):
         changes=KEY_FILE,
         meaning="The issuer's keys in a file, instead of the URL. Setting both is an error.",
     )
-    require_pod_bound: Annotated[bool, BeforeValidator(text.boolean)] = variable(
+    require_pod_bound: Annotated[bool, BeforeValidator(values.boolean)] = variable(
         "REQUIRE_POD_BOUND",
         group=Group.TOKENS,
         default=False,
@@ -83,7 +83,7 @@ class KubernetesVariables(BaseModel):
         meaning="Seconds by which `nbf` and `iat` may lie ahead. `exp` gets none.",
     )
 
-    k8s_in_cluster: Annotated[bool | None, BeforeValidator(text.boolean)] = variable(
+    k8s_in_cluster: Annotated[bool | None, BeforeValidator(values.boolean)] = variable(
         "K8S_IN_CLUSTER",
         group=Group.KUBERNETES,
         shown="true when `KUBERNETES_SERVICE_HOST` is set",
@@ -96,7 +96,7 @@ class KubernetesVariables(BaseModel):
         changes=KEY_FILE,
         meaning="The folder of the mounted `token` and `ca.crt`.",
     )
-    kubernetes_service_host: Annotated[str, BeforeValidator(text.host)] = variable(
+    kubernetes_service_host: Annotated[str, BeforeValidator(values.host)] = variable(
         "KUBERNETES_SERVICE_HOST",
         group=Group.KUBERNETES,
         default="",
@@ -111,7 +111,7 @@ class KubernetesVariables(BaseModel):
         le=65535,
         meaning="Port of the API server; set by the kubelet.",
     )
-    kubeconfig: Annotated[str, BeforeValidator(text.paths)] = variable(
+    kubeconfig: Annotated[str, BeforeValidator(values.paths)] = variable(
         "KUBECONFIG",
         group=Group.KUBERNETES,
         default="",
@@ -122,7 +122,7 @@ class KubernetesVariables(BaseModel):
     home: OptionalPath = variable(
         "HOME", group=Group.KUBERNETES, shown="set by the system", meaning="Only to find `.kube/config`."
     )
-    k8s_namespaces: Annotated[tuple[str, ...], BeforeValidator(text.namespaces)] = variable(
+    k8s_namespaces: Annotated[tuple[str, ...], BeforeValidator(values.namespaces)] = variable(
         "K8S_NAMESPACES",
         group=Group.KUBERNETES,
         default=(),

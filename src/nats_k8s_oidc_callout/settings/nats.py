@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, SecretStr
 
-from nats_k8s_oidc_callout.settings import text
+from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.fields import (
     KEY_FILE,
     QUEUE_GROUP,
@@ -15,13 +15,13 @@ from nats_k8s_oidc_callout.settings.fields import (
     XkeyMode,
     variable,
 )
-from nats_k8s_oidc_callout.settings.text import NatsServers
+from nats_k8s_oidc_callout.settings.values import NatsServers
 
 
 class NatsVariables(BaseModel):
     """A part of Settings."""
 
-    nats_url: Annotated[NatsServers, BeforeValidator(text.nats_servers)] = variable(
+    nats_url: Annotated[NatsServers, BeforeValidator(values.nats_servers)] = variable(
         "NATS_URL",
         group=Group.NATS,
         default=NatsServers(("nats://nats:4222",)),
@@ -45,7 +45,7 @@ class NatsVariables(BaseModel):
         meaning="The responder's login. Operator mode: a creds file. Config mode: the nkey in it, so a file with "
         "just a seed (`SU…`) will do. User info in `NATS_URL`, `NATS_TOKEN` and this exclude each other.",
     )
-    nats_token: Annotated[SecretStr | None, BeforeValidator(text.token)] = variable(
+    nats_token: Annotated[SecretStr | None, BeforeValidator(values.token)] = variable(
         "NATS_TOKEN", group=Group.NATS, meaning="The responder's login where the servers require a token."
     )
     nats_signing_key_file: OptionalPath = variable(
@@ -87,7 +87,7 @@ class NatsVariables(BaseModel):
         changes=KEY_FILE,
         meaning="One or two seeds (`SX…`), one a line, tried in order. Their public keys are `xkey` of the servers.",
     )
-    nats_xkey_mode: Annotated[XkeyMode, BeforeValidator(text.choice(XkeyMode))] = variable(
+    nats_xkey_mode: Annotated[XkeyMode, BeforeValidator(values.choice(XkeyMode))] = variable(
         "NATS_XKEY_MODE",
         group=Group.NATS,
         default=XkeyMode.REQUIRED,
@@ -106,7 +106,7 @@ class NatsVariables(BaseModel):
     nats_tls_key_file: OptionalPath = variable(
         "NATS_TLS_KEY_FILE", group=Group.NATS, changes=KEY_FILE, meaning="Its key (PEM), without a passphrase."
     )
-    nats_queue_group: Annotated[str, BeforeValidator(text.queue_group)] = variable(
+    nats_queue_group: Annotated[str, BeforeValidator(values.queue_group)] = variable(
         "NATS_QUEUE_GROUP",
         group=Group.NATS,
         default="",

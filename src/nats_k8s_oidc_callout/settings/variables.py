@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict
 
 from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
-from nats_k8s_oidc_callout.settings import text
+from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.fields import (
     Cluster,
     Group,
@@ -26,20 +26,20 @@ class Settings(KubernetesVariables, NatsVariables):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    sa_annotation_prefix: Annotated[str, BeforeValidator(text.annotation_prefix)] = variable(
+    sa_annotation_prefix: Annotated[str, BeforeValidator(values.annotation_prefix)] = variable(
         "SA_ANNOTATION_PREFIX",
         group=Group.PERMISSIONS,
         default="nats.io/",
         meaning="What stands before `allowed-pub-subjects` and `allowed-sub-subjects`.",
     )
-    inbox_mode: Annotated[InboxMode, BeforeValidator(text.choice(InboxMode))] = variable(
+    inbox_mode: Annotated[InboxMode, BeforeValidator(values.choice(InboxMode))] = variable(
         "INBOX_MODE",
         group=Group.PERMISSIONS,
         default=InboxMode.SHARED,
         meaning="`shared`: `_INBOX.>` and the private inboxes, so every workload of an account can read every reply that "
         "goes to `_INBOX`. `private`: the private inboxes only.",
     )
-    reply_mode: Annotated[ReplyMode, BeforeValidator(text.choice(ReplyMode))] = variable(
+    reply_mode: Annotated[ReplyMode, BeforeValidator(values.choice(ReplyMode))] = variable(
         "REPLY_MODE",
         group=Group.PERMISSIONS,
         default=ReplyMode.INBOX,
@@ -47,14 +47,14 @@ class Settings(KubernetesVariables, NatsVariables):
         "reply permission of NATS, which lets a workload publish on every subject of its account, by answering itself. "
         "`none`: neither.",
     )
-    jetstream_grants: Annotated[JetStreamGrants, BeforeValidator(text.choice(JetStreamGrants))] = variable(
+    jetstream_grants: Annotated[JetStreamGrants, BeforeValidator(values.choice(JetStreamGrants))] = variable(
         "JETSTREAM_GRANTS",
         group=Group.PERMISSIONS,
         default=JetStreamGrants.DATA,
         meaning="What an annotation may ask to publish below `$JS`, `$KV` and `$O`: `data` of one named stream or "
         "bucket, or with `admin` everything. To subscribe is the same with both.",
     )
-    allow_responses_max: Annotated[int, BeforeValidator(text.answers)] = variable(
+    allow_responses_max: Annotated[int, BeforeValidator(values.answers)] = variable(
         "ALLOW_RESPONSES_MAX",
         group=Group.PERMISSIONS,
         default=1,
@@ -77,7 +77,7 @@ class Settings(KubernetesVariables, NatsVariables):
         meaning="A session ends after these seconds at the latest, and never outlives its token.",
     )
 
-    host: Annotated[str, BeforeValidator(text.host)] = variable(
+    host: Annotated[str, BeforeValidator(values.host)] = variable(
         "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
     )
     port: Whole = variable(
@@ -88,10 +88,10 @@ class Settings(KubernetesVariables, NatsVariables):
         le=65535,
         meaning="Port for health and metrics; 0 takes a free one.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(text.choice(LogLevel, warning=LogLevel.WARN))] = variable(
+    log_level: Annotated[LogLevel, BeforeValidator(values.choice(LogLevel, warning=LogLevel.WARN))] = variable(
         "LOG_LEVEL", group=Group.PROCESS, default=LogLevel.INFO, meaning="`debug`, `info`, `warn` or `error`."
     )
-    log_format: Annotated[LogFormat, BeforeValidator(text.choice(LogFormat))] = variable(
+    log_format: Annotated[LogFormat, BeforeValidator(values.choice(LogFormat))] = variable(
         "LOG_FORMAT", group=Group.PROCESS, default=LogFormat.JSON, meaning="`json` or `console`."
     )
 
@@ -100,7 +100,7 @@ class Settings(KubernetesVariables, NatsVariables):
 
     @property
     def mode(self) -> Mode:
-        return Mode.OPERATOR if text.looks_like_account_key(self.nats_account) else Mode.CONFIG
+        return Mode.OPERATOR if values.looks_like_account_key(self.nats_account) else Mode.CONFIG
 
     @property
     def cluster(self) -> Cluster:

@@ -11,7 +11,7 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     WorkloadLogin,
 )
 from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
-from nats_k8s_oidc_callout.adapters.nats.session import Timing
+from nats_k8s_oidc_callout.adapters.nats.requests import Timing
 from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, land
 from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted
 

@@ -16,7 +16,7 @@ import structlog
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address, AddressBook
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import Login
-from nats_k8s_oidc_callout.adapters.nats.session import (
+from nats_k8s_oidc_callout.adapters.nats.requests import (
     SUBSCRIPTION_REFUSED,
     USUAL,
     Ears,

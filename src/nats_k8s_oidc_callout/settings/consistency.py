@@ -11,7 +11,7 @@ from typing import Any
 
 from nats_k8s_oidc_callout.core.identity.own_token import Trust, trust_for
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
-from nats_k8s_oidc_callout.settings import keyfiles, text
+from nats_k8s_oidc_callout.settings import keyfiles, values
 from nats_k8s_oidc_callout.settings.fields import KUBERNETES_ISSUER, KUBERNETES_JWKS_URL, QUEUE_GROUP, Mode
 from nats_k8s_oidc_callout.settings.findings import Findings
 from nats_k8s_oidc_callout.settings.variables import Settings
@@ -90,7 +90,7 @@ def _encryption(draft: Settings, found: Findings) -> None:
 
 def _config_mode(draft: Settings, found: Findings) -> str:
     """Return the name of the callout account, if we were told."""
-    if text.looks_like_account_key(draft.nats_auth_account):
+    if values.looks_like_account_key(draft.nats_auth_account):
         found.problem("NATS_AUTH_ACCOUNT", "is a public key (operator mode), but NATS_ACCOUNT a name (config mode)")
     if found.is_set("NATS_ACCOUNT_SIGNING_KEY_FILE"):
         found.warn("NATS_ACCOUNT_SIGNING_KEY_FILE", "has no effect in config mode (NATS_ACCOUNT is a name)")
@@ -108,7 +108,7 @@ def _operator_mode(draft: Settings, creds: Creds | None, found: Findings) -> str
     _derived_key("NATS_ACCOUNT_SIGNING_KEY_FILE", found)
     own = creds.account if creds else ""
     account = draft.nats_auth_account
-    if account and not text.looks_like_account_key(account):
+    if account and not values.looks_like_account_key(account):
         found.problem("NATS_AUTH_ACCOUNT", "must be a public key (A…), as NATS_ACCOUNT is one (operator mode)")
     elif account and own and account != own:
         found.warn("NATS_AUTH_ACCOUNT", "is not the account of NATS_CREDS_FILE, where the servers will look for us")
