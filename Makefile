@@ -6,6 +6,8 @@ VENV   ?= .venv
 CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nats-k8s-oidc-callout
 ARGS   ?=
 TOOLS  ?=
+# Files are what is shared out: worlds belong to them. ARGS=-n0 runs all in one process, for a debugger.
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile
 BENCH  ?= $(wildcard bench/[a-z]*.py)
 
 BIN     := $(VENV)/bin
@@ -33,7 +35,7 @@ tools: $(VENV)/bin/python ## build the pinned servers that tests run against (mi
 	@$(BIN)/python -m tools.crds
 
 test: $(VENV)/.dev ## the quick tests, with a real nats-server from its wheel: Python is all they need
-	@$(BIN)/python -m pytest -m 'not slow and not go' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not slow and not go' $(SIDE_BY_SIDE) $(ARGS)
 
 test-all: $(VENV)/.dev tools ## what `make test` leaves out: the slow tests, and those that need what Go builds
 	@$(BIN)/python tools/build.py prometheus helm-3

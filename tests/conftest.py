@@ -1,7 +1,10 @@
-"""What every test lives under: no socket in tests/core, Hypothesis' profiles, one real API server for all that ask."""
+"""What every test lives under: no socket in tests/core, Hypothesis' profiles, one real API server for all that ask,
+and a look for secrets in all that responders wrote.
+"""
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -65,6 +68,17 @@ def _logs_as_new() -> Iterator[None]:
     """Leave no level behind: a later test that captures logs would not see what the last one filtered."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_secret_in_any_log() -> Iterator[None]:
+    """Look through all logs at the end of this process, which may be one of several (`make test`)."""
+    yield
+    responder = sys.modules.get("tests.e2e.responder")
+    if responder is not None:
+        from tests.e2e.leak_scan import leaks
+
+        assert {} == leaks(responder.LOG_FILES)
 
 
 @pytest.fixture(scope="session")

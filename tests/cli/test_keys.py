@@ -28,7 +28,9 @@ def test_the_system_user_is_one_that_the_callout_is_not_asked_about(desk: Desk) 
     assert '"$SYS.REQ.SERVER.*.KICK"' in with_user.output
 
 
-@pytest.mark.parametrize("value", ["admin", Pair.new(Kind.ACCOUNT).public, Pair.new(Kind.USER).seed])
+@pytest.mark.parametrize(
+    "value", ["admin", Pair.new(Kind.ACCOUNT).public, Pair.new(Kind.USER).seed], ids=["a name", "an account", "a seed"]
+)
 def test_what_is_no_public_key_of_a_user_is_refused(desk: Desk, value: str) -> None:
     """
     A seed on the command line is a mistake: it is refused, and not repeated.

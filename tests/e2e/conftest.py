@@ -1,4 +1,4 @@
-"""Every world once a run, what they were said at the end, and the look for secrets after everything else."""
+"""Every world once a run, and at the end which they were."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,7 @@ import pytest
 from tests.e2e.plans import SETTINGS
 from tests.e2e.worlds import BINARIES, World, world_of
 
-_LAST = "test_leak_scan.py"
 _ran: list[str] = []
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the scan of all logs after all that writes them."""
-    items.sort(key=lambda item: item.path.name == _LAST)
 
 
 _FEW = ("config-creds", "operator-signing")

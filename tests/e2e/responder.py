@@ -1,6 +1,6 @@
 """The real command as a process of its own, with exactly the environment that a test gives it.
 
-Whatever a responder writes stays in LOG_FILES until the run is over: `test_leak_scan` reads all of it at the end.
+Whatever a responder writes stays in LOG_FILES until the run is over: `leak_scan` reads all of it at the end.
 """
 
 import atexit

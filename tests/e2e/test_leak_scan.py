@@ -1,49 +1,19 @@
-"""Collected last: what all responders of the run wrote, at debug level, holds none of its secrets."""
-
-import bisect
-import itertools
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+"""What all responders of a run wrote, at debug level, holds none of its secrets."""
 
 import pytest
 
+from tests.e2e.leak_scan import leaks
 from tests.e2e.responder import LOG_FILES, new_log
 from tests.leaks import SECRETS
 
 pytestmark = pytest.mark.e2e
-BATCH_BYTES = 4 << 20
 
 
-def leaks(logs: Iterable[Path]) -> dict[str, str]:
-    """Return the kind of secret that stands in a log, by the log's name and the line's place in it."""
-    found = {}
-    for batch in batches(path for path in logs if path.exists()):
-        # Looking for all secrets costs more than the text: small logs are looked through together.
-        texts = [path.read_bytes() for path in batch]
-        begins = [0, *itertools.accumulate(len(text) + 1 for text in texts)]
-        for finding in SECRETS.scan(b"\n".join(texts)):
-            which = bisect.bisect_right(begins, finding.offset) - 1
-            found[f"{batch[which].name}, byte {finding.offset - begins[which]}"] = finding.kind
-    return found
-
-
-def batches(logs: Iterable[Path]) -> Iterator[list[Path]]:
-    """Yield the logs in order, together as long as they are short."""
-    batch: list[Path] = []
-    for path in logs:
-        if batch and sum(one.stat().st_size for one in (*batch, path)) > BATCH_BYTES:
-            yield batch
-            batch = []
-        batch.append(path)
-    if batch:
-        yield batch
-
-
-# Some worlds are for `make test-all` only, so it is looked through there, too.
-@pytest.mark.parametrize("run", ["test", pytest.param("test-all", marks=pytest.mark.slow)])
-def test_no_secret_in_any_log(run: str) -> None:
+def test_no_secret_in_any_log() -> None:
     """
-    No 16 bytes in a row of any token, seed, creds or password of the run stand in any log, plain or in base64.
+    No 16 bytes in a row of any token, seed, creds or password of the run stand in a log so far, plain or in base64.
+
+    The same look ends the run, at the logs that were written since.
     """
     assert {} == leaks(LOG_FILES)
 
