@@ -18,7 +18,7 @@ PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_i
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-python check fmt bench fuzz image docs lock release release-check dist audit clean
+.PHONY: help demo dev tools test test-all test-kind test-python check fmt bench fuzz image docs lock release release-check dist audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
@@ -42,6 +42,9 @@ test-all: $(VENV)/.dev tools ## what `make test` leaves out: the slow tests, and
 	@$(BIN)/python -m tests.clients.builds
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
 	@$(BIN)/python -m pytest -m 'slow or go' $(ARGS)
+
+test-kind: $(VENV)/.dev image ## an installation in a cluster of kind's, with docker, kind, kubectl and helm
+	@$(BIN)/python -m pytest -m slow tests/e2e/test_any_cluster.py -k kind $(ARGS)
 
 test-python: ## core, settings, responder and adapters on another Python: make test-python PYTHON=python3.12
 	@[ -n '$(PYTHON_VERSION)' ] || { echo 'There is no $(PYTHON) here.' >&2; exit 2; }
