@@ -68,7 +68,7 @@ def test_nobody_answers(binary: str) -> None:
     status = {finding.check: finding.status for finding in report.findings}
 
     assert ["no_responder"] == causes(report)
-    assert (Status.OK, Status.OK, Status.SKIPPED) == (status["keys"], status["subscription"], status["responder"])
+    assert (Status.OK, Status.OK, Status.SKIPPED) == (status["signers"], status["subscription"], status["responder"])
 
 
 def test_two_releases(binary: str) -> None:
@@ -259,7 +259,7 @@ def test_examination_without_a_token(binary: str) -> None:
     status = {finding.check: finding.status for finding in report.findings}
 
     assert report.ok
-    assert (Status.OK, Status.SKIPPED) == (status["keys"], status["round trip"])
+    assert (Status.OK, Status.SKIPPED) == (status["signers"], status["round trip"])
 
 
 def test_one_server_of_two_is_down() -> None:

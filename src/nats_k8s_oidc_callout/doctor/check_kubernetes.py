@@ -22,7 +22,7 @@ _VERBS = {
 _MOST_SECONDS_OFF = 60.0
 
 
-async def keys(asked: Inquiry) -> Finding:
+async def jwks(asked: Inquiry) -> Finding:
     """Fetch the issuer's keys as the responder does."""
     check = "jwks"
     trouble = await asked.fetch_keys()

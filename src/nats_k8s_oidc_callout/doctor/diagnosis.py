@@ -47,9 +47,9 @@ def at_once(seconds: float, timeout: float | None) -> bool:
     return seconds < _AT_ONCE_SHARE * (timeout or _USUAL_TIMEOUT_SECONDS)
 
 
-def keys(trial: Trial, setup: Setup) -> Finding:
+def signers(trial: Trial, setup: Setup) -> Finding:
     """Say whether the server's questions are for us: who is to sign, and whether they are sealed as we want them."""
-    check = "keys"
+    check = "signers"
     if not setup.auth_required:
         return failed(
             check,

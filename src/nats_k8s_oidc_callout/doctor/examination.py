@@ -28,7 +28,7 @@ from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
 LOGINS = 12
 _KEY_KIND = re.compile(r"(is the \w+ seed S|is a curve key|is no \w+ key)")
 ALL = (
-    "configuration", "nats", "login", "subscription", "sentinel", "responder", "keys", "signing key", "jwks",
+    "configuration", "nats", "login", "subscription", "sentinel", "responder", "signers", "signing key", "jwks",
     "own token", "self-test token", "rbac", "clock", "authorization.timeout", "round trip",
 )  # fmt: skip
 """Every check, in its order."""
@@ -180,7 +180,7 @@ class _Examination:
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""
         if self.report.failed("subscription"):
-            self.report.add(*(skipped(check, "needs the subscription") for check in ("keys", "signing key")))
+            self.report.add(*(skipped(check, "needs the subscription") for check in ("signers", "signing key")))
             return
         who = self._client()
         before = await responder_status.counters(self.host, self.settings.port) if self.beside else {}
@@ -193,7 +193,7 @@ class _Examination:
             self.counted = {name: value - before.get(name, 0) for name, value in after.items()}
         await self._until_measured(server)
         setup = self._setup(server)
-        self.report.add(diagnosis.keys(self.trial, setup), signing_key(self.trial, setup))
+        self.report.add(diagnosis.signers(self.trial, setup), signing_key(self.trial, setup))
 
     def _setup(self, server: Server) -> Setup:
         settings = self.settings
@@ -216,7 +216,7 @@ class _Examination:
     async def _cluster(self) -> None:
         settings, report = self.settings, self.report
         async with inquiry.opened(settings) as asked:
-            report.add(await check_kubernetes.keys(asked))
+            report.add(await check_kubernetes.jwks(asked))
             report.add(check_kubernetes.own_token(settings))
             report.add(await check_kubernetes.self_test_token(settings, asked, keys_failed=report.failed("jwks")))
         api = sources.api_server(settings)
@@ -230,7 +230,7 @@ class _Examination:
 
     async def _round_trip(self, server: Server) -> Finding:
         check = "round trip"
-        for needed in ("subscription", "keys"):
+        for needed in ("subscription", "signers"):
             if self.report.failed(needed):
                 return skipped(check, f"needs {needed}")
         if self.settings.self_test_token_file is None:

@@ -73,7 +73,7 @@ def _mode_wrong(check: str, otherwise: Login, account: str = "") -> Finding:
 
 def _judge_account(check: str, account: str, server: Server, settings: Settings) -> Finding:
     """Compare the account we are in with what the settings say of it; operator mode learns it from the question."""
-    # A server that asks for no login lets everybody into the global account: the check "keys" tells that.
+    # A server that asks for no login lets everybody into the global account: the check "signers" tells that.
     asks = server.info is not None and server.info.auth_required
     if not account or not asks or settings.mode is Mode.OPERATOR:
         return ok(check, f"in account {account}" if account else "accepted")
