@@ -22,11 +22,11 @@ _VERBS = {
 _MOST_SECONDS_OFF = 60.0
 
 
-async def jwks(asked: Inquiry) -> Finding:
+async def jwks(inquiry: Inquiry) -> Finding:
     """Fetch the issuer's keys as the responder does."""
     check = "jwks"
-    trouble = await asked.fetch_keys()
-    where = asked.keys_source
+    trouble = await inquiry.fetch_keys()
+    where = inquiry.keys_source
     if not trouble:
         return ok(check, where)
     detail = f"{where}: {trouble}"
@@ -98,7 +98,7 @@ def _wrong_issuer(check: str, issuer: str, settings: Settings) -> Finding:
     )
 
 
-async def self_test_token(settings: Settings, asked: Inquiry, *, keys_failed: bool) -> Finding:
+async def self_test_token(settings: Settings, inquiry: Inquiry, *, keys_failed: bool) -> Finding:
     """Judge the self-test's token as a client's is judged; what it claims first, since that needs nobody else."""
     check = "self-test token"
     path = settings.self_test_token_file
@@ -125,12 +125,12 @@ async def self_test_token(settings: Settings, asked: Inquiry, *, keys_failed: bo
         )
     if keys_failed:
         return skipped(check, "issuer and audience are right; its signature needs the issuer's keys")
-    return await _judge(check, asked, token)
+    return await _judge(check, inquiry, token)
 
 
-async def _judge(check: str, asked: Inquiry, token: str) -> Finding:
+async def _judge(check: str, inquiry: Inquiry, token: str) -> Finding:
     try:
-        verdict = await asked.judge(Token(token))
+        verdict = await inquiry.judge(Token(token))
     except Unreachable as error:
         return skipped(check, f"issuer and audience are right; its ServiceAccount cannot be looked up: {error}")
     if isinstance(verdict, Allow):

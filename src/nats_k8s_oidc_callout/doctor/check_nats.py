@@ -1,6 +1,5 @@
 """The checks of a NATS server before any login: is it there, do we trust it, how long does it wait for an answer."""
 
-import asyncio
 from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.adapters.nats import ServerInfo, Untrusted, opened
@@ -64,7 +63,7 @@ class Server:
         except Unreachable:
             return
 
-    def judge_timeout(self, ours: float) -> Finding:
+    def compare_timeout(self, ours: float) -> Finding:
         """Compare the server's time-out with what clients bear, and with what we count on."""
         check = "authorization.timeout"
         if not self.waited or self.info is None or not self.info.auth_required:
@@ -85,8 +84,3 @@ class Server:
                 fix=f"NATS_AUTH_TIMEOUT_SECONDS={self.timeout:.1f}",
             )
         return ok(check, f"{self.timeout:.1f} s")
-
-
-async def measured(server: Server) -> "asyncio.Task[None]":
-    """Begin to measure: it takes as long as the time-out itself."""
-    return asyncio.create_task(server.measure_timeout(), name="doctor time-out")

@@ -175,7 +175,9 @@ def round_trip(trial: Trial, setup: Setup) -> Finding:
     """Say whether a client with a good token gets in, into the right account, given that it was ours to answer."""
     check = "round trip"
     if trial.landing is not None:
-        return landed(trial.landing.account, setup, foreign=trial.landing.foreign, seconds=trial.landing.seconds)
+        return compare_account(
+            trial.landing.account, setup, foreign=trial.landing.foreign, seconds=trial.landing.seconds
+        )
     if trial.refusal is None:
         return skipped(check, f"unknown: {trial.trouble or 'no login was tried'}")
     words = next((reason for reason in trial.complaints if reason), "")
@@ -191,7 +193,7 @@ def round_trip(trial: Trial, setup: Setup) -> Finding:
     return _nobody(check, trial.refusal.seconds, setup)
 
 
-def landed(account: str, setup: Setup, *, foreign: bool, seconds: float) -> Finding:
+def compare_account(account: str, setup: Setup, *, foreign: bool, seconds: float) -> Finding:
     """Say whether a client landed where it should."""
     check = "round trip"
     if foreign or (account and account != setup.account):

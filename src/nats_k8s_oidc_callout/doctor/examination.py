@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.doctor import check_kubernetes, diagnosis, responder_status
-from nats_k8s_oidc_callout.doctor.check_nats import Server, measured
+from nats_k8s_oidc_callout.doctor.check_nats import Server
 from nats_k8s_oidc_callout.doctor.diagnosis import Setup
 from nats_k8s_oidc_callout.doctor.login import log_in, subscribe
 from nats_k8s_oidc_callout.doctor.observed_login import STEP_SECONDS, Rights, Trial, attempt
@@ -80,15 +80,15 @@ class _Examination:
         detail = f"{settings.mode} mode, clients land in {settings.nats_account}"
         report.add(ok("configuration", detail, settings.warnings))
         server = await self._reachable()
-        async with _timed(server):
+        async with _measure_timeout(server):
             await self._login(server)
             report.add(self._sentinel())
             report.add(await self._responder())
             await self._try(server)
             await self._cluster()
-        report.add(server.judge_timeout(settings.nats_auth_timeout_seconds))
+        report.add(server.compare_timeout(settings.nats_auth_timeout_seconds))
         report.add(await self._round_trip(server))
-        return self._settled()
+        return self._sort()
 
     async def _reachable(self) -> Server:
         """Reach the servers one after the other; go on with the first that answers."""
@@ -113,7 +113,7 @@ class _Examination:
         admission = await log_in(server, login, otherwise, self.settings)
         if not admission.accepted and not server.waited and Cause.MODE_WRONG not in admission.finding.causes:
             # Whether a refusal was quick can only be told by the server's own time-out.
-            await self._until_measured(server)
+            await self._wait_for_timeout(server)
             admission = await log_in(server, login, otherwise, self.settings)
         self.report.add(admission.finding)
         if admission.accepted:
@@ -122,7 +122,7 @@ class _Examination:
         else:
             self.report.add(skipped("subscription", "needs the login"))
 
-    async def _until_measured(self, server: Server) -> None:
+    async def _wait_for_timeout(self, server: Server) -> None:
         ends = time.monotonic() + STEP_SECONDS
         while not server.waited and time.monotonic() < ends:
             await asyncio.sleep(0.05)
@@ -191,7 +191,7 @@ class _Examination:
         if self.beside:
             after = await responder_status.counters(self.host, self.settings.port)
             self.counted = {name: value - before.get(name, 0) for name, value in after.items()}
-        await self._until_measured(server)
+        await self._wait_for_timeout(server)
         setup = self._setup(server)
         self.report.add(diagnosis.signers(self.trial, setup), signing_key(self.trial, setup))
 
@@ -215,10 +215,10 @@ class _Examination:
 
     async def _cluster(self) -> None:
         settings, report = self.settings, self.report
-        async with inquiry.opened(settings) as asked:
-            report.add(await check_kubernetes.jwks(asked))
+        async with inquiry.opened(settings) as one:
+            report.add(await check_kubernetes.jwks(one))
             report.add(check_kubernetes.own_token(settings))
-            report.add(await check_kubernetes.self_test_token(settings, asked, keys_failed=report.failed("jwks")))
+            report.add(await check_kubernetes.self_test_token(settings, one, keys_failed=report.failed("jwks")))
         api = sources.api_server(settings)
         try:
             findings, ahead = await check_kubernetes.rbac(api, settings)
@@ -262,7 +262,7 @@ class _Examination:
                 )
             except Unreachable as error:
                 return skipped("round trip", f"let in once, then: {error}")
-            found = diagnosis.landed(landing.account, setup, foreign=landing.foreign, seconds=landing.seconds)
+            found = diagnosis.compare_account(landing.account, setup, foreign=landing.foreign, seconds=landing.seconds)
             if found.status is not Status.OK:
                 return found
             times.append(landing.seconds)
@@ -271,7 +271,7 @@ class _Examination:
         middle, worst = sorted(times)[len(times) // 2] * 1000, max(times) * 1000
         return ok("round trip", f"{LOGINS + 1} logins {where}, median {middle:.0f} ms, longest {worst:.0f} ms")
 
-    def _settled(self) -> Report:
+    def _sort(self) -> Report:
         """Put the lines into their order: what was learned early may be told late."""
         self.report.findings.sort(key=lambda finding: ALL.index(finding.check))
         return self.report
@@ -283,9 +283,9 @@ def _loopback(host: str) -> str:
 
 
 @asynccontextmanager
-async def _timed(server: Server) -> AsyncIterator[Any]:
+async def _measure_timeout(server: Server) -> AsyncIterator[Any]:
     """Measure the server's time-out beside everything else."""
-    task = await measured(server)
+    task = asyncio.create_task(server.measure_timeout(), name="doctor time-out")
     try:
         yield
         await task

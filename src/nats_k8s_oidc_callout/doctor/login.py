@@ -29,15 +29,15 @@ async def log_in(server: Server, login: Login, otherwise: Login | None, settings
     """Log in as the responder does; when that is refused, try whether the servers are in the other mode."""
     check = "login"
     try:
-        account = await _landed(server, login)
+        account = await _log_in(server, login)
     except Refused as refused:
         return Admission(await _other_mode(server, otherwise) or _refused(check, server, login, refused))
     except Unreachable as error:
         return Admission(skipped(check, f"unknown: {error}"))
-    return Admission(_judge_account(check, account, server, settings), True)
+    return Admission(_compare_account(check, account, server, settings), True)
 
 
-async def _landed(server: Server, login: Login) -> str:
+async def _log_in(server: Server, login: Login) -> str:
     async with opened(server.address, server.tls(), STEP_SECONDS) as probe:
         await probe.log_in(login, NAME, STEP_SECONDS)
         return probe.account[:64]
@@ -48,7 +48,7 @@ async def _other_mode(server: Server, otherwise: Login | None) -> Finding | None
     if otherwise is None:
         return None
     try:
-        return _mode_wrong("login", otherwise, await _landed(server, otherwise))
+        return _mode_wrong("login", otherwise, await _log_in(server, otherwise))
     except Unreachable:
         return None
 
@@ -71,7 +71,7 @@ def _mode_wrong(check: str, otherwise: Login, account: str = "") -> Finding:
     )
 
 
-def _judge_account(check: str, account: str, server: Server, settings: Settings) -> Finding:
+def _compare_account(check: str, account: str, server: Server, settings: Settings) -> Finding:
     """Compare the account we are in with what the settings say of it; operator mode learns it from the question."""
     # A server that asks for no login lets everybody into the global account: the check "signers" tells that.
     asks = server.info is not None and server.info.auth_required
@@ -119,14 +119,14 @@ async def subscribe(server: Server, login: Login, otherwise: Login | None, queue
     """Try the permission without a subscription: see `_allowed`. Also return what else was learned by that."""
     check = "subscription"
     try:
-        allowed, inbox, rights = await _tried(server, login, queue_group)
+        allowed, inbox, rights = await _try(server, login, queue_group)
     except Unreachable as error:
         return skipped(check, f"unknown: {error}"), Rights()
     if allowed:
         return ok(check, f"{REQUESTS} in the queue group {queue_group}"), rights
     # nats-server 2.11 in operator mode takes an nkey alone for a login by its default_sentinel, which may do nothing.
     with suppress(Unreachable):
-        if otherwise is not None and (await _tried(server, otherwise, queue_group))[0]:
+        if otherwise is not None and (await _try(server, otherwise, queue_group))[0]:
             return _mode_wrong(check, otherwise), rights
     return _not_allowed(check, inbox=inbox), rights
 
@@ -147,7 +147,7 @@ def _not_allowed(check: str, *, inbox: bool) -> Finding:
     )
 
 
-async def _tried(server: Server, login: Login, queue_group: str) -> tuple[bool, bool, Rights]:
+async def _try(server: Server, login: Login, queue_group: str) -> tuple[bool, bool, Rights]:
     async with opened(server.address, server.tls(), STEP_SECONDS) as probe:
         await probe.log_in(login, NAME, STEP_SECONDS)
         return await _allowed(probe, queue_group)
