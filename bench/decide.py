@@ -30,6 +30,7 @@ from cryptography.exceptions import InvalidSignature  # noqa: E402
 from cryptography.hazmat.primitives import hashes  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
 
+from nats_k8s_oidc_callout.core import base64url  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
 from nats_k8s_oidc_callout.core.grants.grants import Grants  # noqa: E402
 from nats_k8s_oidc_callout.core.identity import keyset  # noqa: E402
@@ -37,7 +38,7 @@ from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
-from nats_k8s_oidc_callout.core.nats import callout, natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.nats import callout, nkeys  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.signers import Placement, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
@@ -188,12 +189,12 @@ def bare(case: Case) -> Callable[[], None]:
         )
         asked, _, by = clear.rpartition(b".")
         signed = [reply.rpartition(b".")[0]]
-        nats = json.loads(natsjwt.b64decode(clear.split(b".")[1]))["nats"]
-        user = json.loads(natsjwt.b64decode(reply.split(b".")[1]))["nats"].get("jwt", "")
+        nats = json.loads(base64url.decode(clear.split(b".")[1]))["nats"]
+        user = json.loads(base64url.decode(reply.split(b".")[1]))["nats"].get("jwt", "")
         if user:
             signed.append(user.rpartition(".")[0].encode())
         token = nats["connect_opts"].get("auth_token", "").encode() if case.token_alg else b""
-        work.append((data, asked, natsjwt.b64decode(by), signed, token_check(case, token), reply))
+        work.append((data, asked, base64url.decode(by), signed, token_check(case, token), reply))
 
     def run() -> None:
         for data, asked, by, signed, check, reply in work:
@@ -217,12 +218,12 @@ def token_check(case: Case, token: bytes) -> Callable[[], None] | None:
     """Return the verification of a token's signature, everything decoded beforehand."""
     if not token:
         return None
-    kid = json.loads(natsjwt.b64decode(token.split(b".")[0]))["kid"]
+    kid = json.loads(base64url.decode(token.split(b".")[0]))["kid"]
     found = case.facts.keys.find(kid, 0.0)
     assert found is not None
     public: Any = found.key.public_key
     message, _, text = token.rpartition(b".")
-    signature = natsjwt.b64decode(text)
+    signature = base64url.decode(text)
     if case.token_alg == "RS256":
         return lambda: public.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
     half = len(signature) // 2

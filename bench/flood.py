@@ -33,7 +33,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from _callers import Callers  # noqa: E402  after the path is set
 from _quota import limited  # noqa: E402
 
-from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core import base64url  # noqa: E402
+from nats_k8s_oidc_callout.core.nats import nkeys  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind  # noqa: E402
 from tests.e2e.responder import ResponderProcess  # noqa: E402
 from tests.fakes.issuer import Issuer, issuer_key  # noqa: E402
@@ -127,7 +128,7 @@ class Asker:
         began = self._sent.pop(message.subject, None)
         if began is None:
             return
-        answer = json.loads(natsjwt.b64decode(message.data.split(b".")[1]))
+        answer = json.loads(base64url.decode(message.data.split(b".")[1]))
         if answer["nats"].get("jwt"):
             self.latencies.append(time.perf_counter() - began)
         else:

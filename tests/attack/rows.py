@@ -11,7 +11,7 @@ _LOOKUP, _SETTLE = "adapters/kubernetes/lookup.py", "responder/settle.py"
 ROW_MUTANTS = [
     other("good in its last second", _ISSUERS, "if now >= proved.exp:", "if now > proved.exp:"),
     other("good in its last second, extended", _ISSUERS, "now >= proved.warnafter", "now > proved.warnafter"),
-    other("letters that look alike", _ISSUERS, '[a-z0-9])?", re.ASCII)', '[a-z0-9])?", re.IGNORECASE)'),
+    other("letters that look alike", "core/names.py", '[a-z0-9])?")', '[a-z0-9])?", re.IGNORECASE)'),
     other("the beginning of a uid", "core/decide.py", "account.uid == workload.uid", "workload.uid.startswith(account.uid)"),
     other("a rotation is found once", _KEYSET, "monotonic - self._refresh_began_at >= self.cooldown_seconds", "False"),
     other("a hanging fetch is waited for", _JWKS, "[flight], timeout=budget_seconds", "[flight], timeout=5.0"),

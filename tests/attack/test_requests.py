@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
@@ -44,8 +45,8 @@ def changed(path: str, value: object, key: SigningKey | None = None) -> Callable
 
 def with_head(head: bytes) -> Callable[[Hall], bytes]:
     def make(hall: Hall) -> bytes:
-        signed = natsjwt.b64encode(head) + b"." + natsjwt.b64encode(json.dumps(hall.claims()).encode())
-        return signed + b"." + natsjwt.b64encode(hall.asker.key.sign(signed))
+        signed = base64url.encode(head) + b"." + base64url.encode(json.dumps(hall.claims()).encode())
+        return signed + b"." + base64url.encode(hall.asker.key.sign(signed))
 
     return make
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nats.natsjwt import b64decode, b64encode
+from nats_k8s_oidc_callout.core import base64url
 from tests.attack.claims import ISSUERS, NAMES, TIMES
 from tests.attack.tokens import CRYPTOGRAPHY, FORMS, Make, header
 from tests.e2e.clients import REFUSED, ask, connected
@@ -73,9 +73,9 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 def other_half(world: World) -> str:
     """Return a token under the other of the two signatures that ECDSA knows for a message."""
     signed, _, last = world.token(key=issuer_key("ES256")).rpartition(".")
-    raw = b64decode(last.encode())
+    raw = base64url.decode(last.encode())
     other = raw[:32] + (_ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
-    return f"{signed}.{b64encode(other).decode()}"
+    return f"{signed}.{base64url.encode(other).decode()}"
 
 
 LET_IN: Mapping[str, Make] = {

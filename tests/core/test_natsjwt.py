@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.strangers import reader
@@ -31,7 +32,7 @@ def b64(text: str) -> bytes:
 
 
 def signed(head: bytes, body: bytes, key: SigningKey = ACCOUNT) -> bytes:
-    return head + b"." + body + b"." + natsjwt.b64encode(key.sign(head + b"." + body))
+    return head + b"." + body + b"." + base64url.encode(key.sign(head + b"." + body))
 
 
 HEAD = b64('{"typ":"JWT","alg":"ed25519-nkey"}')
@@ -79,8 +80,8 @@ def test_other_spellings_of_the_header(head: str) -> None:
         pytest.param(signed(b64('{"typ":"JWT","alg":"EdDSA"}'), BODY), "ed25519", id="alg EdDSA"),
         pytest.param(signed(b64('{"alg":"ed25519-nkey"}'), BODY), "header", id="no typ"),
         pytest.param(signed(b64("[]"), BODY), "header", id="header is a list"),
-        pytest.param(signed(natsjwt.b64encode(b'{"typ":"\xff","alg":"x"}'), BODY), "header", id="header is no UTF-8"),
-        pytest.param(signed(HEAD, natsjwt.b64encode(b'{"iss":"\xff"}')), "claims", id="iss is no UTF-8"),
+        pytest.param(signed(base64url.encode(b'{"typ":"\xff","alg":"x"}'), BODY), "header", id="header is no UTF-8"),
+        pytest.param(signed(HEAD, base64url.encode(b'{"iss":"\xff"}')), "claims", id="iss is no UTF-8"),
         pytest.param(signed(HEAD, BODY) + b"=", "base64url", id="padding"),
         pytest.param(signed(HEAD, BODY + b"\n"), "base64url", id="newline"),
         pytest.param(signed(HEAD, BODY)[:-4] + b"AAAA", "signature", id="flipped signature"),
@@ -112,15 +113,6 @@ def test_any_bytes_are_refused(token: bytes) -> None:
     """
     with pytest.raises(BadToken):
         natsjwt.verify(token, Kind.ACCOUNT, DECODER)
-
-
-@given(st.binary(max_size=100))
-def test_base64_round_trip(data: bytes) -> None:
-    """
-    Our base64url is the standard's, without padding.
-    """
-    assert base64.urlsafe_b64encode(data).rstrip(b"=") == natsjwt.b64encode(data)
-    assert data == natsjwt.b64decode(natsjwt.b64encode(data))
 
 
 def creds(jwt: str, seed: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
@@ -94,5 +95,5 @@ class Server:
 def _verified(token: bytes) -> dict[str, Any]:
     head, body, signature = token.split(b".")
     claims = claims_of(token)
-    assert nkeys.verify(claims["iss"], Kind.ACCOUNT, head + b"." + body, natsjwt.b64decode(signature))
+    assert nkeys.verify(claims["iss"], Kind.ACCOUNT, head + b"." + body, base64url.decode(signature))
     return claims

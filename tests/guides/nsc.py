@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair, creds_text
 from tests.guides import nsc_edit
@@ -86,7 +86,7 @@ def describe_user(store: Store, call: Call) -> None:
 
 
 def _describe(call: Call, jwt: str) -> None:
-    claims: Any = json.loads(natsjwt.b64decode(jwt.split(".")[1].encode()))
+    claims: Any = json.loads(base64url.decode(jwt.split(".")[1].encode()))
     if call.has("field"):
         # nsc prints the JSON of the member, so a text comes with its quotes.
         for part in call.one("field").split("."):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from nats.aio.client import Client
 
-from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.guides.nsc_flags import Refused
 from tests.guides.nsc_store import NO_LIMITS, Entity, new
@@ -27,7 +27,7 @@ async def _push_all(
     await client.connect(
         servers=[url],
         user_jwt_cb=jwt(user, system).encode,
-        signature_cb=lambda nonce: natsjwt.b64encode(user.pair.key.sign(nonce.encode())),
+        signature_cb=lambda nonce: base64url.encode(user.pair.key.sign(nonce.encode())),
         allow_reconnect=False,
     )
     try:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from nats_k8s_oidc_callout.cli import main
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.nats_modes import Pair
@@ -69,7 +70,7 @@ def test_creds_are_ours_to_read(run: Nsc, capsys: pytest.CaptureFixture[str]) ->
     creds = natsjwt.parse_creds(capsys.readouterr().out)
     assert 0 == run("describe account --name AUTH_SERVICE --field sub")
     account = json.loads(capsys.readouterr().out)
-    claims = json.loads(natsjwt.b64decode(creds.jwt.split(".")[1].encode()))
+    claims = json.loads(base64url.decode(creds.jwt.split(".")[1].encode()))
 
     assert account == creds.account
     assert (["a", "b"], {"max": 1}) == (claims["nats"]["sub"]["allow"], claims["nats"]["resp"])

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout import settings
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.errors import ConfigurationError
@@ -39,7 +40,7 @@ def creds(jwt_issuer: SigningKey = CALLOUT, issuer_account: str = "", sub: str =
 
 
 def token(claims: object) -> bytes:
-    return b"e30." + natsjwt.b64encode(msgspec.json.encode(claims)) + b".c2ln\n"
+    return b"e30." + base64url.encode(msgspec.json.encode(claims)) + b".c2ln\n"
 
 
 JWKS = msgspec.json.encode(

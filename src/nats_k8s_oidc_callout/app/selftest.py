@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
-from nats_k8s_oidc_callout.core.nats import natsjwt, subjects, user
+from nats_k8s_oidc_callout.core import base64url
+from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreachable, Unreadable
+from nats_k8s_oidc_callout.errors import BadKey, Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel
 
 log = structlog.get_logger("self-test")
@@ -90,8 +91,8 @@ def tester(settings: Settings) -> Tester:
 def _inbox(token: str) -> str:
     """Return the inbox that only this token's ServiceAccount may read; its claims are our own, so unchecked."""
     try:
-        claims = _read_claims(natsjwt.b64decode(token.split(".")[1].encode())).kubernetes
-    except (IndexError, BadToken, Unreadable):
+        claims = _read_claims(base64url.decode(token.split(".")[1].encode())).kubernetes
+    except (IndexError, ValueError, Unreadable):
         claims = _Kubernetes()
     return subjects.guide_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
 

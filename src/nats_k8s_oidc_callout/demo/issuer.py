@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from nats_k8s_oidc_callout.core.nats.natsjwt import b64encode
+from nats_k8s_oidc_callout.core import base64url
 
 ISSUER = "https://kubernetes.default.svc"
 _EXPONENT = 65537
@@ -31,7 +31,7 @@ class Issuer:
         public = self._private.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        return b64encode(hashlib.sha256(public).digest()).decode()
+        return base64url.encode(hashlib.sha256(public).digest()).decode()
 
     def jwks(self) -> bytes:
         """Return the key set as the API server's /openid/v1/jwks gives it."""
@@ -41,8 +41,8 @@ class Issuer:
             "kty": "RSA",
             "kid": self.kid,
             "alg": "RS256",
-            "n": b64encode(n.to_bytes(256, "big")).decode(),
-            "e": b64encode(_EXPONENT.to_bytes(3, "big")).decode(),
+            "n": base64url.encode(n.to_bytes(256, "big")).decode(),
+            "e": base64url.encode(_EXPONENT.to_bytes(3, "big")).decode(),
         }
         return json.dumps({"keys": [key]}).encode()
 
@@ -63,7 +63,7 @@ class Issuer:
 
     def sign(self, claims: dict[str, Any], *, kid: str = "") -> str:
         """Return these claims as a token of ours, or under another key's name."""
-        head = b64encode(json.dumps({"alg": "RS256", "kid": kid or self.kid}).encode())
-        signed = head + b"." + b64encode(json.dumps(claims).encode())
+        head = base64url.encode(json.dumps({"alg": "RS256", "kid": kid or self.kid}).encode())
+        signed = head + b"." + base64url.encode(json.dumps(claims).encode())
         signature = self._private.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-        return (signed + b"." + b64encode(signature)).decode()
+        return (signed + b"." + base64url.encode(signature)).decode()

@@ -6,11 +6,11 @@ import msgspec
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Token
-from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.errors import BadToken, Unreachable, Unreadable
+from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings
 
 _VERBS = {
@@ -64,8 +64,8 @@ _read_claims = reader(_Claims)
 
 def _claims(token: str) -> _Claims | None:
     try:
-        return _read_claims(natsjwt.b64decode(token.split(".")[1].encode()))
-    except (IndexError, BadToken, Unreadable):
+        return _read_claims(base64url.decode(token.split(".")[1].encode()))
+    except (IndexError, ValueError, Unreadable):
         return None
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nats_k8s_oidc_callout.core.grants.entries import text_weight
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Request
 from nats_k8s_oidc_callout.core.nats import callout, xkey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
+from nats_k8s_oidc_callout.core.weight import text_weight
 from nats_k8s_oidc_callout.responder.ports import Keys
 
 # What the objects take beside the texts: tuples, places, and the heads of strings; measured on 3.13.

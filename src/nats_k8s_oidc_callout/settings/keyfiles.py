@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.identity import keyset
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
@@ -178,7 +179,7 @@ _read_claims = reader(_Claims)
 def own_issuer(data: bytes) -> str:
     """Return `iss` of our own mounted token, or nothing. Not verified, so good for a default only."""
     try:
-        issuer = _read_claims(natsjwt.b64decode(data.strip().split(b".")[1])).iss
-    except (IndexError, BadToken, Unreadable):
+        issuer = _read_claims(base64url.decode(data.strip().split(b".")[1])).iss
+    except (IndexError, ValueError, Unreadable):
         return ""
     return "" if _SPACE.search(issuer) else issuer

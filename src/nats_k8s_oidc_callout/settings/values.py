@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import SecretStr
 
 from nats_k8s_oidc_callout.core.identity.own_token import trust_for
+from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
 from nats_k8s_oidc_callout.core.nats import nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
@@ -32,9 +33,6 @@ _PUBLIC_SHAPE = re.compile(r"[A-Z][A-Z2-7]{55}")
 # A seed, PEM, JWT or creds text where the path of a file is wanted: then the path itself is not to be shown.
 _KEY_MATERIAL = re.compile(r"S[A-Z][A-Z2-7]{40}|-----BEGIN|eyJ[A-Za-z0-9_-]{10}|[\r\n\x00]")
 _LONGEST_PATH = 4096
-# RFC 1123 label and subdomain, as Kubernetes checks names of namespaces and prefixes of annotation keys.
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ANNOTATION_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LONGEST_ANNOTATION = "allowed-pub-subjects"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
@@ -156,14 +154,14 @@ def words(text: str) -> tuple[str, ...]:
 def namespaces(text: str) -> tuple[str, ...]:
     """A comma list of namespaces, sorted, each once."""
     names = _entries(text)
-    if not all(_LABEL.fullmatch(name) for name in names):
+    if not all(map(is_label, names)):
         raise ValueError("must be namespaces: a-z, 0-9 and '-', at most 63 characters each, separated by commas")
     return tuple(sorted(set(names)))
 
 
 def annotation_prefix(text: str) -> str:
     domain, slash, name = text.strip().partition("/")
-    if not slash or len(domain) > 253 or not _SUBDOMAIN.fullmatch(domain):
+    if not slash or not is_subdomain(domain):
         raise ValueError("must be a DNS name and a slash, such as nats.io/")
     if not _ANNOTATION_NAME.fullmatch(name + _LONGEST_ANNOTATION):
         raise ValueError("makes annotation names that Kubernetes refuses")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nats_k8s_oidc_callout.core.nats.natsjwt import b64encode
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.errors import Unreachable
 
 Sign = Callable[[bytes], bytes]
@@ -77,6 +77,6 @@ def guarded(sign: Sign) -> Callable[[object], bytes]:
     def signature(nonce: object) -> bytes:
         if not isinstance(nonce, str) or NONCE.fullmatch(nonce) is None:
             raise Unreachable("the server asked us to sign something that is not a nonce")
-        return b64encode(sign(nonce.encode("ascii")))
+        return base64url.encode(sign(nonce.encode("ascii")))
 
     return signature

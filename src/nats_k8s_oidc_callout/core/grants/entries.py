@@ -6,6 +6,8 @@ An annotation may have 256 KiB, and there may be thousands: what is not read her
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from nats_k8s_oidc_callout.core.weight import text_weight
+
 NAMES = ("allowed-pub-subjects", "allowed-sub-subjects", "jetstream")
 """All that we read, each after the annotation prefix."""
 
@@ -93,11 +95,6 @@ def digest_of(annotations: Mapping[str, str], unknown: Iterable[str] = ()) -> by
         running.update(b"%d:" % len(encoded))
         running.update(encoded)
     return running.digest()[:16]
-
-
-def text_weight(text: str) -> int:
-    """Return what a text takes in memory at most, in bytes: one emoji makes every character of it four bytes long."""
-    return len(text) if text.isascii() else 4 * len(text)
 
 
 def cut(text: str) -> str:

@@ -1,6 +1,5 @@
 """Whose claims are ours: issuer, audience, times, and the one workload that a token names."""
 
-import re
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -8,12 +7,8 @@ from msgspec import UNSET
 
 from nats_k8s_oidc_callout.core.identity.tokens import Ref, VerifiedClaims
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Workload
+from nats_k8s_oidc_callout.core.names import LONGEST, is_label, is_subdomain
 
-# RFC 1123 label and subdomain, as Kubernetes' apimachinery validates them. \Z and no IGNORECASE: neither a newline
-# nor a look-alike letter gets in, since these names become subjects.
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.ASCII)
-_MAX_NAME = 253
 _MAX_UID = 128
 # Both are told in the log, which cuts them at 128. Kubernetes writes a uuid, and names of pods are no longer than others.
 _MAX_JTI = 256
@@ -93,10 +88,10 @@ def _named(claims: VerifiedClaims) -> Workload | Deny:
     if kubernetes is UNSET or kubernetes.serviceaccount is UNSET:
         return Deny(Reason.BAD_CLAIMS, "kubernetes.io names no ServiceAccount")
     namespace, account = kubernetes.namespace, kubernetes.serviceaccount
-    if not isinstance(namespace, str) or not _LABEL.fullmatch(namespace):
+    if not isinstance(namespace, str) or not is_label(namespace):
         return Deny(Reason.BAD_CLAIMS, "namespace is not a Kubernetes name")
     name, uid = account.name, account.uid
-    if not isinstance(name, str) or len(name) > _MAX_NAME or not _SUBDOMAIN.fullmatch(name):
+    if not isinstance(name, str) or not is_subdomain(name):
         return Deny(Reason.BAD_CLAIMS, "ServiceAccount is not a Kubernetes name")
     if not isinstance(uid, str) or not 0 < len(uid) <= _MAX_UID or not uid.isprintable():
         return Deny(Reason.BAD_CLAIMS, "ServiceAccount has no usable uid")
@@ -114,7 +109,7 @@ def _named(claims: VerifiedClaims) -> Workload | Deny:
 
 
 def _pod_name(pod: Ref) -> str:
-    return "" if pod.name is UNSET else pod.name[:_MAX_NAME]
+    return "" if pod.name is UNSET else pod.name[:LONGEST]
 
 
 def _refuse_time(proved: Proved, rules: ClaimRules, now: float) -> Deny | None:

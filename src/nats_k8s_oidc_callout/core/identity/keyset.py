@@ -11,11 +11,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import UNSET, UnsetType
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.identity.tokens import VerifyingKey
-from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import BadKeySet, BadToken, Unreadable
+from nats_k8s_oidc_callout.errors import BadKeySet, Unreadable
 
 MAX_BYTES = 1 << 20
 MAX_KEYS = 100
@@ -163,8 +163,8 @@ def _parse_ec(jwk: _Jwk) -> tuple[tuple[int, int], ECKey]:
 def _number(text: str) -> int:
     """Read RFC 7518's Base64urlUInt."""
     try:
-        return int.from_bytes(natsjwt.b64decode(text.encode()), "big")
-    except (BadToken, UnicodeEncodeError):
+        return int.from_bytes(base64url.decode(text.encode()), "big")
+    except ValueError:
         raise _Unusable("a number is not base64url") from None
 
 

@@ -9,6 +9,8 @@ import re
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from nats_k8s_oidc_callout.core.names import is_subdomain
+
 DEFAULT_CLUSTER_DOMAIN = "cluster.local"
 
 # No user info, no fragment, no backslash, no space, no control character, no letter outside ASCII.
@@ -17,7 +19,6 @@ _URL = re.compile(
     r"(?:[/?][!$-;=?-\[\]_a-z~]*)?",
     re.ASCII | re.IGNORECASE,
 )
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -52,7 +53,7 @@ def trust_for(
         return Trust.CLUSTER
     names: set[str | IPv4Address | IPv6Address] = {"kubernetes.default", "kubernetes.default.svc"}
     domain = cluster_domain.lower().removesuffix(".")
-    if _DOMAIN.fullmatch(domain):
+    if is_subdomain(domain):
         names.add(f"kubernetes.default.svc.{domain}")
     if service_host:
         names.add(_host(service_host.lower()))
@@ -75,7 +76,7 @@ def cluster_domain(resolv_conf: str, namespace: str) -> str | None:
     domain = search[2].lower().removesuffix(".")
     expected = [f"{namespace}.svc.{domain}", f"svc.{domain}", domain]
     found = [entry.lower().removesuffix(".") for entry in search[:3]]
-    return domain if found == expected and _DOMAIN.fullmatch(domain) else None
+    return domain if found == expected and is_subdomain(domain) else None
 
 
 def _origin(url: str) -> tuple[str, str | IPv4Address | IPv6Address, int]:

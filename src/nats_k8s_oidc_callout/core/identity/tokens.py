@@ -13,10 +13,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 from msgspec import UNSET, UnsetType
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.model import Deny, Reason, Token
-from nats_k8s_oidc_callout.core.nats import natsjwt
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import BadToken, Unreadable
+from nats_k8s_oidc_callout.errors import Unreadable
 
 ALGORITHMS = ("RS256", "ES256", "ES384", "ES512")
 """All that Kubernetes signs with. Nothing symmetric, nothing that a second kind of key could satisfy."""
@@ -130,8 +130,8 @@ def peek(token: Token, max_bytes: int = MAX_BYTES) -> Unverified | Deny:
     if isinstance(parts, Deny):
         return parts
     try:
-        header = _read_header(natsjwt.b64decode(parts[0]))
-    except BadToken:
+        header = _read_header(base64url.decode(parts[0]))
+    except ValueError:
         return Deny(Reason.MALFORMED_TOKEN, f"header is not base64url{_guess(text)}")
     except Unreadable:
         return Deny(Reason.MALFORMED_TOKEN, "header is not an object with alg and kid")
@@ -178,16 +178,16 @@ def verify(unverified: Unverified, key: VerifyingKey) -> VerifiedClaims | Deny:
         return Deny(Reason.UNSUPPORTED_ALGORITHM, f"{unverified.alg} with a key for {key.alg}")
     signed, _, signature = unverified.text.encode().rpartition(b".")
     try:
-        decoded = natsjwt.b64decode(signed.partition(b".")[2])
-    except BadToken:
+        decoded = base64url.decode(signed.partition(b".")[2])
+    except ValueError:
         return Deny(Reason.MALFORMED_TOKEN, "payload is not base64url")
     # joserfc never sees the token's own header, so that no member of it can mean anything (RFC 7797's b64 changes what
     # is signed); its compact form would be read and checked again for each token, which costs as much as the signature.
     try:
-        proof = natsjwt.b64decode(signature)
+        proof = base64url.decode(signature)
         # One token has one spelling: unused bits at the end are no room for others (joserfc's own reader says so, too).
-        proved = natsjwt.b64encode(proof) == signature and _MODELS[key.alg].verify(signed, proof, key.key)
-    except (BadToken, JoseError, ValueError):
+        proved = base64url.encode(proof) == signature and _MODELS[key.alg].verify(signed, proof, key.key)
+    except (JoseError, ValueError):
         proved = False
     if not proved:
         return Deny(Reason.BAD_SIGNATURE)

@@ -3,9 +3,9 @@
 import hashlib
 from collections import deque
 
-from nats_k8s_oidc_callout.core.grants.entries import text_weight
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.weight import text_weight
 
 BYTES_MAX = 16 << 20
 """Some 20,000 usual tokens."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Token
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
@@ -89,8 +90,8 @@ def claimed_host(data: bytes) -> str:
     if not data.startswith(_CLEAR) or len(data) > natsjwt.MAX_BYTES:
         return ""
     try:
-        return _hint(natsjwt.b64decode(data.split(b".", 2)[1])).nats.client_info.host
-    except (IndexError, BadToken, Unreadable):
+        return _hint(base64url.decode(data.split(b".", 2)[1])).nats.client_info.host
+    except (IndexError, ValueError, Unreadable):
         return ""
 
 

@@ -1,0 +1,20 @@
+"""Kubernetes' grammar of names (RFC 1123), as its apimachinery validates them.
+
+fullmatch and no IGNORECASE: neither a newline nor a look-alike letter gets in, since names become subjects.
+"""
+
+import re
+
+LONGEST = 253
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+
+
+def is_label(text: str) -> bool:
+    """Tell whether a namespace may have this name."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def is_subdomain(text: str) -> bool:
+    """Tell whether a ServiceAccount, or a domain, may have this name."""
+    return len(text) <= LONGEST and _SUBDOMAIN.fullmatch(text) is not None
