@@ -52,7 +52,7 @@ test-python: ## core, settings, responder and adapters on another Python: make t
 
 .PHONY: .test-python
 .test-python: $(VENV)/.test
-	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' -m 'not slow' $(SIDE_BY_SIDE) tests/core tests/settings tests/test_responder.py tests/adapters $(ARGS)
+	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' -m 'not slow' $(SIDE_BY_SIDE) tests/core tests/bounded tests/settings tests/test_responder.py tests/adapters $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, the import contract, and nothing in the checkout that does not belong there
 	@$(BIN)/ruff check $(SRC)

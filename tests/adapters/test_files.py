@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters import files
-from nats_k8s_oidc_callout.adapters.files import BYTES_MAX, FileWatch, Watched
+from nats_k8s_oidc_callout.adapters.files import FileWatch, Watched
+from nats_k8s_oidc_callout.bounded.files import BYTES_MAX
 from nats_k8s_oidc_callout.errors import BadKey
 from tests.fakes.waiting import until
 
@@ -53,7 +54,7 @@ def test_the_first_read_returns_the_value(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "error"),
-    [("bad", BadKey), ("secret", KeyError), ("x" * (BYTES_MAX + 1), ValueError)],
+    [("bad", BadKey), ("secret", KeyError), ("x" * (BYTES_MAX + 1), OSError)],
     ids=["bad", "foreign", "large"],
 )
 def test_the_first_read_raises(tmp_path: Path, content: str, error: type[Exception]) -> None:
@@ -72,7 +73,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     heard.path.unlink()
     os.mkfifo(heard.path)
 
-    with pytest.raises(ValueError, match="not a regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         heard.file.load()
 
 
@@ -113,8 +114,8 @@ def test_a_swapped_symlink_is_a_change(tmp_path: Path) -> None:
     [
         ("bad seed", "BadKey: not a seed"),
         ("secret seed", "KeyError"),
-        ("x" * (BYTES_MAX + 1), "ValueError"),
-        (None, "FileNotFoundError"),
+        ("x" * (BYTES_MAX + 1), "OSError: it is larger than 1 MiB"),
+        (None, "FileNotFoundError: No such file or directory"),
     ],
     ids=["ours", "foreign", "large", "gone"],
 )

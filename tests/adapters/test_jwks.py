@@ -124,7 +124,7 @@ async def test_hundred_megabytes(announced: bool) -> None:
     """
     flood = Endless(100_000_000, announced)
 
-    assert "the answer is larger than 1048576 bytes" == await refusal(flood)
+    assert "the answer is over 1048576 bytes" == await refusal(flood)
     assert flood.sent < 20_000_000
 
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import TooLarge
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
+from nats_k8s_oidc_callout.bounded.bodies import TooLarge
 
 
 async def split(*chunks: bytes, bytes_max: int = 10) -> list[bytes]:

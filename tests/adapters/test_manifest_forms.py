@@ -72,7 +72,7 @@ async def test_a_null_is_no_annotation(heard: Heard) -> None:
         ("kind: ServiceAccount\nmetadata: {name: a, annotations: {a: true}}", "must be text"),
         ("kind: ServiceAccount\nmetadata: {name: a/b}", "no legal name"),
         ("kind: ServiceAccount\nmetadata: {name: ''}", "no legal name"),
-        ("x" * (1024 * 1024 + 1), "over 1048576 bytes"),
+        ("x" * (1024 * 1024 + 1), "it is larger than 1 MiB"),
     ],
     ids=["open", "zero", "utf-16", "date", "python", "alias", "deep", "list", "items", "item", "no metadata",
          "no name", "number", "bool", "slash", "empty", "large"],

@@ -50,7 +50,7 @@ async def test_a_missing_folder_is_not_synced(tmp_path: Path) -> None:
     await heard.folder.poll()
 
     assert not heard.folder.synced
-    assert ["the folder cannot be read (FileNotFoundError)"] == heard.errors
+    assert ["the folder cannot be read (No such file or directory)"] == heard.errors
 
 
 async def test_an_error_quotes_nothing_of_the_file(heard: Heard) -> None:
@@ -97,7 +97,7 @@ async def test_a_folder_that_vanishes_keeps_everything(heard: Heard) -> None:
     await heard.folder.poll()
 
     assert {"team/app"} == heard.names()
-    assert ["the folder cannot be read (FileNotFoundError)"] == heard.errors
+    assert ["the folder cannot be read (No such file or directory)"] == heard.errors
 
 
 async def test_a_mounted_configmap_is_followed_through_its_swap(heard: Heard) -> None:
@@ -149,7 +149,7 @@ async def test_a_folder_named_like_a_manifest_is_an_error(heard: Heard) -> None:
     (heard.path / "sub.yaml").mkdir()
     await heard.folder.poll()
 
-    assert ["sub.yaml: not a file"] == heard.errors
+    assert ["sub.yaml: Is a directory"] == heard.errors
 
 
 async def test_too_many_files_change_nothing(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,19 +2,18 @@
 
 import asyncio
 import hashlib
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.errors import CalloutError, ConfigurationError
 
 log = structlog.get_logger("files")
 
 INTERVAL_SECONDS = 10.0
-BYTES_MAX = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -23,7 +22,7 @@ class Watched(Generic[T]):
     """One file and what it means. A content that cannot be read or parsed keeps the old meaning.
 
     `take(value)` comes once for each new content. Each new failure is logged once, by a summary that holds the class of
-    the error and, for our own errors, its text: a foreign parser's text may quote the file, which may be a seed.
+    the error and, for our own errors and the system's, its text: a foreign parser's may quote the file, or a seed.
     """
 
     def __init__(self, path: Path, parse: Callable[[bytes], T], take: Callable[[T], None]) -> None:
@@ -37,7 +36,7 @@ class Watched(Generic[T]):
 
     def load(self) -> T:
         """Return the first value, which `take` does not get. Raises OSError, ValueError or what `parse` raises."""
-        content = self._read()
+        content = read_file(self.path)
         value = self._parse(content)
         self._adopted = _digest(content)
         return value
@@ -46,7 +45,7 @@ class Watched(Generic[T]):
         """Look once, and hand on what is new. Raises nothing."""
         digest = b""
         try:
-            content = self._read()
+            content = read_file(self.path)
             digest = _digest(content)
             if digest == self._adopted:
                 self._good()
@@ -61,16 +60,6 @@ class Watched(Generic[T]):
         self._adopted = digest
         log.info("file reloaded", path=str(self.path))
         self._good()
-
-    def _read(self) -> bytes:
-        # A pipe would block the loop, and could be read only once anyway.
-        if not stat.S_ISREG(self.path.stat().st_mode):
-            raise ValueError("not a regular file")
-        with self.path.open("rb") as file:
-            content = file.read(BYTES_MAX + 1)
-        if len(content) > BYTES_MAX:
-            raise ValueError(f"over {BYTES_MAX} bytes")
-        return content
 
     def _bad(self, why: str) -> None:
         if why != self.failing:
@@ -124,7 +113,8 @@ class FileWatch:
 def _summary(error: Exception) -> str:
     """Return what may be said about an error without quoting what was read."""
     name = type(error).__name__
-    return f"{name}: {error}" if isinstance(error, CalloutError) else name
+    what = error.strerror if isinstance(error, OSError) else error if isinstance(error, CalloutError) else None
+    return f"{name}: {what}" if what else name
 
 
 def _digest(content: bytes) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 import structlog
 
+from nats_k8s_oidc_callout.bounded.bodies import read_body
 from nats_k8s_oidc_callout.core.identity.keyset import MAX_BYTES, KeySet, ParsedKeys, parse_jwks
 from nats_k8s_oidc_callout.core.identity.own_token import Trust
 from nats_k8s_oidc_callout.errors import BadKeySet, Unreachable
@@ -108,17 +109,7 @@ class JwksEndpoint:
             packing = answer.headers.get("Content-Encoding", "identity").strip().lower()
             if packing not in ("", "identity"):
                 raise Unreachable("the answer is compressed although we asked for it plain")
-            return Fetched(await self._read(answer), max_age(answer.headers.get("Cache-Control", "")))
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Return the whole body; stop reading as soon as it is over the limit."""
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > self._max_bytes:
-                # The rest is never read: leaving the block above drops the connection.
-                raise Unreachable(f"the answer is larger than {self._max_bytes} bytes")
-        return bytes(body)
+            return Fetched(await read_body(answer, self._max_bytes), max_age(answer.headers.get("Cache-Control", "")))
 
 
 class _Unauthorized(Exception):

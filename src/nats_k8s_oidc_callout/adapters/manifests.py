@@ -11,6 +11,7 @@ import msgspec
 import structlog
 import yaml
 
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.kubernetes.wire import is_name
 from nats_k8s_oidc_callout.errors import BadManifest
@@ -20,7 +21,6 @@ log = structlog.get_logger("informer")
 INTERVAL_SECONDS = 2.0
 SUMMARY_SECONDS = 300.0
 FILES_MAX = 10_000
-BYTES_MAX = 1024 * 1024
 ALL_BYTES_MAX = 64 * 1024 * 1024
 DEPTH_MAX = 100
 DEFAULT_NAMESPACE = "default"
@@ -165,12 +165,8 @@ class ManifestFolder:
         # A mounted ConfigMap is links within its folder: file -> ..data/file, ..data -> ..2026_11_24.
         if not path.resolve().is_relative_to(root):
             raise BadManifest("a link leads out of the folder")
-        if not path.is_file():
-            path.stat()  # FileNotFoundError when there is none at all
-            raise BadManifest("not a file")
         # Opened by its own name: the resolved one may just have been swapped away.
-        with path.open("rb") as file:
-            content = file.read(BYTES_MAX + 1)
+        content = read_file(path)
         digest = hashlib.sha256(content).digest()
         if digest == old.digest:
             return old
@@ -180,8 +176,6 @@ class ManifestFolder:
             return _File(digest, old.manifests, _summary(error), len(content))
 
     def _parse(self, content: bytes) -> Iterator[Manifest]:
-        if len(content) > BYTES_MAX:
-            raise BadManifest(f"over {BYTES_MAX} bytes")
         for document in load_documents(content):
             for item in _service_accounts(document):
                 meta = _read_meta(item)
@@ -272,4 +266,4 @@ def _manifests(files: Mapping[str, _File]) -> list[Manifest]:
 
 
 def _summary(error: Exception) -> str:
-    return str(error) if isinstance(error, BadManifest) else type(error).__name__
+    return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.core.strangers import reader
@@ -73,13 +74,13 @@ def tester(settings: Settings) -> Tester:
     """Return what the files hold at this moment; raise Failed when they cannot be used."""
     path = settings.self_test_token_file
     try:
-        token = path.read_text("ascii").strip() if path else ""
+        token = read_file(path).decode("ascii").strip() if path else ""
     except (OSError, UnicodeDecodeError) as error:
         raise Failed("token_unreadable", f"{path}: {type(error).__name__}") from None
     jwt, sign = "", None
     if settings.nats_sentinel_creds_file is not None:
         try:
-            sentinel = read_sentinel(settings.nats_sentinel_creds_file.read_bytes())
+            sentinel = read_sentinel(read_file(settings.nats_sentinel_creds_file))
         except (OSError, BadKey) as error:
             why = str(error) if isinstance(error, BadKey) else type(error).__name__
             raise Failed("sentinel_unreadable", f"{settings.nats_sentinel_creds_file}: {why}") from None

@@ -7,6 +7,7 @@ import structlog
 from cryptography import x509
 
 from nats_k8s_oidc_callout.adapters.files import Watch
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -58,4 +59,4 @@ class TlsFiles:
 def _end(path: Path | None) -> float | None:
     if path is None:
         return None
-    return min(found.not_valid_after_utc.timestamp() for found in x509.load_pem_x509_certificates(path.read_bytes()))
+    return min(found.not_valid_after_utc.timestamp() for found in x509.load_pem_x509_certificates(read_file(path)))

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
@@ -164,7 +165,7 @@ def _user_key(value: str | None) -> str | None:
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
-        return parse(path.read_bytes())
+        return parse(read_file(path))
     except (BadKey, OSError) as error:
         why = error if isinstance(error, BadKey) else error.strerror
         say(f"{path} {why}", err=True)

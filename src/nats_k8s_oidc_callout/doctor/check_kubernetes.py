@@ -6,6 +6,7 @@ import msgspec
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Token
 from nats_k8s_oidc_callout.core.strangers import reader
@@ -71,7 +72,7 @@ def _claims(token: str) -> _Claims | None:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("ascii").strip()
+        return read_file(path).decode("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

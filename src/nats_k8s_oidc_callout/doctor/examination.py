@@ -12,6 +12,7 @@ from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresse
 from nats_k8s_oidc_callout.app import inquiry, selftest, sources
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.selftest import Tester
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.doctor import check_kubernetes, diagnosis, responder_status
 from nats_k8s_oidc_callout.doctor.check_nats import Server
@@ -133,7 +134,7 @@ class _Examination:
             return skipped(check, "config mode knows none")
         if path is None:
             return skipped(check, "NATS_SENTINEL_CREDS_FILE is not set: the servers must have a default_sentinel")
-        sentinel = read_sentinel(path.read_bytes())
+        sentinel = read_sentinel(read_file(path))
         if sentinel.account != self.settings.nats_auth_account:
             return failed(
                 check,

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from nats_k8s_oidc_callout.bounded.bodies import read_body
+from nats_k8s_oidc_callout.errors import Unreachable
+
 _SECONDS = 3.0
 _BYTES_MAX = 4 << 20
 
@@ -53,11 +56,7 @@ async def _get(host: str, port: int, path: str) -> tuple[int, str, str]:
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS), trust_env=False) as session,
             session.get(f"http://{place}:{port}{path}", allow_redirects=False) as answer,
         ):
-            body = bytearray()
-            async for chunk in answer.content.iter_any():
-                body += chunk
-                if len(body) > _BYTES_MAX:
-                    return 0, "", ""
+            body = await read_body(answer, _BYTES_MAX)
             return answer.status, answer.headers.get("Server", ""), body.decode("utf-8", "replace")
-    except (aiohttp.ClientError, OSError, TimeoutError):
+    except (aiohttp.ClientError, OSError, TimeoutError, Unreachable):
         return 0, "", ""

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from pydantic import AliasChoices, ValidationError
 from pydantic_core import ErrorDetails
 
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import consistency
 from nats_k8s_oidc_callout.settings.consistency import queue_group
 from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
-from nats_k8s_oidc_callout.settings.findings import Findings, Read, read_file
+from nats_k8s_oidc_callout.settings.findings import Findings, Read
 from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
 from nats_k8s_oidc_callout.settings.values import NatsServers
 from nats_k8s_oidc_callout.settings.variables import Settings

@@ -1,7 +1,5 @@
-"""What is wrong and what is odd, gathered over all variables before anyone is told, and the reading of their files."""
+"""What is wrong and what is odd, gathered over all variables before anyone is told."""
 
-import errno
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +10,6 @@ from nats_k8s_oidc_callout.errors import BadKey, BadKeySet
 T = TypeVar("T")
 
 Read = Callable[[Path], bytes]
-
-# Keys, certificates and key sets are far below; a log named by mistake is not.
-FILE_BYTES_MAX = 1 << 20
-
-
-def read_file(path: Path) -> bytes:
-    """Return what a regular file holds; raise OSError for anything else, such as a pipe that would keep us waiting."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise OSError(errno.EFBIG, "it is larger than 1 MiB")
-    return content
 
 
 @dataclass(slots=True)

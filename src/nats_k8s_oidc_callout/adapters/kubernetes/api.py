@@ -1,13 +1,11 @@
 """Requests to the API server: authenticated, bounded, redirects and proxies never followed."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials, CredentialSource
-from nats_k8s_oidc_callout.errors import Unreachable
 
 HEADERS = {
     "Accept": "application/json",
@@ -21,10 +19,6 @@ OBJECT_BYTES_MAX = 10 * 1024 * 1024
 
 With less, whoever may write a ServiceAccount could write one that breaks every watch.
 """
-
-
-class TooLarge(Unreachable):
-    """An answer is over the caller's bound."""
 
 
 class ApiServer:
@@ -88,28 +82,3 @@ class ApiServer:
                 total=total_seconds, sock_connect=CONNECT_SECONDS, connect=CONNECT_SECONDS, sock_read=silence_seconds
             ),
         )
-
-
-async def read_bounded(
-    response: aiohttp.ClientResponse,
-    bytes_max: int,
-    *,
-    large_over: int = 0,
-    large_slot: asyncio.Semaphore | None = None,
-) -> bytes:
-    """Return the body. Raises TooLarge instead of holding more than `bytes_max`.
-
-    With a `large_slot` no more than `large_over` bytes are read without it; the server waits meanwhile.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    async with AsyncExitStack() as held:
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > bytes_max:
-                raise TooLarge(f"the answer is over {bytes_max} bytes")
-            chunks.append(chunk)
-            if large_slot is not None and size > large_over:
-                await held.enter_async_context(large_slot)
-                large_slot = None
-        return b"".join(chunks)

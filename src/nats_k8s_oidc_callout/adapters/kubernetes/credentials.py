@@ -8,11 +8,10 @@ from typing import Protocol
 
 import structlog
 
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.errors import ConfigurationError
 
 log = structlog.get_logger("kubernetes")
-
-FILE_BYTES_MAX = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +78,15 @@ class MountedCredentials:
         if self._failing.pop(name, None) is not None:
             log.info("kubernetes credential readable again", file=name)
 
-    def _read(self, name: str) -> bytes:
-        with (self._folder / name).open("rb") as file:
-            return file.read(FILE_BYTES_MAX)
-
     def _read_token(self) -> None:
-        token = self._read("token").decode("ascii").strip()
+        token = read_file(self._folder / "token").decode("ascii").strip()
         # Anything else would be a header of its own, or an exception that prints the token.
         if not token or not token.isprintable() or " " in token:
             raise ValueError("no token inside")
         self._token = token
 
     def _read_ca(self) -> None:
-        ca = self._read("ca.crt")
+        ca = read_file(self._folder / "ca.crt")
         if ca != self._ca:
             self._tls = ssl.create_default_context(cadata=ca.decode("ascii"))
             self._ca = ca

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, TooLarge
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX
+from nats_k8s_oidc_callout.bounded.bodies import TooLarge
 
 
 async def split_lines(chunks: AsyncIterator[bytes], bytes_max: int = OBJECT_BYTES_MAX) -> AsyncGenerator[bytes, None]:

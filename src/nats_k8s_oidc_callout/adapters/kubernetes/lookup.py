@@ -9,7 +9,8 @@ from weakref import WeakValueDictionary
 
 import aiohttp
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer, read_bounded
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer
+from nats_k8s_oidc_callout.bounded.bodies import read_body
 from nats_k8s_oidc_callout.core.grants.entries import weight_of
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -143,7 +144,7 @@ class LiveLookup:
             if response.status != 200:
                 raise Unreachable(f"the API server answered {response.status}")
             # What is large waits for its turn, and its connection with it.
-            body = await read_bounded(response, OBJECT_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
+            body = await read_body(response, OBJECT_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
             return self._read(body)
 
     def _keep(self, key: _Key, answer: ServiceAccount | None) -> None:

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 import structlog
 
-from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer, TooLarge, read_bounded
+from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
+from nats_k8s_oidc_callout.bounded.bodies import TooLarge, read_body
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
 from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind, read_version
@@ -201,7 +202,7 @@ class Reflector:
         async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
             if response.status != 200:
                 raise from_status(response, "list")
-            return await read_bounded(response, PAGE_BYTES_MAX if items > 1 else OBJECT_BYTES_MAX)
+            return await read_body(response, PAGE_BYTES_MAX if items > 1 else OBJECT_BYTES_MAX)
 
     async def _watch(self) -> None:
         self._verb = "watch"

@@ -1,11 +1,12 @@
-"""How the files that settings name are read at the start."""
+"""How much of a file is read."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.settings.findings import FILE_BYTES_MAX, read_file
+from nats_k8s_oidc_callout.bounded import files
+from nats_k8s_oidc_callout.bounded.files import BYTES_MAX, read_file
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
@@ -22,12 +23,22 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     """
     A file over the bound is refused, one at the bound is read.
     """
-    (tmp_path / "large").write_bytes(bytes(FILE_BYTES_MAX))
-    (tmp_path / "larger").write_bytes(bytes(FILE_BYTES_MAX + 1))
+    (tmp_path / "large").write_bytes(bytes(BYTES_MAX))
+    (tmp_path / "larger").write_bytes(bytes(BYTES_MAX + 1))
 
-    assert FILE_BYTES_MAX == len(read_file(tmp_path / "large"))
+    assert BYTES_MAX == len(read_file(tmp_path / "large"))
     with pytest.raises(OSError, match="larger than 1 MiB"):
         read_file(tmp_path / "larger")
+
+
+def test_a_file_that_is_larger_than_it_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is read counts, not what the file system says: a file may grow, and those of /proc have no size.
+    """
+    monkeypatch.setattr(files, "BYTES_MAX", 100)
+
+    with pytest.raises(OSError, match="larger than 1 MiB"):
+        read_file(Path("/proc/self/status"))
 
 
 def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
