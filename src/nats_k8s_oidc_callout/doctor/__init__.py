@@ -1,7 +1,7 @@
 """An examination of a deployment from the inside. Start reading at `examination.examine`.
 
-report has the words; check_nats, login, signing and check_kubernetes ask, responder_status asks the responder beside us,
-observed_login logs in while it listens, and diagnosis tells causes apart.
+report has the words, each cause with its fix; server, observed_login and responder_status observe; diagnosis and answers
+say what that means for NATS, and check_kubernetes both for the cluster.
 """
 
 from nats_k8s_oidc_callout.doctor.examination import ALL, examine, misconfigured

@@ -1,20 +1,23 @@
-"""The checks of the cluster: the issuer's keys, our own tokens, what we may ask the API server, its clock."""
+"""The checks of the cluster: the issuer's keys, our own tokens, what we may ask the API server, its clock.
 
+Each check judges what was observed, and is pure; the functions before them observe.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
-from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core import base64url
-from nats_k8s_oidc_callout.core.model import Allow, Reason, Token
+from nats_k8s_oidc_callout.core.model import Allow, Reason, Verdict
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 from nats_k8s_oidc_callout.settings import Settings
 
-_VERBS = {
+VERBS: Mapping[str, Cause] = {
     "list": Cause.RBAC_LIST_MISSING,
     "watch": Cause.RBAC_WATCH_MISSING,
     "get": Cause.RBAC_GET_MISSING,
@@ -23,170 +26,125 @@ _VERBS = {
 _MOST_SECONDS_OFF = 60.0
 
 
-async def jwks(inquiry: Inquiry) -> Finding:
-    """Fetch the issuer's keys as the responder does."""
-    check = "jwks"
-    trouble = await inquiry.fetch_keys()
-    where = inquiry.keys_source
-    if not trouble:
-        return ok(check, where)
-    detail = f"{where}: {trouble}"
-    if trouble.startswith("TLS:"):
-        return failed(
-            check,
-            detail,
-            Cause.JWKS_CA_UNKNOWN,
-            fix="JWKS_CA_FILE must hold the authority that signed its certificate; for the API server that is ca.crt "
-            "of K8S_CREDENTIALS_DIR",
-        )
-    if trouble.startswith(("status 401", "status 403")):
-        return failed(
-            check,
-            detail,
-            Cause.JWKS_FORBIDDEN,
-            fix="bind the ClusterRole system:service-account-issuer-discovery to our ServiceAccount",
-        )
-    if trouble.startswith(("cannot connect", "no whole answer", "the answer ended")):
-        return failed(
-            check, detail, Cause.JWKS_UNREACHABLE, fix="is JWKS_URL right, and does a NetworkPolicy allow it?"
-        )
-    return failed(
-        check, detail, Cause.JWKS_UNUSABLE, fix="JWKS_URL must give the issuer's key set: what answers there?"
-    )
+class Claims(msgspec.Struct):
+    """What a token says of itself, unchecked."""
 
-
-class _Claims(msgspec.Struct):
     iss: str = ""
     aud: str | list[str] = ""
 
 
-_read_claims = reader(_Claims)
+_read_claims = reader(Claims)
 
 
-def _claims(token: str) -> _Claims | None:
+def read_token(path: Path) -> tuple[str, Claims | None]:
+    """Return the token in a file, and what it claims; None when it is none."""
     try:
-        return _read_claims(base64url.decode(token.split(".")[1].encode()))
-    except (IndexError, ValueError, Unreadable):
-        return None
+        token = read_file(path).decode("ascii").strip()
+        return token, _read_claims(base64url.decode(token.split(".")[1].encode()))
+    except (OSError, IndexError, ValueError, Unreadable):
+        return "", None
 
 
-def _read(path: Path) -> str:
-    try:
-        return read_file(path).decode("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+async def ask_rights(api: ApiServer, namespaces: Sequence[str]) -> tuple[list[tuple[str, str, int]], str, float | None]:
+    """Try list, watch and get wherever we need them.
+
+    Return verb, namespace and status of each, why the API server could not be asked, and by how much its clock is ahead.
+    """
+    answers: list[tuple[str, str, int]] = []
+    ahead: float | None = None
+    for namespace in namespaces or ("",):
+        for verb in VERBS:
+            try:
+                answer = await ask(api, verb, namespace)
+            except Unreachable as error:
+                return answers, str(error), ahead
+            ahead = answer.ahead if answer.ahead is not None else ahead
+            answers.append((verb, namespace, answer.status))
+            if answer.status >= 400 and answer.status not in (401, 403, 404):
+                return answers, f"status {answer.status} to a {verb}", ahead
+    return answers, "", ahead
 
 
-def own_token(settings: Settings) -> Finding:
+def jwks(where: str, trouble: str) -> Finding:
+    """Say whether the issuer's keys could be fetched as the responder does it."""
+    check, detail = "jwks", f"{where}: {trouble}"
+    if not trouble:
+        return ok(check, where)
+    if trouble.startswith("TLS:"):
+        return failed(check, detail, Cause.JWKS_CA_UNKNOWN)
+    if trouble.startswith(("status 401", "status 403")):
+        return failed(check, detail, Cause.JWKS_FORBIDDEN)
+    if trouble.startswith(("cannot connect", "no whole answer", "the answer ended")):
+        return failed(check, detail, Cause.JWKS_UNREACHABLE)
+    return failed(check, detail, Cause.JWKS_UNUSABLE)
+
+
+def own_token(claims: Claims | None, settings: Settings) -> Finding:
     """Compare the issuer in the token that every pod gets with the one that we expect."""
     check = "own token"
-    path = settings.k8s_credentials_dir / "token"
-    claims = _claims(_read(path))
     if claims is None:
         return skipped(check, f"there is none in {settings.k8s_credentials_dir}")
-    if claims.iss not in settings.jwt_issuer:
-        return _wrong_issuer(check, claims.iss, settings)
-    return ok(check, f"issuer {claims.iss[:200]}")
+    return _wrong_issuer(check, claims.iss, settings) or ok(check, f"issuer {claims.iss[:200]}")
 
 
-def _wrong_issuer(check: str, issuer: str, settings: Settings) -> Finding:
-    shown = ascii(issuer[:200])
+def _wrong_issuer(check: str, issuer: str, settings: Settings) -> Finding | None:
+    if issuer in settings.jwt_issuer:
+        return None
     return failed(
         check,
-        f"its issuer is {shown}, JWT_ISSUER is {', '.join(settings.jwt_issuer)}",
+        f"its issuer is {issuer[:200]!a}, JWT_ISSUER is {', '.join(settings.jwt_issuer)}",
         Cause.ISSUER_WRONG,
-        fix=f"JWT_ISSUER={issuer[:200]}" if issuer.isprintable() else "compare both, byte for byte",
+        fix="" if issuer.isprintable() else "compare both, byte for byte",
+        issuer=issuer[:200],
     )
 
 
-async def self_test_token(settings: Settings, inquiry: Inquiry, *, keys_failed: bool) -> Finding:
-    """Judge the self-test's token as a client's is judged; what it claims first, since that needs nobody else."""
-    check = "self-test token"
-    path = settings.self_test_token_file
+def self_test_token(claims: Claims | None, settings: Settings, verdict: Verdict | Unreachable | None) -> Finding:
+    """Judge the self-test's token as a client's is judged; what it claims first, since that needs nobody else.
+
+    `verdict` is the responder's, None when it was not asked for want of keys.
+    """
+    check, path = "self-test token", settings.self_test_token_file
     if path is None:
         return skipped(check, "SELF_TEST_TOKEN_FILE is not set")
-    token = _read(path)
-    claims = _claims(token)
     if claims is None:
-        return failed(
-            check,
-            f"{path} holds no ServiceAccount token",
-            Cause.TOKEN_UNREADABLE,
-            fix="mount a projected token there, with our audience",
-        )
-    if claims.iss not in settings.jwt_issuer:
-        return _wrong_issuer(check, claims.iss, settings)
+        return failed(check, f"{path} holds no ServiceAccount token", Cause.TOKEN_UNREADABLE)
+    if wrong := _wrong_issuer(check, claims.iss, settings):
+        return wrong
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
     if settings.jwt_audience not in audiences:
-        return failed(
-            check,
-            f"its audience is {', '.join(audiences)[:200]!a}, JWT_AUDIENCE is {settings.jwt_audience}",
-            Cause.AUDIENCE_WRONG,
-            fix=f"project it with audience: {settings.jwt_audience}, as clients must do with theirs",
-        )
-    if keys_failed:
+        words = f"its audience is {', '.join(audiences)[:200]!a}, JWT_AUDIENCE is {settings.jwt_audience}"
+        return failed(check, words, Cause.AUDIENCE_WRONG, audience=settings.jwt_audience)
+    if verdict is None:
         return skipped(check, "issuer and audience are right; its signature needs the issuer's keys")
-    return await _judge(check, inquiry, token)
-
-
-async def _judge(check: str, inquiry: Inquiry, token: str) -> Finding:
-    try:
-        verdict = await inquiry.judge(Token(token))
-    except Unreachable as error:
-        return skipped(check, f"issuer and audience are right; its ServiceAccount cannot be looked up: {error}")
+    if isinstance(verdict, Unreachable):
+        return skipped(check, f"issuer and audience are right; its ServiceAccount cannot be looked up: {verdict}")
     if isinstance(verdict, Allow):
         return ok(check, f"{verdict.workload}")
     workload = getattr(verdict, "workload", None)
     detail = f": {verdict.detail}" if verdict.detail and verdict.reason is not Reason.MALFORMED_TOKEN else ""
-    return failed(
-        check,
-        f"{f'{workload} ' if workload else ''}would be refused: {verdict.reason}{detail}",
-        Cause.TOKEN_REFUSED,
-        fix=f"docs/REFERENCE.md says what to do about {verdict.reason}",
-    )
+    words = f"{f'{workload} ' if workload else ''}would be refused: {verdict.reason}{detail}"
+    return failed(check, words, Cause.TOKEN_REFUSED, reason=verdict.reason)
 
 
-async def rbac(api: ApiServer | None, settings: Settings) -> tuple[list[Finding], float | None]:
-    """Try list, watch and get wherever we need them; also say by how much the API server's clock is ahead."""
+def rbac(where: str, answers: Sequence[tuple[str, str, int]], trouble: str) -> list[Finding]:
+    """Say which of the rights on ServiceAccounts is missing, or that the API server at `where` is none."""
     check = "rbac"
-    if api is None or settings.service_accounts_dir is not None:
-        return [skipped(check, "ServiceAccounts come from SERVICE_ACCOUNTS_DIR")], None
-    findings: list[Finding] = []
-    ahead: float | None = None
-    refused: dict[str, list[str]] = {}
-    for namespace in settings.k8s_namespaces or ("",):
-        for verb in _VERBS:
-            try:
-                answer = await ask(api, verb, namespace)
-            except Unreachable as error:
-                return [_unreachable(check, api, str(error))], ahead
-            ahead = answer.ahead if answer.ahead is not None else ahead
-            if answer.status in (401, 403):
-                refused.setdefault(verb, []).append(namespace or "all namespaces")
-            elif answer.status >= 400 and answer.status != 404:
-                return [_unreachable(check, api, f"status {answer.status} to a {verb}")], ahead
-    for verb, places in refused.items():
-        findings.append(
-            failed(
-                check,
-                f"we may not {verb} serviceaccounts in {', '.join(places)}",
-                _VERBS[verb],
-                fix=f"grant {verb} on serviceaccounts: check the (Cluster)Role and its binding to our ServiceAccount",
-            )
-        )
-    return findings or [ok(check, "list, watch and get on serviceaccounts")], ahead
+    if not where:
+        return [skipped(check, "ServiceAccounts come from SERVICE_ACCOUNTS_DIR")]
+    if trouble:
+        return [failed(check, f"{where}: {trouble}", Cause.API_UNREACHABLE)]
+    findings = []
+    for verb, cause in VERBS.items():
+        places = [
+            space or "all namespaces" for asked, space, status in answers if asked == verb and status in (401, 403)
+        ]
+        if places:
+            findings.append(failed(check, f"we may not {verb} serviceaccounts in {', '.join(places)}", cause))
+    return findings or [ok(check, "list, watch and get on serviceaccounts")]
 
 
-def _unreachable(check: str, api: ApiServer, why: str) -> Finding:
-    return failed(
-        check,
-        f"{api.base_url}: {why}",
-        Cause.API_UNREACHABLE,
-        fix="KUBERNETES_SERVICE_HOST, or the kubeconfig, must lead to the API server, and ca.crt must be its own",
-    )
-
-
-def clock(settings: Settings, api_ahead: float | None, nats_ahead: float | None) -> Finding:
+def clock(skew_seconds: float, api_ahead: float | None, nats_ahead: float | None) -> Finding:
     """Compare our clock with the API server's, who dates the tokens, and with the NATS server's, who ends sessions."""
     check = "clock"
     known = [
@@ -194,10 +152,6 @@ def clock(settings: Settings, api_ahead: float | None, nats_ahead: float | None)
     ]
     if not known:
         return skipped(check, "unknown: neither the API server nor a NATS request told us the time")
-    most = max(5.0, min(settings.clock_skew_seconds, _MOST_SECONDS_OFF))
+    most = max(5.0, min(skew_seconds, _MOST_SECONDS_OFF))
     detail = ", ".join(f"{name} is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}" for name, off in known)
-    if all(abs(off) <= most for _, off in known):
-        return ok(check, detail)
-    return failed(
-        check, detail, Cause.CLOCK_OFF, fix="synchronise the clocks (NTP) of this node, the API server and NATS"
-    )
+    return ok(check, detail) if all(abs(off) <= most for _, off in known) else failed(check, detail, Cause.CLOCK_OFF)

@@ -1,45 +1,25 @@
-"""Finds the cause of what a trial login showed. Pure; measured on nats-server 2.11.17 and 2.15.2.
+"""Finds the causes in what was observed of NATS. Pure; measured on nats-server 2.11.17 and 2.15.2.
 
 Where two causes look alike from here, both are named: a guess would send somebody to the wrong file.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-
+from nats_k8s_oidc_callout.adapters.nats import Refused, Untrusted
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.signers import Origin
-from nats_k8s_oidc_callout.doctor.observed_login import Trial
+from nats_k8s_oidc_callout.doctor.observations import Admission, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
+from nats_k8s_oidc_callout.errors import Unreachable
+from nats_k8s_oidc_callout.settings import Sentinel
 
+REQUESTS = callout.SUBJECT
+COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 # Refused before 60 % of the server's time-out: the server or a responder decided. Later: the time-out did.
 _AT_ONCE_SHARE = 0.6
 _USUAL_TIMEOUT_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a diagnosis has to know beside the trial."""
-
-    operator: bool
-    account: str
-    signers: Collection[str]
-    """Public keys: a server that requires another one cannot be answered."""
-    origins: Mapping[str, Origin]
-    """Whose key signs the answer to a request that names this one."""
-    has_xkey: bool
-    clear_allowed: bool
-    derived: bool
-    """The login's seed signs, in account form."""
-    target_derived: bool
-    sentinel: bool
-    """We present one of our own."""
-    auth_required: bool
-    timeout: float | None
-    """The server's, in seconds, as far as it is known."""
-    responder: bool
-    """A responder runs on this host."""
-    counted: dict[str, float] = field(default_factory=dict)
-    """By how much the counters of that responder grew during the trial."""
+# The servers' own default is 2.0, and the first PING comes between 2.0 and 2.4 s.
+_LONGEST_SECONDS = 2.0
+_TOLERANCE_SECONDS = 0.15
+_GLOBAL_ACCOUNT = "$G"
 
 
 def at_once(seconds: float, timeout: float | None) -> bool:
@@ -47,116 +27,166 @@ def at_once(seconds: float, timeout: float | None) -> bool:
     return seconds < _AT_ONCE_SHARE * (timeout or _USUAL_TIMEOUT_SECONDS)
 
 
-def signers(trial: Trial, setup: Setup) -> Finding:
-    """Say whether the server's questions are for us: who is to sign, and whether they are sealed as we want them."""
-    check = "signers"
-    if not setup.auth_required:
-        return failed(
-            check,
-            "the server asks nobody for a login",
-            Cause.CALLOUT_NOT_ENABLED,
-            fix="give the server an authorization block with auth_callout: the command `keys` prints one",
-        )
-    if trial.trouble and trial.question is None:
-        return skipped(check, f"unknown: {trial.trouble}")
-    if trial.unopened and trial.question is None:
-        return _sealed(check, setup)
-    if trial.question is None:
-        if not trial.listened:
-            return skipped(check, "unknown: the server does not let us see its requests")
-        return _not_asked(check, trial, setup)
-    if not trial.question.sealed and setup.has_xkey and not setup.clear_allowed:
-        return failed(
-            check,
-            "the server's requests are not sealed, but NATS_XKEY_MODE is required",
-            Cause.XKEY_AT_RESPONDER_ONLY,
-            fix="put our public xkey into the server's configuration, or set NATS_XKEY_MODE=optional until it is there",
-        )
-    if trial.question.wants not in setup.signers:
-        return _other_signer(check, trial.question.wants, setup)
-    return ok(check, f"the server asks for {trial.question.wants}" + (", sealed" if trial.question.sealed else ""))
+def reach(address: str, version: str, error: Unreachable | None) -> Finding:
+    """Say whether the server is there, and whether both sides trust each other."""
+    check = "nats"
+    if isinstance(error, Untrusted):
+        ca = "not trusted" in str(error)
+        return failed(check, f"{address}: {error}", Cause.NATS_TLS_CA_WRONG if ca else Cause.NATS_TLS_REFUSED)
+    if error is not None:
+        return failed(check, str(error), Cause.NATS_UNREACHABLE)
+    return ok(check, f"{address}, nats-server {version[:32]}")
 
 
-def _sealed(check: str, setup: Setup) -> Finding:
-    if setup.has_xkey:
-        return failed(
-            check,
-            "the server seals its requests for an xkey that is not in NATS_XKEY_FILE",
-            Cause.XKEY_OF_ANOTHER,
-            fix="compare xkey in the server's configuration with what `keys --xkey-file` prints",
-        )
-    return failed(
-        check,
-        "the server seals its requests, but NATS_XKEY_FILE is not set",
-        Cause.XKEY_AT_SERVER_ONLY,
-        fix="set NATS_XKEY_FILE to the seed that belongs to the server's xkey, or take xkey out of its configuration",
-    )
+def login(seen: Admission, setup: Setup) -> Finding:
+    """Say whether the server lets us in, into the account that the settings say."""
+    check, error = "login", seen.error
+    if seen.other_mode is not None:
+        return _mode_wrong(check, setup, seen.other_mode)
+    if isinstance(error, Refused):
+        words = f"{error} after {error.seconds:.1f} s"
+        if at_once(error.seconds, setup.timeout):
+            return failed(check, words, Cause.LOGIN_REFUSED)
+        words += ": the server asked the callout about us"
+        return failed(check, words, Cause.AUTH_USERS_WITHOUT_US, Cause.LOGIN_UNKNOWN, user=setup.user)
+    if error is not None:
+        return skipped(check, f"unknown: {error}")
+    account, ours = seen.account, setup.callout_account
+    # A server that asks for no login lets everybody into the global account: the check "signers" tells that. Operator
+    # mode learns the account from the server's question.
+    if account and setup.auth_required and not setup.operator:
+        if ours and ours != account:
+            return failed(
+                check,
+                f"our login is in account {account}, NATS_AUTH_ACCOUNT says {ours}: it does not keep clients out of {account}",
+                Cause.AUTH_ACCOUNT_WRONG,
+                account=account,
+            )
+        if account == setup.account != _GLOBAL_ACCOUNT:
+            return failed(
+                check,
+                f"our login is in account {account}, where NATS_ACCOUNT puts clients: each could read the tokens of others",
+                Cause.TARGET_IS_CALLOUT_ACCOUNT,
+            )
+    return ok(check, f"in account {account}" if account else "accepted")
 
 
-def _other_signer(check: str, wants: str, setup: Setup) -> Finding:
+def _mode_wrong(check: str, setup: Setup, account: str = "") -> Finding:
     if setup.operator:
         return failed(
             check,
-            f"the callout account is {wants}, and we answer for another one",
-            Cause.CALLOUT_ACCOUNT_MISSPELT,
-            fix=f"NATS_AUTH_ACCOUNT={wants}",
+            "NATS_ACCOUNT is a public key (operator mode), but the servers are in config mode: they accept the nkey of "
+            f"NATS_CREDS_FILE without its JWT{f', in account {account}' if account else ''}",
+            Cause.MODE_WRONG,
+            account="the name of the account that clients land in, as the servers' configuration has it",
         )
     return failed(
         check,
-        f"the server needs answers signed by {wants}, but we sign with {', '.join(setup.signers)}",
+        "NATS_ACCOUNT is a name (config mode), but the servers are in operator mode: they accept the JWT of "
+        "NATS_CREDS_FILE, and not its nkey alone",
+        Cause.MODE_WRONG,
+        account="the public key (A…) of the account that clients land in: docs/OPERATOR_SETUP.md",
+    )
+
+
+def subscription(rights: Rights, setup: Setup, queue_group: str) -> Finding:
+    """Say whether we may hear the requests."""
+    check = "subscription"
+    if rights.error is not None:
+        return skipped(check, f"unknown: {rights.error}")
+    if rights.group:
+        return ok(check, f"{REQUESTS} in the queue group {queue_group}")
+    # nats-server 2.11 in operator mode takes an nkey alone for a login by its default_sentinel, which may do nothing.
+    if rights.other_mode:
+        return _mode_wrong(check, setup)
+    words = f"the server refuses {REQUESTS}"
+    if not rights.inbox:
+        return failed(check, words, Cause.SUBSCRIPTION_REFUSED, requests=REQUESTS)
+    words += " and lets us subscribe _INBOX.>: the permissions are reversed"
+    return failed(check, words, Cause.PERMISSIONS_REVERSED, requests=REQUESTS, complaints=COMPLAINTS)
+
+
+def sentinel(found: Sentinel | None, setup: Setup) -> Finding:
+    """Judge the sentinel of our own, if there is one."""
+    check = "sentinel"
+    if not setup.operator:
+        return skipped(check, "config mode knows none")
+    if found is None:
+        return skipped(check, "NATS_SENTINEL_CREDS_FILE is not set: the servers must have a default_sentinel")
+    if found.account != setup.callout_account:
+        words = f"it is of the account {found.account}, the callout account is {setup.callout_account}"
+        return failed(check, words, Cause.SENTINEL_OF_ANOTHER_ACCOUNT)
+    if not found.denies_all:
+        words = "it may publish or subscribe: everybody has it, and with it could read what clients send to log in"
+        return failed(check, words, Cause.SENTINEL_NOT_DENIED_EVERYTHING)
+    if not found.bearer:
+        words = "it is no bearer: it cannot be a default_sentinel, and clients would have to hold its seed"
+        return failed(check, words, Cause.SENTINEL_NOT_BEARER)
+    return ok(check, "a bearer of the callout account that may do nothing")
+
+
+def signers(trial: Trial, setup: Setup) -> Finding:
+    """Say whether the server's questions are for us: who is to sign, and whether they are sealed as we want them."""
+    check, question = "signers", trial.question
+    if not setup.auth_required:
+        fix = "give the server an authorization block with auth_callout: the command `keys` prints one"
+        return failed(check, "the server asks nobody for a login", Cause.CALLOUT_NOT_ENABLED, fix=fix)
+    if question is None:
+        return _unseen(check, trial, setup)
+    if not question.sealed and setup.has_xkey and not setup.clear_allowed:
+        words = "the server's requests are not sealed, but NATS_XKEY_MODE is required"
+        return failed(check, words, Cause.XKEY_AT_RESPONDER_ONLY)
+    if question.wants in setup.signers:
+        return ok(check, f"the server asks for {question.wants}" + (", sealed" if question.sealed else ""))
+    if setup.operator:
+        words = f"the callout account is {question.wants}, and we answer for another one"
+        return failed(check, words, Cause.CALLOUT_ACCOUNT_MISSPELT, fix=f"NATS_AUTH_ACCOUNT={question.wants}")
+    return failed(
+        check,
+        f"the server needs answers signed by {question.wants}, but we sign with {', '.join(setup.signers)}",
         Cause.SERVER_ISSUER_WRONG,
         fix=f"issuer: {next(iter(setup.signers), '')} in the server's auth_callout block, then restart it",
     )
 
 
-def _not_asked(check: str, trial: Trial, setup: Setup) -> Finding:
-    """A login came to an end and no question was seen."""
+def _unseen(check: str, trial: Trial, setup: Setup) -> Finding:
+    """No question was seen that we could read."""
+    if trial.trouble:
+        return skipped(check, f"unknown: {trial.trouble}")
+    if trial.unopened and setup.has_xkey:
+        words = "the server seals its requests for an xkey that is not in NATS_XKEY_FILE"
+        return failed(check, words, Cause.XKEY_OF_ANOTHER)
+    if trial.unopened:
+        return failed(check, "the server seals its requests, but NATS_XKEY_FILE is not set", Cause.XKEY_AT_SERVER_ONLY)
+    if not trial.listened:
+        return skipped(check, "unknown: the server does not let us see its requests")
     if trial.landing is not None:
-        return failed(
-            check,
-            f"a client was let in{_where(trial)} although no responder was asked",
-            Cause.CALLOUT_NOT_ENABLED,
-            fix="nsc edit authcallout --account … --auth-user …, then push" if setup.operator else _ENABLE,
-        )
+        where = f" to {trial.landing.account}" if trial.landing.account else ""
+        fix = "nsc edit authcallout --account … --auth-user …, then push" if setup.operator else ""
+        words = f"a client was let in{where} although no responder was asked"
+        return failed(check, words, Cause.CALLOUT_NOT_ENABLED, fix=fix)
     quick = trial.refusal is not None and at_once(trial.refusal.seconds, setup.timeout)
     if setup.operator:
-        return _not_asked_by_operator(check, setup, quick=quick)
+        return _unseen_by_operator(check, setup, quick=quick)
     if quick:
         return failed(
             check,
             "clients are refused at once and nobody is asked: no auth_callout, or its account is none of the server's",
             Cause.CALLOUT_NOT_ENABLED,
             Cause.CALLOUT_ACCOUNT_UNKNOWN,
-            fix=f"{_ENABLE}; its `account` must be the one our user is in. The server's log tells the two apart: "
-            '"No valid account … for auth callout request"',
+            fix=f"{Cause.CALLOUT_NOT_ENABLED.fix}; its `account` must be the one our user is in. The server's log tells "
+            'the two apart: "No valid account … for auth callout request"',
         )
-    return failed(
-        check,
-        "logins time out and no responder here is asked: the server asks in another account",
-        Cause.CALLOUT_ACCOUNT_MISSPELT,
-        fix="`account` in the server's auth_callout block must be the one our user is in",
-    )
+    words = "logins time out and no responder here is asked: the server asks in another account"
+    return failed(check, words, Cause.CALLOUT_ACCOUNT_MISSPELT)
 
 
-_ENABLE = "give the server an auth_callout block and restart it: the command `keys` prints one"
-
-
-def _not_asked_by_operator(check: str, setup: Setup, *, quick: bool) -> Finding:
+def _unseen_by_operator(check: str, setup: Setup, *, quick: bool) -> Finding:
     if not setup.sentinel:
-        return failed(
-            check,
-            "a client with a token alone is refused and nobody is asked: the servers have no default_sentinel",
-            Cause.SENTINEL_MISSING,
-            fix="set default_sentinel in the servers' configuration, or NATS_SENTINEL_CREDS_FILE here and give clients "
-            "the same file",
-        )
+        words = "a client with a token alone is refused and nobody is asked: the servers have no default_sentinel"
+        return failed(check, words, Cause.SENTINEL_MISSING)
     if quick:
-        return failed(
-            check,
-            "the server refuses our sentinel, and nobody is asked",
-            Cause.SENTINEL_REFUSED,
-            fix="is it of this operator's callout account, not revoked, not expired?",
-        )
+        return failed(check, "the server refuses our sentinel, and nobody is asked", Cause.SENTINEL_REFUSED)
     return failed(
         check,
         "logins with our sentinel time out and no responder here is asked: it is of an account with another callout, or "
@@ -167,97 +197,42 @@ def _not_asked_by_operator(check: str, setup: Setup, *, quick: bool) -> Finding:
     )
 
 
-def _where(trial: Trial) -> str:
-    return f" to {trial.landing.account}" if trial.landing and trial.landing.account else ""
-
-
-def round_trip(trial: Trial, setup: Setup) -> Finding:
-    """Say whether a client with a good token gets in, into the right account, given that it was ours to answer."""
-    check = "round trip"
-    if trial.landing is not None:
-        return compare_account(
-            trial.landing.account, setup, foreign=trial.landing.foreign, seconds=trial.landing.seconds
-        )
-    if trial.refusal is None:
-        return skipped(check, f"unknown: {trial.trouble or 'no login was tried'}")
-    words = next((reason for reason in trial.complaints if reason), "")
-    if words and callout.REFUSAL not in words:
-        return _rejected(check, words, setup)
-    if words or (at_once(trial.refusal.seconds, setup.timeout) and not trial.heard):
-        return failed(
-            check,
-            "a responder turned the self-test away",
-            Cause.REFUSED,
-            fix="its log has the line `denied` with the reason",
-        )
-    return _nobody(check, trial.refusal.seconds, setup)
-
-
-def compare_account(account: str, setup: Setup, *, foreign: bool, seconds: float) -> Finding:
-    """Say whether a client landed where it should."""
-    check = "round trip"
-    if foreign or (account and account != setup.account):
-        where = f"landed in {account}" if account else "was let in by another kind of responder"
-        return failed(
-            check,
-            f"a client {where}; NATS_ACCOUNT is {setup.account}: another release answers for the same callout account",
-            Cause.TWO_RELEASES,
-            fix="one callout account has one release, unless each is scoped (K8S_NAMESPACES): stop the other one",
-        )
-    return ok(check, f"let in{f' to {account}' if account else ', account unknown'}, {seconds * 1000:.0f} ms")
-
-
-def _rejected(check: str, words: str, setup: Setup) -> Finding:
-    """The server told why it did not take the answer."""
-    cause, fix = _meaning(words.lower(), setup)
-    return failed(check, f"the server rejects our answers: {words[:200]}", cause, fix=fix)
-
-
-def _meaning(words: str, setup: Setup) -> tuple[Cause, str]:
-    if "signing key is unknown" in words and setup.operator:
-        return _unknown_key("callout", "NATS_SIGNING_KEY_FILE", derived=setup.derived)
-    if "signing key is unknown" in words or "wrong issuer" in words:
-        return Cause.SERVER_ISSUER_WRONG, "compare `issuer` in the server's file with what `keys` prints"
-    if "user jwt issuer" in words and "is not known" in words:
-        return _unknown_key("target", "NATS_ACCOUNT_SIGNING_KEY_FILE", derived=setup.target_derived)
-    if "not permitted as valid account option" in words:
-        fix = f"nsc edit authcallout --account … --allowed-account {setup.account}, then push"
-        return Cause.TARGET_NOT_ALLOWED, fix
-    if "no valid account" in words:
-        return Cause.TARGET_ACCOUNT_UNKNOWN, "NATS_ACCOUNT must be an account that the servers have"
-    if "scoped" in words or "user jwt is not valid" in words:
-        fix = "NATS_ACCOUNT_SIGNING_KEY_FILE must be a plain signing key: a scoped one forbids permissions of our own"
-        return Cause.SCOPED_SIGNING_KEY, fix
-    if "decrypt" in words:
-        return Cause.XKEY_OF_ANOTHER, "compare xkey in the server's configuration with what `keys --xkey-file` prints"
-    return Cause.ANSWER_REJECTED, "the server's log has the same words; see docs/REFERENCE.md"
-
-
-def _unknown_key(which: str, variable: str, *, derived: bool) -> tuple[Cause, str]:
-    fix = f"nsc edit account --name <the {which} account> --sk <A… as `keys` prints it>, then push"
-    if derived:
-        return Cause.DERIVED_KEY_NOT_IN_ACCOUNT, f"{fix}; or set {variable} to a key that is there"
-    return Cause.SIGNING_KEY_OF_ANOTHER_ACCOUNT, f"{variable} must hold a signing key of the {which} account; or {fix}"
-
-
-def _nobody(check: str, seconds: float, setup: Setup) -> Finding:
-    """The server waited its whole time, or nothing tells that it did not."""
-    if setup.counted.get("nats_auth_requests_success", 0) or setup.counted.get("nats_auth_requests_denied", 0):
-        return failed(
-            check,
-            "the responder here answered, but the server did not get it",
-            Cause.ANSWERS_NOT_LET_THROUGH,
-            fix="the responder's user needs allow_responses, or to publish $SYS._INBOX.>: the command `keys` prints it",
-        )
-    dropped = [name for name, grown in setup.counted.items() if grown and name.startswith("nats_auth_dropped_total")]
-    if dropped:
-        return failed(check, f"the responder here gave no answer: {dropped[0]}", Cause.REFUSED, fix="see its log")
-    detail = f"nobody answered within {seconds:.1f} s"
-    if setup.responder:
-        detail += "; the responder here was not asked"
+def signing_key(trial: Trial, setup: Setup) -> Finding:
+    """Say whether the login's own key still signs: config mode learns it from the question, operator mode chooses it."""
+    check = "signing key"
+    wants = trial.question.wants if trial.question else ""
+    origin = next(iter(setup.origins.values()), None) if setup.operator else setup.origins.get(wants)
+    if setup.derived and (setup.target_derived or not setup.operator):
+        return skipped(check, "NATS_SIGNING_KEY_FILE is not set: the key of our login signs")
+    if origin is None:
+        return skipped(check, "unknown: no request of the server was seen that we could answer")
+    if origin is not Origin.LOGIN_INSTEAD:
+        return ok(check, "an account's own key" if origin is Origin.ACCOUNT else "a key of its own")
+    if setup.operator:
+        words = "the key of our login still signs for one of the two accounts: whoever holds the login can sign as well"
+        return failed(check, words, Cause.LOGIN_STILL_SIGNS)
+    separate = next((key for key, whose in setup.origins.items() if whose is Origin.SEPARATE), "")
     return failed(
         check,
-        detail,
-        Cause.NO_RESPONDER,
-        fix="is a responder running and ready? Its /readyz?verbose says what it lacks",
+        f"the server asks for {wants}, the key of our login, and not for the one in NATS_SIGNING_KEY_FILE: whoever holds "
+        "the login can sign as well",
+        Cause.LOGIN_STILL_SIGNS,
+        fix=f"issuer: {separate} in the server's auth_callout block, then restart it (docs/ROTATION.md)"
+        if separate
+        else "NATS_SIGNING_KEY_FILE holds the login's own key: make another one",
     )
+
+
+def timeout(seconds: float | None, setup: Setup, ours: float, *, waited: bool) -> Finding:
+    """Compare the server's time-out with what clients bear, and with what we count on; None is longer than we waited."""
+    check = "authorization.timeout"
+    if not waited or not setup.auth_required:
+        return skipped(check, "unknown: the server asks for no login, or could not be asked")
+    if seconds is None or seconds > _LONGEST_SECONDS + _TOLERANCE_SECONDS:
+        shown = "over 2.5 s" if seconds is None else f"{seconds:.1f} s"
+        words = f"{shown}: clients take the server's first PING, after 2 s, for the answer to their login"
+        return failed(check, words, Cause.TIMEOUT_OVER_2S)
+    if seconds < ours - _TOLERANCE_SECONDS:
+        words = f"{seconds:.1f} s, but NATS_AUTH_TIMEOUT_SECONDS is {ours:g}: we work on requests that the server has given up"
+        return failed(check, words, Cause.TIMEOUT_SHORTER_THAN_OURS, timeout=seconds)
+    return ok(check, f"{seconds:.1f} s")

@@ -6,36 +6,27 @@ message all the same, so nothing is taken from anybody. Of the requests that com
 
 import asyncio
 import os
-import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
 
 import msgspec
 
-from nats_k8s_oidc_callout.adapters.nats import Landing, Login, Message, Probe, Refused, WorkloadLogin, land, opened
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
+from nats_k8s_oidc_callout.adapters.nats import Login, Message, Probe, Refused, WorkloadLogin, land, opened
 from nats_k8s_oidc_callout.core.nats import callout, natsjwt, user
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.doctor.diagnosis import COMPLAINTS, REQUESTS
+from nats_k8s_oidc_callout.doctor.observations import Question, Rights, Trial
+from nats_k8s_oidc_callout.doctor.server import NAME, STEP_SECONDS, Server
 from nats_k8s_oidc_callout.errors import BadBox, BadToken, Unreachable, Unreadable
 
-REQUESTS = callout.SUBJECT
-COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
-STEP_SECONDS = 4.0
 # A complaint leaves the server a moment after its answer to the client.
 _ECHO_SECONDS = 0.3
 # Behind one name there may be a cluster: the client then logs in at another server than we listen at, and that one hears
 # of our subscription only through a route. Nothing tells when it has.
 _SPREAD_SECONDS = 0.5
-
-Tls = Callable[[], ssl.SSLContext | None]
-
-
-class _Server(msgspec.Struct):
-    id: str = ""
-    version: str = ""
 
 
 class _Options(msgspec.Struct):
@@ -43,14 +34,12 @@ class _Options(msgspec.Struct):
 
 
 class _Question(msgspec.Struct):
-    server_id: _Server = msgspec.field(default_factory=_Server)
     connect_opts: _Options = msgspec.field(default_factory=_Options)
 
 
 class _Claims(msgspec.Struct):
     sub: str
     iat: int
-    exp: int
     nats: _Question
 
 
@@ -69,140 +58,70 @@ class _Complaint(msgspec.Struct):
 _read_complaint = reader(_Complaint)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """The server's question about our login."""
-
-    wants: str
-    """The key that must sign the answer: `issuer` of the server's file, or the callout account."""
-    sealed: bool
-    lasts: int
-    """`exp` less `iat`, in whole seconds."""
-    ahead: float
-    """By how many seconds the server's clock is ahead of ours, within a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rights:
-    """What our user was seen to be allowed; None is not known. A refusal is an error in the server's log: no repeats."""
-
-    requests: bool | None = None
-    """To subscribe to requests outside the queue group."""
-    complaints: bool | None = None
-
-
-@dataclass(slots=True)
-class Trial:
-    """What one login showed."""
-
-    landing: Landing | None = None
-    refusal: Refused | None = None
-    trouble: str = ""
-    """Why the server could not be asked at all, or nothing."""
-    listened: bool = False
-    """We would have seen the server's question."""
-    heard: bool = False
-    """We would have heard the server's complaint about an answer."""
-    question: Question | None = None
-    unopened: int = 0
-    """Sealed requests that our keys do not open."""
-    complaints: list[str] = field(default_factory=list)
-    """The server's words about this login; empty text is a time-out."""
-
-
 class Listener:
-    """A login as the responder that hears what a responder hears, and answers nothing."""
+    """A login as the responder that hears what a responder hears of one login, and answers nothing."""
 
-    def __init__(self, probe: Probe, xkeys: tuple[CurveKey, ...]) -> None:
+    def __init__(self, probe: Probe, xkeys: tuple[CurveKey, ...], name: str, trial: Trial) -> None:
         self._probe = probe
         self._xkeys = xkeys
-        self._trials: dict[str, Trial] = {}
+        self._name = name
+        self._trial = trial
 
-    async def listen(self, rights: Rights) -> tuple[bool, bool]:
-        """Subscribe to requests and complaints, unless we know we may not; say which of the two the server lets us."""
-        return (
-            await self._may_hear(REQUESTS, self._request, rights.requests),
-            await self._may_hear(COMPLAINTS, self._complain, rights.complaints),
-        )
+    async def listen(self, rights: Rights) -> None:
+        """Subscribe to requests and complaints, unless we know we may not; note which of the two the server lets us."""
+        self._trial.listened = await self._may_hear(REQUESTS, self._request, rights.requests)
+        self._trial.heard = await self._may_hear(COMPLAINTS, self._complain, rights.complaints)
 
     async def _may_hear(self, subject: str, take: Callable[[Message], None], known: bool | None) -> bool:
         return known is not False and not await self._probe.subscribe(subject, take, STEP_SECONDS)
 
-    def expect(self, name: str, trial: Trial) -> None:
-        self._trials[name] = trial
-
-    async def settle(self) -> None:
-        """Return once what the server had to say of the last login is here."""
-        await asyncio.sleep(_ECHO_SECONDS)
-        await self._probe.say(timeout=STEP_SECONDS)
-
     def _request(self, message: Message) -> None:
-        data, sealed = message.payload, False
-        if not data.startswith(b"eyJ"):
-            sealed = True
-            opened_data = self._unseal(data, message.header(callout.XKEY_HEADER))
-            if opened_data is None:
-                for waiting in self._trials.values():
-                    waiting.unopened += 1
-                return
-            data = opened_data
+        data: bytes | None = message.payload
+        sealed = not message.payload.startswith(b"eyJ")
+        if sealed and (data := self._unseal(message.payload, message.header(callout.XKEY_HEADER))) is None:
+            self._trial.unopened += 1
+            return
         try:
-            claims = natsjwt.verify(data, Kind.SERVER, _claims)
+            claims = natsjwt.verify(data or b"", Kind.SERVER, _claims)
         except BadToken:
             return
-        trial = self._trials.get(claims.nats.connect_opts.name)
-        if trial is not None:
-            ahead = claims.iat + 0.5 - time.time()
-            trial.question = Question(claims.sub, sealed, claims.exp - claims.iat, ahead)
+        if claims.nats.connect_opts.name == self._name:
+            self._trial.question = Question(claims.sub, sealed, claims.iat + 0.5 - time.time())
 
     def _unseal(self, data: bytes, server_xkey: str) -> bytes | None:
         for key in self._xkeys:
-            try:
+            with suppress(BadBox):
                 return key.open(server_xkey, data)
-            except BadBox:
-                continue
         return None
 
     def _complain(self, message: Message) -> None:
-        try:
+        with suppress(Unreadable):
             event = _read_complaint(message.payload)
-        except Unreadable:
-            return
-        trial = self._trials.get(event.client.name)
-        if trial is not None:
-            trial.complaints.append(event.reason)
+            if event.client.name == self._name:
+                self._trial.complaints.append(event.reason)
 
 
 async def attempt(
-    address: Address,
-    tls: Tls,
-    responder: Login,
-    rights: Rights,
-    xkeys: tuple[CurveKey, ...],
-    client: WorkloadLogin,
-    inbox: str,
+    server: Server, responder: Login, rights: Rights, xkeys: tuple[CurveKey, ...], client: WorkloadLogin, inbox: str
 ) -> Trial:
     """Log in once as a client while a second connection listens; never raises what a server can cause."""
     trial = Trial()
     name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
     try:
-        async with opened(address, tls(), STEP_SECONDS) as probe:
-            await probe.log_in(responder, "nats-k8s-oidc-callout doctor", STEP_SECONDS)
-            listener = Listener(probe, xkeys)
-            trial.listened, trial.heard = await listener.listen(rights)
-            listener.expect(name, trial)
+        async with opened(server.address, server.tls(), STEP_SECONDS) as probe:
+            await probe.log_in(responder, NAME, STEP_SECONDS)
+            listener = Listener(probe, xkeys, name, trial)
+            await listener.listen(rights)
             await asyncio.sleep(_SPREAD_SECONDS)
-            await _land(trial, address, tls, client, name, inbox)
-            await listener.settle()
+            try:
+                trial.landing = await land(server.address, server.tls(), client, name, inbox, STEP_SECONDS)
+            except Refused as refused:
+                trial.refusal = refused
+            except Unreachable as error:
+                trial.trouble = str(error)
+            await asyncio.sleep(_ECHO_SECONDS)
+            # What the server had to say of the login is here with its answer to this.
+            await probe.say(timeout=STEP_SECONDS)
     except Unreachable as error:
         trial.trouble = trial.trouble or str(error)
     return trial
-
-
-async def _land(trial: Trial, address: Address, tls: Tls, client: WorkloadLogin, name: str, inbox: str) -> None:
-    try:
-        trial.landing = await land(address, tls(), client, name, inbox, STEP_SECONDS)
-    except Refused as refused:
-        trial.refusal = refused
-    except Unreachable as error:
-        trial.trouble = str(error)

@@ -1,10 +1,12 @@
 """A running responder's own word, by its HTTP endpoints."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import aiohttp
 
 from nats_k8s_oidc_callout.bounded.bodies import read_body
+from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
 
 _SECONDS = 3.0
@@ -18,6 +20,17 @@ class Neighbour:
     ready: bool
     failing: dict[str, str] = field(default_factory=dict)
     """The checks that fail, and why."""
+
+
+def responder(beside: Neighbour | None, place: str) -> Finding:
+    """Say whether the responder at this place is ready, if there is one."""
+    check = "responder"
+    if beside is None:
+        return skipped(check, f"none is running here ({place})")
+    if beside.ready:
+        return ok(check, f"the one on {place} is ready")
+    failing = "; ".join(f"{name}: {why}" if why else name for name, why in beside.failing.items())
+    return failed(check, f"the one on {place} is not ready: {failing}", Cause.RESPONDER_NOT_READY)
 
 
 async def readiness(host: str, port: int) -> Neighbour | None:
@@ -38,15 +51,13 @@ async def counters(host: str, port: int) -> dict[str, float]:
     status, _, text = await _get(host, port, "/metrics")
     if status != 200:
         return {}
-    found: dict[str, float] = {}
+    samples: dict[str, float] = {}
     for line in text.splitlines():
         name, _, value = line.rpartition(" ")
         if name and not line.startswith("#"):
-            try:
-                found[name] = float(value)
-            except ValueError:
-                continue
-    return found
+            with suppress(ValueError):
+                samples[name] = float(value)
+    return samples
 
 
 async def _get(host: str, port: int, path: str) -> tuple[int, str, str]:
