@@ -84,7 +84,7 @@ async def test_a_file_that_is_no_manifest_keeps_what_it_had(heard: Heard, text: 
     await heard.write("app.yaml", APP)
     await heard.write("app.yaml", text)
     await heard.write("other.yaml", account("other"))
-    await heard.folder.poll()
+    await heard.poll()
 
     assert {"team/app", "team/other"} == heard.names()
     assert 1 == len(heard.errors)

@@ -24,21 +24,21 @@ async def test_a_manifest_is_held_like_one_of_a_cluster(heard: Heard) -> None:
     await heard.write("app.yaml", APP)
 
     assert ServiceAccount("u1", {"nats.io/allowed-pub-subjects": "a.>"}) == heard.index.find("team", "app")
-    assert heard.folder.unchecked == 0
+    assert heard.unchecked == 0
 
 
 async def test_the_first_read_is_synced_even_when_empty(heard: Heard) -> None:
     """
     An empty folder is a whole answer.
     """
-    before = (heard.folder.synced, heard.folder.last_contact)
-    await heard.folder.poll()
-    await heard.folder.poll()
+    before = (heard.synced, heard.last_contact)
+    await heard.poll()
+    await heard.poll()
 
     assert (False, None) == before
-    assert heard.folder.synced
-    assert heard.synced == 1
-    assert heard.folder.last_contact is not None
+    assert heard.synced
+    assert heard.synced
+    assert heard.last_contact is not None
 
 
 async def test_a_missing_folder_is_not_synced(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ async def test_a_missing_folder_is_not_synced(tmp_path: Path) -> None:
     """
     heard = Heard(tmp_path / "folder")
     heard.path.rmdir()
-    await heard.folder.poll()
+    await heard.poll()
 
-    assert not heard.folder.synced
+    assert not heard.synced
     assert ["the folder cannot be read (No such file or directory)"] == heard.errors
 
 
@@ -73,7 +73,7 @@ async def test_a_repaired_file_ends_the_failure(heard: Heard) -> None:
     await heard.write("app.yaml", APP.replace("u1", "u2"))
 
     assert ServiceAccount("u2", {"nats.io/allowed-pub-subjects": "a.>"}) == heard.index.find("team", "app")
-    assert (1, "") == (heard.good, heard.folder.failing)
+    assert (1, "") == (heard.good, heard.failing)
 
 
 async def test_a_removed_file_takes_its_entries_along(heard: Heard) -> None:
@@ -83,7 +83,7 @@ async def test_a_removed_file_takes_its_entries_along(heard: Heard) -> None:
     await heard.write("app.yaml", APP)
     await heard.write("other.yaml", account("other"))
     (heard.path / "app.yaml").unlink()
-    await heard.folder.poll()
+    await heard.poll()
 
     assert {"team/other"} == heard.names()
 
@@ -94,7 +94,7 @@ async def test_a_folder_that_vanishes_keeps_everything(heard: Heard) -> None:
     """
     await heard.write("app.yaml", APP)
     heard.path.rename(heard.path.with_name("away"))
-    await heard.folder.poll()
+    await heard.poll()
 
     assert {"team/app"} == heard.names()
     assert ["the folder cannot be read (No such file or directory)"] == heard.errors
@@ -109,10 +109,10 @@ async def test_a_mounted_configmap_is_followed_through_its_swap(heard: Heard) ->
         (heard.path / version / "app.yaml").write_text(APP.replace("u1", uid))
     (heard.path / "..data").symlink_to("..one")
     (heard.path / "app.yaml").symlink_to("..data/app.yaml")
-    await heard.folder.poll()
+    await heard.poll()
     (heard.path / "..new").symlink_to("..two")
     (heard.path / "..new").rename(heard.path / "..data")
-    await heard.folder.poll()
+    await heard.poll()
 
     found = heard.index.find("team", "app")
     assert found is not None
@@ -126,7 +126,7 @@ async def test_a_link_out_of_the_folder_is_not_followed(heard: Heard, tmp_path: 
     """
     (tmp_path / "out.yaml").write_text(APP)
     (heard.path / "app.yaml").symlink_to("../out.yaml")
-    await heard.folder.poll()
+    await heard.poll()
 
     assert set() == heard.names()
     assert ["app.yaml: a link leads out of the folder"] == heard.errors
@@ -147,7 +147,7 @@ async def test_a_folder_named_like_a_manifest_is_an_error(heard: Heard) -> None:
     What is no file is said, not read.
     """
     (heard.path / "sub.yaml").mkdir()
-    await heard.folder.poll()
+    await heard.poll()
 
     assert ["sub.yaml: Is a directory"] == heard.errors
 
@@ -171,7 +171,7 @@ async def test_files_too_large_together_change_nothing(heard: Heard, monkeypatch
     await heard.write("a.yaml", account("a"))
     monkeypatch.setattr(module, "ALL_BYTES_MAX", 1)
     await heard.write("b.yaml", account("b"))
-    await heard.folder.poll()
+    await heard.poll()
 
     assert {"team/a"} == heard.names()
     assert ["the folder cannot be read (over 1 bytes in all)"] == heard.errors
@@ -183,7 +183,7 @@ async def test_missing_uids_are_counted(heard: Heard) -> None:
     """
     await heard.write("a.yaml", account("a"))
 
-    assert heard.folder.unchecked == 1
+    assert heard.unchecked == 1
     assert ServiceAccount("", None) == heard.index.find("team", "a")
 
 
@@ -198,7 +198,7 @@ async def test_an_unchanged_file_is_not_parsed_again(heard: Heard, monkeypatch: 
         raise AssertionError("parsed again")
 
     monkeypatch.setattr(module, "load_documents", refuse)
-    await heard.folder.poll()
+    await heard.poll()
 
     assert {"team/a"} == heard.names()
 
@@ -207,7 +207,7 @@ async def test_it_follows_the_folder(heard: Heard) -> None:
     """
     Running, it takes up a change within its interval.
     """
-    task = asyncio.create_task(heard.folder.run(), name="manifests")
+    task = asyncio.create_task(heard.run(), name="manifests")
     (heard.path / "app.yaml").write_text(APP)
     await until(lambda: heard.names() == {"team/app"})
     task.cancel()

@@ -18,34 +18,26 @@ metadata:
 """
 
 
-class Heard:
+class Heard(ManifestFolder):
     """A folder, its index, and everything that was told."""
 
     def __init__(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
         self.path = path
-        self.path.mkdir(exist_ok=True)
         self.index = Index("nats.io/")
         self.errors: list[str] = []
         self.good = 0
-        self.synced = 0
-        self.folder = ManifestFolder(
-            path,
-            self.index,
-            interval_seconds=0.01,
-            on_error=self.errors.append,
-            on_good=self._count_good,
-            on_synced=self._count_synced,
-        )
+        super().__init__(path, self.index, interval_seconds=0.01)
 
-    def _count_good(self) -> None:
-        self.good += 1
-
-    def _count_synced(self) -> None:
-        self.synced += 1
+    def _report(self, why: str) -> None:
+        if why != self.failing:
+            self.errors += [why] if why else []
+            self.good += not why
+        super()._report(why)
 
     async def write(self, name: str, text: str | bytes) -> None:
         (self.path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        await self.folder.poll()
+        await self.poll()
 
     def names(self) -> set[str]:
         return set(self.index._entries)

@@ -57,7 +57,7 @@ class JwksEndpoint:
         timeout_seconds: float = FETCH_SECONDS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._url = url
+        self.url = url
         self._trust = trust
         self._credentials = credentials
         self._timeout_seconds = timeout_seconds
@@ -93,13 +93,13 @@ class JwksEndpoint:
         async with (
             aiohttp.ClientSession(
                 # A proxy would see the token's destination, and netrc would add a credential of somebody else.
-                trust_env=self._trust is Trust.PUBLIC and self._url.lower().startswith("https:"),
+                trust_env=self._trust is Trust.PUBLIC and self.url.lower().startswith("https:"),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
             ) as session,
             session.get(
-                self._url, headers=headers, allow_redirects=False, ssl=True if trusted is None else trusted
+                self.url, headers=headers, allow_redirects=False, ssl=True if trusted is None else trusted
             ) as answer,
         ):
             if answer.status == 401 and "Authorization" in headers:

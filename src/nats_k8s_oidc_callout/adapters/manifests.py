@@ -59,14 +59,6 @@ class _Meta(msgspec.Struct):
         return {key: text for key, text in self.annotations.items() if text is not None}
 
 
-def _ignore(_: str) -> None:
-    return
-
-
-def _nothing() -> None:
-    return
-
-
 class ManifestFolder:
     """Keeps the index equal to the manifests in a folder, read every 2 s by content.
 
@@ -82,18 +74,11 @@ class ManifestFolder:
         *,
         interval_seconds: float = INTERVAL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
-        on_error: Callable[[str], None] = _ignore,
-        on_good: Callable[[], None] = _nothing,
-        on_synced: Callable[[], None] = _nothing,
     ) -> None:
-        """`on_error(summary)` comes with each new failure, `on_good()` when there is none any more."""
         self._folder = folder
         self._index = index
         self._interval_seconds = interval_seconds
         self._monotonic = monotonic
-        self._on_error = on_error
-        self._on_good = on_good
-        self._on_synced = on_synced
         self._files: dict[str, _File] = {}
         self.failing = ""
         """What is wrong at present, else empty."""
@@ -135,8 +120,8 @@ class ManifestFolder:
             relist.commit()
             self.synced = True
             self._summary()
-        if is_first:
-            self._on_synced()
+        if is_first and self.unchecked:
+            log.warning("informer has ServiceAccounts without a uid, matched by name alone", number=self.unchecked)
         self._report("; ".join(f"{name}: {file.failing}" for name, file in files.items() if file.failing)[:1000])
 
     def _scan(self, known: Mapping[str, _File]) -> dict[str, _File]:
@@ -188,10 +173,8 @@ class ManifestFolder:
         self.failing = why
         if why:
             log.warning("informer manifests cannot be used, keeping the last good ones", why=why)
-            self._on_error(why)
-            return
-        log.info("informer manifests are good again")
-        self._on_good()
+        else:
+            log.info("informer manifests are good again")
 
     def _summary(self) -> None:
         heard = self.last_contact

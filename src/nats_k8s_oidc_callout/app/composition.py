@@ -54,8 +54,7 @@ class App:
         files = FileWatch()
         self._keyring = Keyring(settings, files.watch)
         api = sources.api_server(settings)
-        self._file_errors: dict[str, float] = {}
-        self._workloads = sources.workload_source(settings, api, self._telemetry.metrics, self._file_errors)
+        self._workloads = sources.workload_source(settings, api, self._telemetry.metrics)
         self._keys = sources.key_source(settings, api, files.watch, self._telemetry.metrics)
         facts = policy.facts(settings, self._keys.keys, self._workloads.index)
         ports = Ports(
@@ -113,7 +112,7 @@ class App:
 
     def _conditions(self) -> list[Check]:
         """Return what must hold before NATS may send us a request: it asks any member of the queue group."""
-        keys, synced = self._keys, self._workloads.synced()
+        keys, synced = self._keys, self._workloads.synced
         fresh = keys.keys.fresh(time.monotonic())
         return [
             Check("cache", synced, "" if synced else "the ServiceAccounts are not listed yet"),
@@ -237,12 +236,12 @@ class App:
         metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
         metrics.mirror(Count.NATS_RECONNECTS, lambda: max(0, self._link.connects - 1))
         metrics.mirror(Gauge.SELFTEST_SUCCESS, lambda: self._self_test.success)
-        metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced()))
+        metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced))
         metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, self._keyring.expiries)
         metrics.mirror_each(LabelledGauge.FILE_ERRORS, self._bad_files)
 
     def _bad_files(self) -> dict[str, float]:
-        return {**self._files.errors(), **self._keyring.file_errors(), **self._file_errors}
+        return {**self._files.errors(), **self._keyring.file_errors(), **self._workloads.file_errors()}
 
     def _announce(self) -> None:
         settings = self._settings

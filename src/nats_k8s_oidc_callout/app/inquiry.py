@@ -75,7 +75,7 @@ async def opened(settings: Settings) -> AsyncIterator[Inquiry]:
     metrics = Metrics(CollectorRegistry(), "")
     api = sources.api_server(settings)
     keys = sources.key_source(settings, api, FileWatch().watch, metrics)
-    workloads = sources.workload_source(settings, api, metrics, {})
+    workloads = sources.workload_source(settings, api, metrics)
     try:
         await workloads.prime()
         yield Inquiry(settings, keys, workloads)

@@ -2,8 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -51,61 +50,69 @@ def api_server(settings: Settings) -> ApiServer | None:
     return ApiServer(source)
 
 
-@dataclass(slots=True)
 class KeySource:
-    """The issuer's keys, kept fresh."""
+    """The issuer's keys, kept fresh, and what is told about them."""
 
-    keys: KeySet
-    refresh: Callable[[float], Awaitable[None]]
-    """What an unknown key makes us do, within so many seconds."""
-    may_come: Callable[[], bool]
-    """Whether that can bring anything at this moment."""
-    loops: list[Loop] = field(default_factory=list)
-    where: str = ""
-    last_error: str = ""
+    loops: Sequence[Loop] = ()
+
+    def __init__(self, keys: KeySet, where: str, metrics: Metrics) -> None:
+        self.keys, self.where = keys, where
+        self.last_error = ""
+        self._metrics = metrics
+        self._last_success: float | None = None
+        metrics.mirror(Gauge.JWKS_LAST_SUCCESS, lambda: self._last_success)
+
+    async def refresh(self, budget: float) -> None:
+        """Do what an unknown key makes us do, within so many seconds."""
+
+    def may_come(self) -> bool:
+        """Say whether `refresh` can bring anything at this moment."""
+        return False
+
+    def _succeeded(self, parsed: ParsedKeys, changed: bool) -> None:
+        self._last_success = time.time()
+        recovered, self.last_error = bool(self.last_error), ""
+        if changed or recovered:
+            log.info("issuer keys loaded", source=self.where, kids=sorted(parsed.keys), skipped=parsed.skipped)
+
+
+class FileKeys(KeySource):
+    """The keys of JWKS_FILE, which is read whenever it changes: an unknown key is simply unknown."""
+
+    def __init__(self, path: Path, watch: Watch, metrics: Metrics) -> None:
+        super().__init__(KeySet(staleness_seconds=None), str(path), metrics)
+        watch("jwks", path, parse_jwks, self._take)
+
+    def _take(self, parsed: ParsedKeys) -> None:
+        self._succeeded(parsed, self.keys.replace(parsed.keys, time.monotonic()))
+
+
+class EndpointKeys(KeySource):
+    """The keys of a key endpoint."""
+
+    def __init__(self, endpoint: JwksEndpoint, metrics: Metrics) -> None:
+        super().__init__(KeySet(), endpoint.url, metrics)
+        refresher = KeyRefresher(endpoint.fetch, self.keys, time.monotonic, self._succeeded, self._failed)
+        self.loops = [("jwks refresh", refresher.run)]
+        self._refresher = refresher
+
+    async def refresh(self, budget: float) -> None:
+        await self._refresher.refresh_for_unknown_kid(budget)
+
+    def may_come(self) -> bool:
+        return self._refresher.may_bring_keys()
+
+    def _failed(self, reason: str) -> None:
+        self.last_error = reason
+        self._metrics.add(Count.JWKS_REFRESH_FAILURES)
 
 
 def key_source(settings: Settings, api: ApiServer | None, watch: Watch, metrics: Metrics) -> KeySource:
     """Return the keys of JWKS_FILE, or of the key endpoint."""
-    last_success: list[float] = []
-    metrics.mirror(Gauge.JWKS_LAST_SUCCESS, lambda: last_success[-1] if last_success else None)
-
-    def succeeded(parsed: ParsedKeys, changed: bool) -> None:
-        last_success[:] = [time.time()]
-        recovered, source.last_error = bool(source.last_error), ""
-        if changed or recovered:
-            log.info("issuer keys loaded", source=source.where, kids=sorted(parsed.keys), skipped=parsed.skipped)
-
     if settings.jwks_file is not None:
-        file_keys = KeySet(staleness_seconds=None)
-
-        def take(parsed: ParsedKeys) -> None:
-            succeeded(parsed, file_keys.replace(parsed.keys, time.monotonic()))
-
-        source = KeySource(file_keys, _nothing_to_refresh, lambda: False, where=str(settings.jwks_file))
-        watch("jwks", settings.jwks_file, parse_jwks, take)
-        return source
-
-    def failed(reason: str) -> None:
-        source.last_error = reason
-        metrics.add(Count.JWKS_REFRESH_FAILURES)
-
+        return FileKeys(settings.jwks_file, watch, metrics)
     url = settings.jwks_url or (f"{api.base_url}{JWKS_PATH}" if api else "")
-    fetch = endpoint(settings, url, api, watch).fetch
-    keys = KeySet()
-    refresher = KeyRefresher(fetch, keys, time.monotonic, succeeded, failed)
-    source = KeySource(
-        keys,
-        refresher.refresh_for_unknown_kid,
-        refresher.may_bring_keys,
-        [("jwks refresh", refresher.run)],
-        url,
-    )
-    return source
-
-
-async def _nothing_to_refresh(_: float) -> None:
-    """A file is read when it changes; an unknown key is simply unknown."""
+    return EndpointKeys(endpoint(settings, url, api, watch), metrics)
 
 
 def endpoint(settings: Settings, url: str, api: ApiServer | None, watch: Watch) -> JwksEndpoint:
@@ -114,23 +121,28 @@ def endpoint(settings: Settings, url: str, api: ApiServer | None, watch: Watch) 
     trusted = own_token.trust_for(
         url, settings.kubernetes_service_host, settings.kubernetes_service_port, _domain(settings), base
     )
-    ca: list[ssl.SSLContext] = []
-    if settings.jwks_ca_file is not None:
-        path = settings.jwks_ca_file
-        watch(
-            "tls",
-            path,
-            lambda _: ssl.create_default_context(cafile=path),
-            lambda made: ca.__setitem__(slice(1), [made]),
-        )
+    return JwksEndpoint(
+        url, trusted, _Credentials(api if trusted is Trust.CLUSTER else None, settings.jwks_ca_file, watch)
+    )
 
-    def credentials() -> tuple[str | None, ssl.SSLContext | None]:
-        if trusted is not Trust.CLUSTER or api is None:
-            return None, ca[0] if ca else None
-        current = api.credentials()
+
+class _Credentials:
+    """Our own token and the cluster's CA; without the cluster no token, and JWKS_CA_FILE as it is now."""
+
+    def __init__(self, api: ApiServer | None, ca_file: Path | None, watch: Watch) -> None:
+        self._api = api
+        self._ca: ssl.SSLContext | None = None
+        if ca_file is not None:
+            watch("tls", ca_file, lambda _: ssl.create_default_context(cafile=ca_file), self._take)
+
+    def _take(self, ca: ssl.SSLContext) -> None:
+        self._ca = ca
+
+    def __call__(self) -> tuple[str | None, ssl.SSLContext | None]:
+        if self._api is None:
+            return None, self._ca
+        current = self._api.credentials()
         return current.headers.get("Authorization", "").removeprefix("Bearer ") or None, current.tls
-
-    return JwksEndpoint(url, trusted, credentials)
 
 
 def _domain(settings: Settings) -> str:
@@ -143,47 +155,87 @@ def _domain(settings: Settings) -> str:
     return found or own_token.DEFAULT_CLUSTER_DOMAIN
 
 
-@dataclass(slots=True)
-class WorkloadSource:
-    """The ServiceAccounts, kept true."""
+class ClusterWorkloads:
+    """The ServiceAccounts of the cluster: watched, and looked up one by one where the watch lags behind."""
 
-    index: Index
-    synced: Callable[[], bool]
-    look_up: Callable[[Workload, float], Awaitable[ServiceAccount | None]]
-    loops: list[Loop]
-    prime: Callable[[], Awaitable[None]]
-    """Make `look_up` tell the truth without the loops: for a single question."""
-    close: Callable[[], Awaitable[None]]
+    def __init__(self, api: ApiServer, index: Index, namespaces: Sequence[str], metrics: Metrics) -> None:
+        self.index = index
+        self._api = api
+        self._metrics = metrics
+        self._informer = Informer(api, index, namespaces, on_restart=self._restarted)
+        self._lookup = LiveLookup(api, index.read, time.monotonic)
+        self.loops: Sequence[Loop] = [("informer", self._informer.run)]
+        metrics.mirror(Gauge.WATCH_LAST_EVENT, self._last_contact)
+
+    @property
+    def synced(self) -> bool:
+        return self._informer.synced
+
+    def file_errors(self) -> Mapping[str, float]:
+        return {}
+
+    async def look_up(self, workload: Workload, budget: float) -> ServiceAccount | None:
+        return await self._lookup.look_up(workload.namespace, workload.name, budget, uid=workload.uid)
+
+    async def prime(self) -> None:
+        """There is nothing to prepare."""
+
+    async def close(self) -> None:
+        await self._lookup.close()
+        await self._api.close()
+
+    def _restarted(self, reason: str) -> None:
+        if reason not in _QUIET_ENDS:
+            self._metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
+
+    def _last_contact(self) -> float | None:
+        """Return the server's last word in Unix seconds, as a dashboard wants it."""
+        at = self._informer.last_contact
+        return None if at is None else time.time() - (time.monotonic() - at)
 
 
-def workload_source(
-    settings: Settings, api: ApiServer | None, metrics: Metrics, file_errors: dict[str, float]
-) -> WorkloadSource:
+class FolderWorkloads:
+    """The ServiceAccounts of a folder of manifests."""
+
+    def __init__(self, folder: Path, index: Index) -> None:
+        # In a cluster nothing reads YAML.
+        from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder  # noqa: PLC0415
+
+        self.index = index
+        self._manifests = ManifestFolder(folder, index)
+        self.loops: Sequence[Loop] = [("informer", self._manifests.run)]
+
+    @property
+    def synced(self) -> bool:
+        return self._manifests.synced
+
+    def file_errors(self) -> Mapping[str, float]:
+        return {"manifests": float(bool(self._manifests.failing))}
+
+    async def look_up(self, workload: Workload, _: float) -> ServiceAccount | None:
+        return self.index.find(workload.namespace, workload.name)
+
+    async def prime(self) -> None:
+        await self._manifests.poll()
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+WorkloadSource = ClusterWorkloads | FolderWorkloads
+"""The ServiceAccounts, kept true. `prime` makes `look_up` tell the truth without the loops: for a single question."""
+
+
+def workload_source(settings: Settings, api: ApiServer | None, metrics: Metrics) -> WorkloadSource:
     """Return the manifests of SERVICE_ACCOUNTS_DIR, or the cluster."""
     index = Index(settings.sa_annotation_prefix, _tell_share)
     metrics.mirror(Gauge.CACHE_SERVICEACCOUNTS, lambda: len(index))
     metrics.mirror(Gauge.CACHE_LEFT_OUT, lambda: len(index.left_out))
     if settings.service_accounts_dir is not None:
-        return _manifests(settings.service_accounts_dir, index, file_errors)
+        return FolderWorkloads(settings.service_accounts_dir, index)
     if api is None:
         raise ConfigurationError(["SERVICE_ACCOUNTS_DIR: no source of ServiceAccounts"])
-
-    def restarted(reason: str) -> None:
-        if reason not in _QUIET_ENDS:
-            metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
-
-    informer = Informer(api, index, settings.k8s_namespaces, on_restart=restarted)
-    metrics.mirror(Gauge.WATCH_LAST_EVENT, lambda: _wall(informer.last_contact))
-    lookup = LiveLookup(api, index.read, time.monotonic)
-
-    async def look_up(workload: Workload, budget: float) -> ServiceAccount | None:
-        return await lookup.look_up(workload.namespace, workload.name, budget, uid=workload.uid)
-
-    async def close() -> None:
-        await lookup.close()
-        await api.close()
-
-    return WorkloadSource(index, lambda: informer.synced, look_up, [("informer", informer.run)], _nothing, close)
+    return ClusterWorkloads(api, index, settings.k8s_namespaces, metrics)
 
 
 def _tell_share(namespace: str, counts: bool) -> None:
@@ -194,37 +246,3 @@ def _tell_share(namespace: str, counts: bool) -> None:
         "informer annotations of a namespace do not count: all together are too large, and it has most",
         namespace=namespace,
     )
-
-
-def _wall(monotonic: float | None) -> float | None:
-    """Return a moment of the monotonic clock in Unix seconds, as a dashboard wants it."""
-    return None if monotonic is None else time.time() - (time.monotonic() - monotonic)
-
-
-def _manifests(folder: Path, index: Index, file_errors: dict[str, float]) -> WorkloadSource:
-    # In a cluster nothing reads YAML.
-    from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder  # noqa: PLC0415
-
-    manifests = ManifestFolder(
-        folder,
-        index,
-        on_error=lambda _: file_errors.__setitem__("manifests", 1.0),
-        on_good=lambda: file_errors.__setitem__("manifests", 0.0),
-        on_synced=lambda: _warn_of_unchecked(manifests.unchecked),
-    )
-
-    async def look_up(workload: Workload, _: float) -> ServiceAccount | None:
-        return index.find(workload.namespace, workload.name)
-
-    return WorkloadSource(
-        index, lambda: manifests.synced, look_up, [("informer", manifests.run)], manifests.poll, close=_nothing
-    )
-
-
-def _warn_of_unchecked(number: int) -> None:
-    if number:
-        log.warning("informer has ServiceAccounts without a uid, matched by name alone", number=number)
-
-
-async def _nothing() -> None:
-    """There is nothing to prepare, or to close."""
