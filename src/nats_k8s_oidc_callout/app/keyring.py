@@ -1,8 +1,7 @@
 """What we sign, open and log in with: read from files at the start, and again whenever one of them changes."""
 
 import ssl
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import structlog
 
@@ -98,14 +97,14 @@ class Keyring:
 
     def _watch_files(self, watch: Watch) -> None:
         settings = self._settings
-        for label, path, parse, field in (
-            ("creds", settings.nats_creds_file, self._read_login, "_creds"),
-            ("signing_key", settings.nats_signing_key_file, read_signing_keys, "_signing"),
-            ("signing_key", settings.nats_account_signing_key_file, read_signing_keys, "_account_signing"),
-            ("xkey", settings.nats_xkey_file, read_xkeys, "_xkeys"),
-        ):
-            if path is not None:
-                watch(label, path, parse, self._taker(field, path))
+        if settings.nats_creds_file is not None:
+            watch("creds", settings.nats_creds_file, self._read_login, self._take_creds)
+        if settings.nats_signing_key_file is not None:
+            watch("signing_key", settings.nats_signing_key_file, read_signing_keys, self._take_signing)
+        if settings.nats_account_signing_key_file is not None:
+            watch("signing_key", settings.nats_account_signing_key_file, read_signing_keys, self._take_account_signing)
+        if settings.nats_xkey_file is not None:
+            watch("xkey", settings.nats_xkey_file, read_xkeys, self._take_xkeys)
 
     def _read_login(self, data: bytes) -> Creds:
         creds = read_creds(data)
@@ -113,14 +112,27 @@ class Keyring:
             raise BadKey("operator mode needs a whole creds file; this one holds a seed only")
         return creds
 
-    def _taker(self, field: str, path: Path) -> Callable[[object], None]:
-        def take(value: object) -> None:
-            setattr(self, field, value)
-            if self.loaded:
-                self._put_together()
-                log.info("keys reloaded", file=str(path), **self.public_keys())
+    def _take_creds(self, creds: Creds) -> None:
+        self._creds = creds
+        self._changed("NATS_CREDS_FILE")
 
-        return take
+    def _take_signing(self, keys: tuple[SigningKey, ...]) -> None:
+        self._signing = keys
+        self._changed("NATS_SIGNING_KEY_FILE")
+
+    def _take_account_signing(self, keys: tuple[SigningKey, ...]) -> None:
+        self._account_signing = keys
+        self._changed("NATS_ACCOUNT_SIGNING_KEY_FILE")
+
+    def _take_xkeys(self, keys: tuple[CurveKey, ...]) -> None:
+        self._xkeys = keys
+        self._changed("NATS_XKEY_FILE")
+
+    def _changed(self, variable: str) -> None:
+        # At the start all files are read first.
+        if self.loaded:
+            self._put_together()
+            log.info("keys reloaded", setting=variable, **self.public_keys())
 
     def _put_together(self) -> None:
         clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL
