@@ -17,8 +17,9 @@ from typing import Any, Self
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from tests.e2e.plans import write_seeds
 from tests.e2e.responder import ResponderProcess
-from tests.e2e.worlds import Accounts, issuer, uid_of
+from tests.e2e.worlds import Accounts, issuer
 from tests.fakes import nats_modes
+from tests.fakes.forgery import uid_of
 from tests.fakes.nats_modes import MAY_ANSWER, Pair
 from tests.fakes.nats_world import NatsServer
 from tests.fakes.server import Answer, Server

@@ -19,8 +19,8 @@ def other(name: str, file: str, right: str, wrong: str, *tests: str) -> Mutant:
     return Mutant(name, file, right, wrong, tests)
 
 
-_OF_TOKENS = ("tests/core/test_tokens.py",)
-_OF_ISSUERS = ("tests/core/test_issuers.py",)
+_OF_TOKENS = ("tests/core/test_tokens.py", "tests/core/test_hostile_tokens.py")
+_OF_ISSUERS = ("tests/core/test_issuers.py", "tests/core/test_hostile_tokens.py")
 _OF_NAMES = ("tests/core/test_names.py",)
 _OF_VERIFIED = ("tests/core/test_verified.py",)
 _OF_KEYS = ("tests/core/test_keyset.py",)
@@ -43,7 +43,7 @@ TOKEN_MUTANTS = [
     never("any kid", _TOKENS, "not legal_kid(header.kid)", *_OF_TOKENS),
     never("signature not checked", _TOKENS, "not proved", *_OF_TOKENS),
     other("two spellings", _TOKENS, "base64url.encode(proof) == signature and ", "",
-          "tests/attack/test_tokens.py", "-k", "unused-bits"),
+          "tests/core/test_hostile_tokens.py", "-k", "unused-bits"),
     other("cache across key generations", _VERIFIED, "        if generation != self._generation:\n            return None\n", "",
           *_OF_VERIFIED),
     other("cache without a top", _VERIFIED, "while self.weight > self._bytes_max:", "while False:",

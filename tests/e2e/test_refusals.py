@@ -10,7 +10,8 @@ from joserfc.jwk import RSAKey
 
 from nats_k8s_oidc_callout.core.nats.callout import REFUSAL
 from tests.e2e.clients import REFUSED, connected
-from tests.e2e.worlds import World, uid_of
+from tests.e2e.worlds import World
+from tests.fakes.forgery import uid_of
 from tests.fakes.issuer import b64, compact, issuer_key
 from tests.leaks import SECRETS
 

@@ -17,6 +17,8 @@ import yaml
 from tests.e2e.key_endpoint import KeyEndpoint
 from tests.e2e.plans import SETTINGS, Plan
 from tests.e2e.responder import ResponderProcess
+from tests.fakes.forgery import uid_of
+from tests.fakes.hostile_tokens import ALGORITHMS
 from tests.fakes.issuer import ISSUER, Issuer, issuer_key
 from tests.fakes.nats_world import NatsServer, find_binary
 from tests.leaks import SECRETS
@@ -30,11 +32,6 @@ BINARIES: Mapping[str, Callable[[], str | Path | None]] = {
     "2.15": lambda: build.path("nats-server-2.15"),
 }
 """The nats-servers to run against: the one of the demo, and both ends of what we support."""
-
-
-def uid_of(namespace: str, name: str) -> str:
-    """Return the uid that a world's ServiceAccount of this name has."""
-    return f"uid-of-{namespace}-{name}"
 
 
 @dataclass
@@ -58,8 +55,8 @@ class Accounts:
 
 
 def issuer() -> Issuer:
-    """Return an issuer that signs with RS256 and publishes an ES256 key, too."""
-    return Issuer(ISSUER, [issuer_key(), issuer_key("ES256")])
+    """Return an issuer that signs with RS256 and publishes keys for the other algorithms, too."""
+    return Issuer(ISSUER, [issuer_key(alg) for alg in ALGORITHMS])
 
 
 @dataclass
