@@ -4,22 +4,19 @@ Where two causes look alike from here, both are named: a guess would send somebo
 """
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, Untrusted
-from nats_k8s_oidc_callout.core.nats import callout
+from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, GLOBAL_ACCOUNT, REQUESTS
 from nats_k8s_oidc_callout.core.nats.signers import Origin
 from nats_k8s_oidc_callout.doctor.observations import Admission, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Sentinel
 
-REQUESTS = callout.SUBJECT
-COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 # Refused before 60 % of the server's time-out: the server or a responder decided. Later: the time-out did.
 _AT_ONCE_SHARE = 0.6
 _USUAL_TIMEOUT_SECONDS = 2.0
 # The servers' own default is 2.0, and the first PING comes between 2.0 and 2.4 s.
 _LONGEST_SECONDS = 2.0
 _TOLERANCE_SECONDS = 0.15
-_GLOBAL_ACCOUNT = "$G"
 
 
 def at_once(seconds: float, timeout: float | None) -> bool:
@@ -62,7 +59,7 @@ def login(seen: Admission, setup: Setup) -> Finding:
                 Cause.AUTH_ACCOUNT_WRONG,
                 account=account,
             )
-        if account == setup.account != _GLOBAL_ACCOUNT:
+        if account == setup.account != GLOBAL_ACCOUNT:
             return failed(
                 check,
                 f"our login is in account {account}, where NATS_ACCOUNT puts clients: each could read the tokens of others",

@@ -13,11 +13,11 @@ from contextlib import suppress
 import msgspec
 
 from nats_k8s_oidc_callout.adapters.nats import Login, Message, Probe, Refused, WorkloadLogin, land, opened
-from nats_k8s_oidc_callout.core.nats import callout, natsjwt, user
+from nats_k8s_oidc_callout.core.nats import natsjwt, user
+from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.doctor.diagnosis import COMPLAINTS, REQUESTS
 from nats_k8s_oidc_callout.doctor.observations import Question, Rights, Trial
 from nats_k8s_oidc_callout.doctor.server import NAME, STEP_SECONDS, Server
 from nats_k8s_oidc_callout.errors import BadBox, BadToken, Unreachable, Unreadable
@@ -78,7 +78,7 @@ class Listener:
     def _request(self, message: Message) -> None:
         data: bytes | None = message.payload
         sealed = not message.payload.startswith(b"eyJ")
-        if sealed and (data := self._unseal(message.payload, message.header(callout.XKEY_HEADER))) is None:
+        if sealed and (data := self._unseal(message.payload, message.header(SERVER_XKEY))) is None:
             self._trial.unopened += 1
             return
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from nats_k8s_oidc_callout.adapters.nats import Login, Probe, Refused, ServerInfo, Untrusted, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.doctor.diagnosis import COMPLAINTS, REQUESTS
+from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS
 from nats_k8s_oidc_callout.doctor.observations import Admission, Rights
 from nats_k8s_oidc_callout.errors import Unreachable
 

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from nats_k8s_oidc_callout.core.identity.own_token import Trust, trust_for
+from nats_k8s_oidc_callout.core.nats.names import GLOBAL_ACCOUNT, SYSTEM_ACCOUNTS
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.settings import keyfiles, values
 from nats_k8s_oidc_callout.settings.fields import KUBERNETES_ISSUER, KUBERNETES_JWKS_URL, QUEUE_GROUP, Mode
 from nats_k8s_oidc_callout.settings.findings import Findings
 from nats_k8s_oidc_callout.settings.variables import Settings
 
-# The system account: a client placed there could read and command every server.
-_SYSTEM_ACCOUNTS = ("SYS", "$SYS")
-_GLOBAL_ACCOUNT = "$G"
 # Past this, clients take the server's first PING for the answer to their login.
 _LONG_TIMEOUT_SECONDS = 2.0
 
@@ -132,9 +130,9 @@ def _derived_key(variable: str, found: Findings) -> None:
 
 
 def _accounts(target: str, callout: str, found: Findings) -> None:
-    if target in _SYSTEM_ACCOUNTS:
+    if target in SYSTEM_ACCOUNTS:
         found.problem("NATS_ACCOUNT", "is the system account, where no client may land")
-    elif target == _GLOBAL_ACCOUNT and callout in ("", _GLOBAL_ACCOUNT):
+    elif target == GLOBAL_ACCOUNT and callout in ("", GLOBAL_ACCOUNT):
         found.warn(
             "NATS_ACCOUNT",
             "$G is the callout account too, unless the servers say otherwise: every client there can read the tokens "

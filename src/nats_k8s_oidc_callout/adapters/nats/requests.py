@@ -13,11 +13,9 @@ from nats.aio.subscription import Subscription
 
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.core import spelling
+from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
 from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 
-REQUESTS = "$SYS.REQ.USER.AUTH"
-COMPLAINTS = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
-SERVER_XKEY = "Nats-Server-Xkey"
 SUBSCRIPTION_REFUSED = "nats refused our subscription"
 # A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
 _XKEY_MAX = 64

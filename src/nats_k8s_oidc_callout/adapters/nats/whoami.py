@@ -16,10 +16,9 @@ from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import WorkloadLogin
 from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
 from nats_k8s_oidc_callout.adapters.nats.wire import Message
+from nats_k8s_oidc_callout.core.nats.names import WHO_AM_I
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreadable
-
-_WHO_AM_I = "$SYS.REQ.USER.INFO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ async def _ask(probe: Probe, seconds: float, inbox: str, timeout: float) -> Land
     answers: asyncio.Queue[Message] = asyncio.Queue()
     reply = f"{inbox.removesuffix('.>')}.{os.urandom(8).hex()}"
     said = await probe.subscribe(reply, answers.put_nowait, timeout)
-    said += " ".join(await probe.say(f"PUB {_WHO_AM_I} {reply} 0\r\n".encode(), timeout=timeout))
+    said += " ".join(await probe.say(f"PUB {WHO_AM_I} {reply} 0\r\n".encode(), timeout=timeout))
     if "permissions violation" in said.lower():
         return Landing("", seconds, foreign=True)
     try:

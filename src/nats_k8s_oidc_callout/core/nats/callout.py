@@ -17,8 +17,6 @@ from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError, Unreadable
 
-SUBJECT = "$SYS.REQ.USER.AUTH"
-XKEY_HEADER = "Nats-Server-Xkey"
 AUDIENCE = "nats-authorization-request"
 # The one text a server hears with a refusal: it stands in the server's log, and nobody may learn from it why.
 REFUSAL = "not authorized"
