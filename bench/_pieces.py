@@ -20,7 +20,7 @@ PIECES = (
         "read the token, check its claims",
         ("core/identity/tokens.py", "core/identity/issuers.py", "core/identity/keyset.py"),
     ),
-    ("log line, metrics", ("adapters/telemetry", "App._record")),
+    ("log line, metrics", ("adapters/telemetry", "app/outcomes.py")),
     ("NATS client", ("nats/aio", "nats/protocol", "adapters/nats")),
     ("read the request", ("core/nats/callout.py:open_request", "open_request (")),
     ("write the answer", ("allow (nats_k8s", "deny (nats_k8s", "Login.encode")),

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from nats_k8s_oidc_callout import doctor, settings
-from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.adapters.nats import Landing, Refused, Untrusted
-from nats_k8s_oidc_callout.app.composition import App
 from nats_k8s_oidc_callout.core.model import Deny, Reason
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.signers import Origin
@@ -297,14 +295,3 @@ async def test_an_info_that_is_no_text_is_a_finding(tmp_path: Path) -> None:
     status = {finding.check: finding.status for finding in report.findings}
     assert [*doctor.ALL] == list(status)
     assert (Status.SKIPPED, Status.OK) == (status["round trip"], status["jwks"])
-
-
-async def test_a_complaint_that_is_no_text_is_ignored(tmp_path: Path) -> None:
-    """What stands on the servers' subject of complaints raises nothing into the connection's reader."""
-    logs = telemetry.configure("error", "json")
-    try:
-        app = App(loaded(tmp_path), logs)
-        for event in (b'{"reason":"\xff"}', b'{"reason":' + b"[" * 100_000, b""):
-            app._hear(event)
-    finally:
-        logs.close()

@@ -4,39 +4,32 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from importlib.metadata import version
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters import processors
 from nats_k8s_oidc_callout.adapters.files import FileWatch
-from nats_k8s_oidc_callout.adapters.http import Check, HttpServer
+from nats_k8s_oidc_callout.adapters.http import HttpServer
 from nats_k8s_oidc_callout.adapters.nats import Link
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.outcomes import Outcomes
+from nats_k8s_oidc_callout.app.readiness import Readiness
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
-from nats_k8s_oidc_callout.core.model import Allow, Refusal, Request, Verdict
-from nats_k8s_oidc_callout.core.nats import callout
-from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import Unreadable
 from nats_k8s_oidc_callout.responder import Ports, Responder
 from nats_k8s_oidc_callout.settings import Settings
 
 log = structlog.get_logger("app")
 
 PACKAGE = "nats-k8s-oidc-callout"
-# How quickly a lost or regained condition reaches the subscription and /readyz.
-_LOOK_SECONDS = 0.05
 # Kubernetes gives 30 s between SIGTERM and SIGKILL; a callout is over in less than 2 s, late or not.
 _LEAVE_SECONDS = 10.0
-
-
 # A refused login takes some 0.4 ms of a processor: floods get about a quarter of what a CPU limit leaves us.
 _SLOW_PER_PROCESSOR = 600.0
 
@@ -47,26 +40,26 @@ class App:
     def __init__(self, settings: Settings, logs: Logs) -> None:
         """Raise ConfigurationError when a file that the settings name is no longer what it was."""
         self._settings = settings
-        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE), account=settings.nats_account)
         self._stop = asyncio.Event()
-        self._leaving = False
-        self._was_failing: list[str] | None = None
-        files = FileWatch()
-        self._keyring = Keyring(settings, files.watch)
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE), account=settings.nats_account)
+        metrics = self._telemetry.metrics
+        self._files = FileWatch()
+        self._keyring = Keyring(settings, self._files.watch)
         api = sources.api_server(settings)
-        self._workloads = sources.workload_source(settings, api, self._telemetry.metrics)
-        self._keys = sources.key_source(settings, api, files.watch, self._telemetry.metrics)
+        self._workloads = sources.workload_source(settings, api, metrics)
+        self._keys = sources.key_source(settings, api, self._files.watch, metrics)
         facts = policy.facts(settings, self._keys.keys, self._workloads.index)
+        outcomes = Outcomes(self._telemetry, self._keyring)
         ports = Ports(
             send=self._send,
             max_payload=lambda: self._link.max_payload,
             refresh_keys=self._keys.refresh,
             keys_may_come=self._keys.may_come,
             look_up=self._workloads.look_up,
-            record=self._record,
+            record=outcomes.record,
             cache_hit=self._telemetry.cache_hit,
             cache_miss=self._telemetry.cache_miss,
-            slowed=lambda: self._telemetry.metrics.add(Count.SLOWED),
+            slowed=lambda: metrics.add(Count.SLOWED),
             clock=time.time,
             monotonic=time.monotonic,
             nonce=os.urandom,
@@ -79,12 +72,12 @@ class App:
             tls=self._keyring.tls,
             queue_group=settings.nats_queue_group,
             on_request=self._responder.receive,
-            on_auth_error=self._hear,
+            on_auth_error=outcomes.complain,
             doubt=self._keyring.doubt,
         )
+        self.readiness = Readiness(self._link, self._keys, self._workloads, self._keyring)
         self._self_test = SelfTest(settings, self._keyring.tls, lambda: self._link.subscribed)
-        self._http = HttpServer(settings.host, settings.port, self.checks, self._telemetry.render)
-        self._files = files
+        self._http = HttpServer(settings.host, settings.port, self.readiness.checks, metrics.render)
         self._mirror_metrics()
 
     @property
@@ -98,27 +91,7 @@ class App:
 
     def metrics(self) -> bytes:
         """Return what /metrics would say now; the page itself is up to a second old."""
-        return self._telemetry.render()
-
-    def checks(self) -> list[Check]:
-        """Return every condition of being ready, as /readyz?verbose lists them."""
-        link = self._link
-        return [
-            Check("running", not self._leaving, "shutting down" if self._leaving else ""),
-            Check("nats", link.connected, "" if link.connected else link.last_error or "not connected yet"),
-            Check("subscription", link.subscribed, "" if link.subscribed else link.last_error or "not subscribed"),
-            *self._conditions(),
-        ]
-
-    def _conditions(self) -> list[Check]:
-        """Return what must hold before NATS may send us a request: it asks any member of the queue group."""
-        keys, synced = self._keys, self._workloads.synced
-        fresh = keys.keys.fresh(time.monotonic())
-        return [
-            Check("cache", synced, "" if synced else "the ServiceAccounts are not listed yet"),
-            Check("keys", fresh, "" if fresh else keys.last_error or f"no keys from {keys.where} yet"),
-            Check("signer", self._keyring.loaded, "" if self._keyring.loaded else "no signing key"),
-        ]
+        return self._telemetry.metrics.render()
 
     async def run(self) -> None:
         """Serve until `stop`; raise when a background task ends unexpectedly."""
@@ -135,7 +108,7 @@ class App:
                         ("files", self._files.run),
                         ("responder", self._responder.run),
                         ("nats", self._link.run),
-                        ("readiness", self._watch_conditions),
+                        ("readiness", self.readiness.run),
                         ("log suppression", self._tick),
                         *((("self-test", self._self_test.run),) if self._settings.self_test_token_file else ()),
                     )
@@ -152,11 +125,11 @@ class App:
 
     async def _for_ever(self, name: str, work: Coroutine[None, None, None]) -> None:
         await work
-        if not self._leaving:
+        if not self.readiness.leaving:
             raise RuntimeError(f"{name} ended unexpectedly")
 
     async def _leave(self) -> None:
-        self._leaving = True
+        self.readiness.leaving = True
         log.info("stopping", in_flight=self._responder.in_flight)
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
@@ -165,26 +138,6 @@ class App:
                 await self._link.close()
         except TimeoutError:
             log.error("stopping took too long, some answers may be lost", in_flight=self._responder.in_flight)
-
-    async def _watch_conditions(self) -> None:
-        """Keep the subscription, the real readiness, in step with what we are able to answer."""
-        while True:
-            able = not self._leaving and all(check.ok for check in self._conditions())
-            self._link.set_serving(able)
-            self._tell_readiness()
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    def _tell_readiness(self) -> None:
-        failing = [check.name for check in self.checks() if not check.ok]
-        if failing == self._was_failing:
-            return
-        if not failing:
-            log.info("ready")
-        elif self._was_failing == []:
-            log.warning("not ready", failing=failing)
-        else:
-            log.info("not ready yet", failing=failing)
-        self._was_failing = failing
 
     async def _tick(self) -> None:
         while True:
@@ -199,39 +152,10 @@ class App:
         # False is a connection that went while we decided: the server it belonged to no longer waits.
         self._link.send(reply, payload)
 
-    def _record(self, verdict: Verdict, request: Request | None, seconds: float) -> None:
-        self._telemetry.record(verdict, request, seconds)
-        if request is not None:
-            self._telemetry.metrics.by_signer[self._keyring.origins[request.subject]] += 1
-        if isinstance(verdict, Allow) and verdict.refused:
-            self._tell_refused(str(verdict.workload), verdict.refused)
-
-    def _tell_refused(self, workload: str, refused: Sequence[Refusal]) -> None:
-        """Warn of annotation entries that were left out. Called once a change: when the grant is made."""
-        if entries := [refusal for refusal in refused if refusal.subject]:
-            self._telemetry.subjects_filtered(len(entries))
-        for one in refused:
-            if one.subject:
-                told = {"annotation": one.annotation, "subject": one.subject, "why": one.why}
-                log.warning("annotation entry left out", workload=workload, **told)
-            else:
-                log.warning("annotation not supported", workload=workload, annotation=one.annotation, why=one.why)
-
-    def _hear(self, event: bytes) -> None:
-        """Take a server's complaint about one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR)."""
-        try:
-            reason = _read_complaint(event).reason
-        except Unreadable:
-            return
-        # Our own refusals come back here, and an empty text is a time-out: both are counted elsewhere.
-        if reason and callout.REFUSAL not in reason and reason not in _NOT_ABOUT_US:
-            self._telemetry.answer_rejected()
-            log.error("nats rejected an answer of ours", reason=reason[:256])
-
     def _mirror_metrics(self) -> None:
         metrics = self._telemetry.metrics
         metrics.configuration = lambda: fingerprint(self._settings, self._keyring.in_force())
-        metrics.mirror(Gauge.READY, lambda: float(all(check.ok for check in self.checks())))
+        metrics.mirror(Gauge.READY, lambda: float(self.readiness.all_hold()))
         metrics.mirror(Gauge.INFLIGHT, lambda: self._responder.in_flight)
         metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
         metrics.mirror(Count.NATS_RECONNECTS, lambda: max(0, self._link.connects - 1))
@@ -261,23 +185,3 @@ class App:
         )
         for warning in settings.warnings:
             log.warning("configuration", detail=warning)
-
-
-# What a server says of a login that it never asked us about, such as one of our own user with a wrong password: the
-# names of closed connections (monitor.go, `ClosedState`). Anybody can cause them, so they must not raise our alert.
-_NOT_ABOUT_US = frozenset(
-    (
-        "Authentication Failure",
-        "Authentication Timeout",
-        "Authentication Expired",
-        "Proxy Not Trusted",
-        "Proxy Required",
-    )
-)
-
-
-class _Complaint(msgspec.Struct):
-    reason: str = ""
-
-
-_read_complaint = reader(_Complaint)

@@ -209,7 +209,7 @@ class World:
     async def _responder_ready(self) -> bool:
         if self._responder is not None and self._responder.done():
             self._responder.result()
-        return self.app is not None and all(check.ok for check in self.app.checks())
+        return self.app is not None and self.app.readiness.all_hold()
 
     async def _until(self, reached: Callable[[], Awaitable[bool]], failure: str) -> None:
         deadline = time.monotonic() + START_SECONDS
