@@ -190,6 +190,7 @@ ROWS: dict[str, tuple[Finding, str, str]] = {
     "not-decrypted": (told("Error decrypting response"), "xkey_of_another", "--xkey-file"),
     "other-words": (told("Huh"), "answer_rejected", "rejects our answers: Huh"),
     "turned-away": (told(callout.REFUSAL), "refused", "`denied`"),
+    "refused-without-a-word": (answers.first_login(trial("AOURS"), CONFIG), "no_responder", "within 0.0 s"),
     "turned-away-unheard": (answers.first_login(trial("AOURS", heard=False), CONFIG), "refused", "turned"),
     "answer-lost": (unanswered(nats_auth_requests_success=1), "answers_not_let_through", "allow_responses"),
     "refusal-lost": (unanswered(nats_auth_requests_denied=1), "answers_not_let_through", "allow_responses"),

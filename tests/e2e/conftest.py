@@ -39,7 +39,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 # Both ends say the same but for one cause, which has a test of its own: the older one is for `make test-all`.
-@pytest.fixture(params=[pytest.param("2.11", marks=pytest.mark.slow), "2.15"])
+@pytest.fixture(scope="module", params=[pytest.param("2.11", marks=pytest.mark.slow), "2.15"])
 def binary(request: pytest.FixtureRequest) -> str:
     """A nats-server for tests of doctor."""
     return _built(request.param)

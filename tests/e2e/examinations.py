@@ -6,7 +6,6 @@ from typing import Any
 
 from nats_k8s_oidc_callout import doctor, settings
 from nats_k8s_oidc_callout.doctor import Report
-from nats_k8s_oidc_callout.errors import ConfigurationError
 from tests.e2e.responder import environment
 from tests.e2e.worlds import World
 from tests.fakes.nats_world import free_port
@@ -20,16 +19,16 @@ def self_test(world: World) -> dict[str, Any]:
     return {"SELF_TEST_TOKEN_FILE": str(path)}
 
 
-def examined(env: dict[str, str]) -> Report:
-    """Return what doctor finds in this environment."""
+async def examine(env: dict[str, str]) -> Report:
+    """Return what doctor finds in this environment; no secret is in it."""
     names = {name: value for name, value in environment(env).items() if name not in ("PATH", "PYTHONPATH")}
-    try:
-        found = settings.load(names)
-    except ConfigurationError as error:
-        return doctor.misconfigured(error.problems)
-    report = asyncio.run(doctor.examine(found))
+    report = await doctor.examine(settings.load(names))
     assert [] == SECRETS.scan(json.dumps(report.as_json()).encode())
     return report
+
+
+def examined(env: dict[str, str]) -> Report:
+    return asyncio.run(examine(env))
 
 
 def causes(report: Report) -> list[str]:

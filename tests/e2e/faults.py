@@ -89,18 +89,6 @@ def reversed_permissions(folder: Path) -> Plan:
     return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
 
 
-def nothing_permitted(folder: Path) -> Plan:
-    """The responder's user may do nothing at all."""
-    user = Pair.new(Kind.USER)
-    mode = config_mode(
-        responder=user,
-        issuer=user.in_form(Kind.ACCOUNT),
-        permissions='{ publish: { deny: ">" }, subscribe: { deny: ">" } }',
-    )
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
-
-
 def queue_only(folder: Path) -> Plan:
     """Nothing is wrong: the responder's user may subscribe in the one queue group only."""
     user = Pair.new(Kind.USER)
@@ -125,30 +113,10 @@ def as_keys_prints(folder: Path) -> Plan:
     return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_AUTH_ACCOUNT": "AUTH", "NATS_CREDS_FILE": creds})
 
 
-def other_auth_account(folder: Path) -> Plan:
-    """NATS_AUTH_ACCOUNT names an account that our login is not in."""
-    plan = plans.config_creds(folder)
-    return replace(plan, variables={**plan.variables, "NATS_AUTH_ACCOUNT": "AUHT"})
-
-
-def target_is_ours(folder: Path) -> Plan:
-    """Clients are put into the callout account, and nothing in the settings tells that it is that."""
-    plan = plans.config_creds(folder)
-    kept = {name: value for name, value in plan.variables.items() if name != "NATS_AUTH_ACCOUNT"}
-    return replace(plan, variables={**kept, "NATS_ACCOUNT": "AUTH"})
-
-
 def name_for_an_operator(folder: Path) -> Plan:
     """The servers are in operator mode, and NATS_ACCOUNT is a name."""
     plan = _operator(folder)
     return replace(plan, variables={"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": plan.variables["NATS_CREDS_FILE"]})
-
-
-def key_for_a_file(folder: Path) -> Plan:
-    """The servers are in config mode, and NATS_ACCOUNT is a public key."""
-    plan = plans.config_creds(folder)
-    creds = plan.variables["NATS_CREDS_FILE"]
-    return replace(plan, variables={"NATS_ACCOUNT": Pair.new(Kind.ACCOUNT).public, "NATS_CREDS_FILE": creds})
 
 
 def separate_key_unused(folder: Path) -> Plan:
@@ -158,22 +126,10 @@ def separate_key_unused(folder: Path) -> Plan:
     return replace(plan, variables={**plan.variables, "NATS_SIGNING_KEY_FILE": seed})
 
 
-def separate_key_for_one_account(folder: Path) -> Plan:
-    """Operator mode: a signing key answers for the callout account, and the login's key still makes the users."""
-    user = Pair.new(Kind.USER)
-    plan = _operator(folder, responder=user, extra_app_signing=[user.in_form(Kind.ACCOUNT).public])
-    kept = {name: value for name, value in plan.variables.items() if name != "NATS_ACCOUNT_SIGNING_KEY_FILE"}
-    return replace(plan, variables=kept)
-
-
 def _with_text(folder: Path, old: str, new: str) -> Plan:
     plan = plans.config_creds(folder)
     assert old in plan.texts[0]
     return replace(plan, texts=[plan.texts[0].replace(old, new)])
-
-
-def callout_account_undefined(folder: Path) -> Plan:
-    return _with_text(folder, "account: AUTH", "account: AUHT")
 
 
 def callout_account_another(folder: Path) -> Plan:
@@ -188,46 +144,9 @@ def not_in_auth_users(folder: Path) -> Plan:
     return replace(plan, texts=[text[:begin] + " other ]" + text[text.index("]", begin) + 1 :]])
 
 
-def no_login_wanted(folder: Path) -> Plan:
-    """The server has accounts and lets everybody in as nobody."""
-    plan = plans.config_creds(folder)
-    return replace(plan, texts=["accounts { AUTH {}, APP {} }\n"])
-
-
 def wrong_password(folder: Path) -> Plan:
     plan = plans.config_xkey(folder)
     return replace(plan, user="responder:wrong-password@")
-
-
-def foreign_creds(folder: Path) -> Plan:
-    """The creds are of another operator's account."""
-    plan = _operator(folder)
-    user, account = Pair.new(Kind.USER), Pair.new(Kind.ACCOUNT)
-    creds = creds_text(mint(account, user.public, "responder", {"type": "user", "subs": -1, "data": -1}), user)
-    return replace(plan, variables={**plan.variables, "NATS_CREDS_FILE": plans.write_creds(folder / "foreign", creds)})
-
-
-def operator_derived(folder: Path) -> Plan:
-    """One creds file is to do everything, and its key is in no account JWT."""
-    plan = _operator(folder)
-    kept = ("NATS_ACCOUNT", "NATS_CREDS_FILE")
-    return replace(plan, variables={name: plan.variables[name] for name in kept})
-
-
-def operator_off(folder: Path) -> Plan:
-    """The account's JWT delegates nobody."""
-    return _operator(folder, delegated=False)
-
-
-def operator_misspelt(folder: Path) -> Plan:
-    plan = _operator(folder)
-    return replace(plan, variables={**plan.variables, "NATS_AUTH_ACCOUNT": Pair.new(Kind.ACCOUNT).public})
-
-
-def operator_target_unknown(folder: Path) -> Plan:
-    """Every account is allowed, and ours is none of the operator's."""
-    plan = _operator(folder, allowed_accounts=["*"])
-    return replace(plan, variables={**plan.variables, "NATS_ACCOUNT": Pair.new(Kind.ACCOUNT).public})
 
 
 def scoped(folder: Path) -> Plan:
@@ -255,31 +174,6 @@ def _with_sentinel(folder: Path, nats: dict[str, Any], account: Pair | None = No
 
 def good_sentinel(folder: Path) -> Plan:
     return _with_sentinel(folder, {"bearer_token": True})
-
-
-def sentinel_not_bearer(folder: Path) -> Plan:
-    return _with_sentinel(folder, {})
-
-
-def sentinel_may_read(folder: Path) -> Plan:
-    return _with_sentinel(folder, {"bearer_token": True, "sub": {}})
-
-
-def sentinel_of_another_account(folder: Path) -> Plan:
-    return _with_sentinel(folder, {"bearer_token": True}, Pair.new(Kind.ACCOUNT))
-
-
-def xkey_at_server_only(folder: Path) -> Plan:
-    plan = plans.config_xkey(folder)
-    return replace(plan, variables={name: text for name, text in plan.variables.items() if name != "NATS_XKEY_FILE"})
-
-
-def xkey_here_only(folder: Path) -> Plan:
-    plan = plans.config_creds(folder)
-    return replace(
-        plan,
-        variables={**plan.variables, "NATS_XKEY_FILE": plans.write_seeds(folder / "xkey.seed", Pair.new(Kind.CURVE))},
-    )
 
 
 def other_ca(folder: Path) -> Plan:

@@ -1,4 +1,7 @@
-"""doctor where nothing or nobody is there, beside others, and as the command that people run."""
+"""doctor sees what is true: each way in which it observes NATS, with real servers and beside real responders.
+
+What it makes of that is a table in tests/test_doctor.py.
+"""
 
 import asyncio
 import json
@@ -6,69 +9,190 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from nats_k8s_oidc_callout import doctor, settings
-from nats_k8s_oidc_callout.core.nats.nkeys import Kind
-from nats_k8s_oidc_callout.doctor import Status
+from nats_k8s_oidc_callout.doctor import Report, Status
 from tests.e2e import faults, plans
 from tests.e2e.clients import ask
 from tests.e2e.examinations import beside_a_responder, causes, examined, self_test
 from tests.e2e.responder import environment
-from tests.e2e.worlds import World, world_of
-from tests.fakes.nats_modes import Pair
+from tests.e2e.worlds import BINARIES, World, world_of
 from tests.fakes.nats_world import free_port, until
+from tests.side_by_side import side_by_side
 
 pytestmark = pytest.mark.e2e
 
+Setting = Callable[[Path], plans.Plan]
+SEEN = [
+    # Requests that we can open; a sentinel of our own; a certificate that the server wants; the queue group alone.
+    pytest.param(plans.config_xkey, [], id="sealed"),
+    pytest.param(faults.good_sentinel, [], id="operator-with-a-sentinel"),
+    pytest.param(plans.tls, [], id="tls"),
+    pytest.param(faults.queue_only, [], id="permission-for-the-queue-group-alone"),
+    # Refusals: in the handshake, after it, at once, and of a subscription.
+    pytest.param(faults.other_ca, ["nats_tls_ca_wrong"], id="tls-ca-wrong"),
+    pytest.param(faults.no_certificate, ["nats_tls_refused"], id="tls-client-certificate-missing"),
+    pytest.param(faults.wrong_password, ["login_refused"], id="login-refused"),
+    pytest.param(faults.reversed_permissions, ["permissions_reversed"], id="permissions-reversed"),
+    # Requests: none and refused at once, none and timed out, some that we cannot open; an answer that is lost.
+    pytest.param(faults.callout_off, ["callout_not_enabled", "callout_account_unknown"], id="callout-not-enabled"),
+    pytest.param(faults.callout_account_another, ["callout_account_misspelt"], id="callout-account-misspelt"),
+    pytest.param(faults.sealed_for_another, ["xkey_of_another"], id="xkey-of-another"),
+    pytest.param(faults.answers_refused, ["answers_not_let_through"], id="answers-not-let-through"),
+    # The server's complaint, and a server that waits for longer than we do.
+    pytest.param(faults.not_allowed, ["target_not_allowed"], id="target-not-allowed"),
+    pytest.param(faults.timeout_of(4), ["timeout_over_2s"], id="timeout-over-2s"),
+]
 
-def test_wrong_key_kind() -> None:
+
+def one_fault(plan: Setting, binary: str) -> Report:
+    with world_of(plan, binary) as world:
+        return beside_a_responder(world)
+
+
+@pytest.fixture(scope="module")
+def reports(request: pytest.FixtureRequest) -> Iterator[Callable[[tuple[Setting, str]], Report]]:
+    """Say what doctor finds in a world."""
+    yield from side_by_side(
+        request,
+        test_what_is_there_is_seen.__name__,
+        lambda params: (params["plan"], str(BINARIES[params["binary"]]())),
+        lambda case: one_fault(*case),
+        at_once=3,
+    )
+
+
+@pytest.mark.parametrize(("plan", "expected"), SEEN)
+def test_what_is_there_is_seen(
+    plan: Setting, expected: list[str], binary: str, reports: Callable[[tuple[Setting, str]], Report]
+) -> None:
     """
-    A user's seed where an account's is wanted is named for what it is, before anything else is tried.
+    Beside a running responder, exactly the causes of this one fault are named, and none where nothing is wrong.
     """
-    with world_of("config-creds") as world:
-        seed = plans.write_seeds(world.folder / "user.seed", Pair.new(Kind.USER))
-        report = examined({**world.environment(), "NATS_SIGNING_KEY_FILE": seed})
+    report = reports((plan, binary))
 
-    assert ["wrong_key_kind"] == causes(report)
-    assert {Status.SKIPPED} == {finding.status for finding in report.findings[1:]}
+    assert expected == causes(report), report
+    assert bool(expected) != report.ok
 
 
-def test_other_wrong_configuration() -> None:
-    """
-    Whatever else is wrong with the variables is a line each.
-    """
-    with world_of("config-creds") as world:
-        report = examined({**world.environment(), "PORT": "80a", "LOG_LEVEL": "loud"})
-
-    assert (["configuration"], 2) == (causes(report), sum(f.status is Status.FAIL for f in report.findings))
+def status(report: Report) -> dict[str, Status]:
+    return {finding.check: finding.status for finding in report.findings}
 
 
-def test_nats_unreachable() -> None:
-    """
-    Nobody listens there: that is the cause, and what needs the server is skipped, the cluster's checks are not.
-    """
-    with world_of("config-creds") as world:
-        report = examined({**world.environment(), **self_test(world), "NATS_URL": f"nats://127.0.0.1:{free_port()}"})
+def run(env: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """Run the command as people do; return exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nats_k8s_oidc_callout", "doctor", *arguments],
+        env={**environment(env), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "" == done.stderr
+    return done.returncode, done.stdout
 
-    assert ["nats_unreachable"] == causes(report)
-    status = {finding.check: finding.status for finding in report.findings}
-    assert (Status.SKIPPED, Status.OK) == (status["round trip"], status["self-test token"])
+
+@pytest.fixture(scope="module")
+def good(binary: str) -> Iterator[World]:
+    """A world where nothing is wrong, and no responder until a test starts it."""
+    with world_of("config-creds", binary) as world:
+        yield world
 
 
-def test_nobody_answers(binary: str) -> None:
+@pytest.fixture(scope="module")
+def env(good: World) -> dict[str, str]:
+    """The variables of the responder that runs in the good world."""
+    running = good.start_responder(**self_test(good))
+    return {**running.env, "PORT": str(running.port)}
+
+
+def test_nobody_answers(good: World) -> None:
     """
     With no responder anywhere, all of the server's side can be proven right, and that nobody answered is the cause.
     """
-    with world_of("config-creds", binary) as world:
-        report = examined({**world.environment(), **self_test(world), "PORT": str(free_port())})
-    status = {finding.check: finding.status for finding in report.findings}
+    seen = examined({**good.environment(), **self_test(good), "PORT": str(free_port())})
 
-    assert ["no_responder"] == causes(report)
-    assert (Status.OK, Status.OK, Status.SKIPPED) == (status["signers"], status["subscription"], status["responder"])
+    assert ["no_responder"] == causes(seen)
+    assert {"signers": Status.OK, "responder": Status.SKIPPED}.items() <= status(seen).items()
+
+
+def test_command_prints_a_line_a_check(good: World, env: dict[str, str]) -> None:
+    """
+    Where all is well each check is a line, in the order in which things break, and the exit code is 0. From 2.12 on a
+    server tells the account of our own login.
+    """
+    code, text = run(env)
+
+    assert 0 == code, text
+    checks, rest = text.split("\n\n")
+    assert [*doctor.ALL] == [line[9:].split("  ")[0] for line in checks.splitlines()]
+    assert "13 logins" in checks
+    assert ("in account AUTH" in checks) != good.version.startswith("2.11.")
+    assert re.fullmatch(r"notes on the configuration, none of them a fault: \d \(doctor --notes prints them\)\n", rest)
+
+
+def test_token_of_a_workload_can_be_tried(good: World, env: dict[str, str]) -> None:
+    """
+    --token-file logs in as any workload: its refusal is told by the responder's own rule.
+    """
+    path = good.folder / "theirs"
+    path.write_text(good.token(name="nobody"))
+    code, text = run(env, "--token-file", str(path), "--json")
+
+    assert (1, ["token_refused", "refused"]) == (code, json.loads(text)["causes"])
+    assert "unknown_service_account" in text
+
+
+def test_examination_without_a_token(env: dict[str, str]) -> None:
+    """
+    Without a self-test token all but the round trip is checked, and the signers too: the question comes all the same.
+    """
+    seen = examined({name: value for name, value in env.items() if name != "SELF_TEST_TOKEN_FILE"})
+
+    assert seen.ok
+    assert {"signers": Status.OK, "round trip": Status.SKIPPED}.items() <= status(seen).items()
+
+
+def test_one_server_of_two_is_down(env: dict[str, str]) -> None:
+    """
+    A server of NATS_URL that is down is told and is no failure, as long as another one answers.
+    """
+    seen = examined({**env, "NATS_URL": f"nats://127.0.0.1:{free_port()},{env['NATS_URL']}"})
+
+    assert seen.ok
+    assert [Status.SKIPPED, Status.OK] == [found.status for found in seen.findings if found.check == "nats"]
+
+
+def test_it_takes_no_request_from_anybody(good: World, env: dict[str, str]) -> None:
+    """
+    While examinations run one after the other, every client that logs in is answered by the one responder.
+    """
+    fields = good.fields(good.token())
+
+    async def storm(stop: asyncio.Event) -> list[str]:
+        said = []
+        while not stop.is_set():
+            said += [raw.said for raw in await asyncio.gather(*(ask(good, **fields) for _ in range(8)))]
+        return said
+
+    async def both(found: settings.Settings) -> list[str]:
+        stop = asyncio.Event()
+        storming = asyncio.create_task(storm(stop))
+        for _ in range(3):
+            assert (await doctor.examine(found)).ok
+        stop.set()
+        return await storming
+
+    names = {name: text for name, text in env.items() if name not in ("PATH", "PYTHONPATH")}
+    said = asyncio.run(both(settings.load(names)))
+
+    assert len(said) > 100
+    assert {"PONG"} == set(said)
 
 
 def test_two_releases(binary: str) -> None:
@@ -77,28 +201,7 @@ def test_two_releases(binary: str) -> None:
     """
     with world_of("config-creds", binary) as world:
         world.start_responder(NATS_ACCOUNT="OTHER")
-        report = beside_a_responder(world)
-
-    assert ["two_releases"] == causes(report)
-
-
-@pytest.mark.parametrize(
-    ("plan", "cause"),
-    [
-        pytest.param(faults.other_auth_account, "auth_account_wrong", id="auth-account-wrong"),
-        pytest.param(faults.target_is_ours, "target_is_callout_account", id="target-is-the-callout-account"),
-    ],
-)
-def test_account_of_our_own_login(plan: Callable[[Path], plans.Plan], cause: str, binary: str) -> None:
-    """
-    In config mode a name that does not guard the account we are in is a failure, where the server tells that account.
-    """
-    with world_of(plan, binary) as world:
-        report = beside_a_responder(world)
-        tells = not world.version.startswith("2.11.")
-
-    assert (cause in causes(report)) == tells
-    assert {finding.check: finding.status for finding in report.findings}["subscription"] is Status.OK
+        assert ["two_releases"] == causes(beside_a_responder(world))
 
 
 def test_no_error_in_the_servers_log(binary: str) -> None:
@@ -119,9 +222,10 @@ def test_no_error_in_the_servers_log(binary: str) -> None:
     assert {"authentication error"} == set(re.findall(r"\[ERR\] .*cid:\d+ - (.*?)(?: - .*)?$", without, re.MULTILINE))
 
 
-def test_creds_of_operator_mode_are_told_in_the_log(binary: str) -> None:
+def test_creds_of_operator_mode_are_told_apart(binary: str) -> None:
     """
-    A refused login in config mode says in one line that the creds, and so perhaps the servers, are of operator mode.
+    In config mode, before servers in operator mode: the log says in one line what may be behind the refusal, and doctor,
+    which tries the creds the other way, that it is so.
 
     nats-server 2.11 lets the nkey in as its default sentinel, and refuses the subscription.
     """
@@ -130,8 +234,10 @@ def test_creds_of_operator_mode_are_told_in_the_log(binary: str) -> None:
         running = world.start_responder(ready=False)
         asyncio.run(until(lambda: running.events(*refusals)))
         (line,) = running.events(*refusals)
+        seen = examined({**running.env, "PORT": str(running.port)})
 
     assert "if the servers are in operator mode, NATS_ACCOUNT must be the public key (A…)" in line["hint"]
+    assert ["mode_wrong"] == causes(seen)
 
 
 def test_metrics_tell_whose_key_signs_and_by_what_replicas_decide(binary: str) -> None:
@@ -144,82 +250,26 @@ def test_metrics_tell_whose_key_signs_and_by_what_replicas_decide(binary: str) -
         for _ in range(6):
             assert asyncio.run(ask(world, **world.fields(token))).let_in
         shown = [running.metrics() for running in replicas]
+        seen = examined({**replicas[0].env, "PORT": str(replicas[0].port)})
     hashes = [[name for name in metrics if name.startswith("nats_auth_config_info")] for metrics in shown]
 
     assert 6 == sum(metrics['nats_auth_requests_by_signer_total{signer="login_instead"}'] for metrics in shown)
     assert 0 == sum(metrics['nats_auth_requests_by_signer_total{signer="separate"}'] for metrics in shown)
     assert hashes[0] == hashes[1] != hashes[2]
     assert 1 == len(hashes[0])
+    assert ["login_still_signs"] == causes(seen)
 
 
-def test_it_takes_no_request_from_anybody(binary: str) -> None:
-    """
-    While examinations run one after the other, every client that logs in is answered by the one responder.
-    """
-
-    async def storm(world: World, stop: asyncio.Event) -> list[str]:
-        said = []
-        while not stop.is_set():
-            said += [raw.said for raw in await asyncio.gather(*(ask(world, **world.fields(token)) for _ in range(8)))]
-        return said
-
-    async def both(world: World, found: settings.Settings) -> list[str]:
-        stop = asyncio.Event()
-        storming = asyncio.create_task(storm(world, stop))
-        for _ in range(3):
-            assert (await doctor.examine(found)).ok
-        stop.set()
-        return await storming
-
-    with world_of("config-creds", binary) as world:
-        token = world.token()
-        running = world.start_responder(**self_test(world))
-        env = {name: text for name, text in running.env.items() if name not in ("PATH", "PYTHONPATH")}
-        found = settings.load({**env, "PORT": str(running.port)})
-        said = asyncio.run(both(world, found))
-
-    assert len(said) > 100
-    assert {"PONG"} == set(said)
-
-
-def run(env: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """Run the command as people do; return exit code and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "nats_k8s_oidc_callout", "doctor", *arguments],
-        env={**environment(env), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "" == done.stderr
-    return done.returncode, done.stdout
-
-
-def test_command_prints_a_line_a_check(binary: str) -> None:
-    """
-    Where all is well each check is a line, in the order in which things break, and the exit code is 0.
-    """
-    with world_of("config-creds", binary) as world:
-        running = world.start_responder()
-        code, text = run({**running.env, **self_test(world), "PORT": str(running.port)})
-
-    assert 0 == code, text
-    checks, rest = text.split("\n\n")
-    assert [*doctor.ALL] == [line[9:].split("  ")[0] for line in checks.splitlines()]
-    assert "13 logins" in checks
-    assert re.fullmatch(r"notes on the configuration, none of them a fault: \d \(doctor --notes prints them\)\n", rest)
-
-
-def test_command_fails_with_a_fix_and_as_json() -> None:
+def test_command_fails_with_a_fix_and_as_json(binary: str) -> None:
     """
     A failure has a sentence on what to do, exit code 1, and in JSON the same in words that scripts may compare.
+
+    Here the server asks the callout about our own login, and refuses it when its time is over.
     """
-    with world_of(faults.not_in_auth_users) as world:
+    with world_of(faults.not_in_auth_users, binary) as world:
         env = {**world.environment(), **self_test(world)}
-        code, text = run(env)
+        code, text = run(env, "--notes")
         code_json, out = run(env, "--json")
-        _, told = run(env, "--notes")
     found = json.loads(out)
 
     assert (1, 1) == (code, code_json)
@@ -232,44 +282,4 @@ def test_command_fails_with_a_fix_and_as_json() -> None:
     assert (False, ["auth_users_without_us", "login_unknown"]) == (found["ok"], found["causes"])
     notes = found["checks"][0]["notes"]
     assert notes
-    assert notes == [line[6:] for line in told.splitlines() if line.startswith("note: ")]
-
-
-def test_token_of_a_workload_can_be_tried() -> None:
-    """
-    --token-file logs in as any workload: its refusal is told by the responder's own rule.
-    """
-    with world_of("config-creds") as world:
-        running = world.start_responder()
-        path = world.folder / "theirs"
-        path.write_text(world.token(name="nobody"))
-        code, text = run({**running.env, "PORT": str(running.port)}, "--token-file", str(path), "--json")
-
-    assert (1, ["token_refused", "refused"]) == (code, json.loads(text)["causes"])
-    assert "unknown_service_account" in text
-
-
-def test_examination_without_a_token(binary: str) -> None:
-    """
-    Without a self-test token all but the round trip is checked, and the keys too: the question comes all the same.
-    """
-    with world_of("config-creds", binary) as world:
-        running = world.start_responder()
-        report = examined({**running.env, "PORT": str(running.port)})
-    status = {finding.check: finding.status for finding in report.findings}
-
-    assert report.ok
-    assert (Status.OK, Status.SKIPPED) == (status["signers"], status["round trip"])
-
-
-def test_one_server_of_two_is_down() -> None:
-    """
-    A server of NATS_URL that is down is told and is no failure, as long as another one answers.
-    """
-    with world_of("config-creds") as world:
-        running = world.start_responder()
-        urls = f"nats://127.0.0.1:{free_port()},{running.env['NATS_URL']}"
-        report = examined({**running.env, **self_test(world), "PORT": str(running.port), "NATS_URL": urls})
-
-    assert report.ok
-    assert [Status.SKIPPED, Status.OK] == [f.status for f in report.findings if f.check == "nats"]
+    assert notes == [line[6:] for line in text.splitlines() if line.startswith("note: ")]

@@ -1,267 +1,139 @@
-"""What doctor finds on the cluster's side: keys, tokens, rights, clocks, each wrong for real at a scripted API server."""
+"""What doctor sees of the cluster: keys, tokens, rights, clocks, each wrong for real at a scripted API server.
 
-import asyncio
-import contextlib
+No NATS runs: the checks of the cluster are made all the same.
+"""
+
 import email.utils
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from nats_k8s_oidc_callout import doctor, settings
 from nats_k8s_oidc_callout.doctor import Report
-from tests.e2e import faults, kubernetes_world
+from tests.e2e import kubernetes_world
 from tests.e2e.cluster import Cluster
-from tests.e2e.plans import Plan
-from tests.e2e.responder import environment
-from tests.e2e.worlds import World, world_of
+from tests.e2e.examinations import examine, examined
 from tests.fakes import key_server
-from tests.fakes.api_server import FakeApiServer, answers
+from tests.fakes.api_server import FakeApiServer, Handler, answers
+from tests.fakes.issuer import UID, Issuer
+from tests.fakes.key_server import Answer
 from tests.fakes.nats_tls import mint_tls
 from tests.fakes.nats_world import free_port
 from tests.leaks import SECRETS
+from tests.settings import whole
 
 pytestmark = pytest.mark.e2e
 
-
-def impatient(folder: Path) -> Plan:
-    """Nobody answers here, and doctor waits for that to be certain: servers that wait for less make it short."""
-    plan: Plan = faults.timeout_of(0.7)(folder)
-    return replace(plan, variables={**plan.variables, "NATS_AUTH_TIMEOUT_SECONDS": "0.7"})
+AUDIENCE = "https://kubernetes.default.svc"
+VERBS = ("list", "watch", "get")
+SCOPED = {"K8S_NAMESPACES": "team-a,team-b"}
 
 
-@contextlib.asynccontextmanager
-async def pod(world: World) -> AsyncIterator[tuple[FakeApiServer, dict[str, str]]]:
-    """Give an API server by https, and the variables of a pod that has it; no responder runs."""
-    mounted = world.folder / "mounted"
-    mounted.mkdir()
-    files = mint_tls(mounted, "127.0.0.1")
+@dataclass(frozen=True)
+class Pod:
+    """How a pod's surroundings differ from good ones; a variable may name a file in `{folder}`."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    faults: Mapping[str, Handler] = field(default_factory=dict)
+    keys: Answer | None = None
+    token_age: float = 0.0
+
+
+def dated(seconds: float) -> dict[str, Handler]:
+    """Return answers of an API server whose clock is off."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        date = email.utils.formatdate(time.time() + seconds, usegmt=True)
+        return web.json_response({"items": []}, headers={"Date": date})
+
+    return dict.fromkeys(VERBS, handle)
+
+
+async def report_of(pod: Pod, folder: Path) -> Report:
+    """Examine a pod that has an API server and a key endpoint, both by https."""
+    (folder / "other").mkdir()
+    issuer, files = Issuer(), mint_tls(folder, "127.0.0.1")
+    mint_tls(folder / "other")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files.path("server.pem"), files.path("server.key"))
+    for name, content in {
+        "ca.crt": files.path("ca.pem").read_text(),
+        "token": SECRETS.register("token", issuer.token(now=time.time(), audience=AUDIENCE)),
+        "namespace": "team-a",
+        "self-test": SECRETS.register("token", issuer.token(now=time.time() - pod.token_age)),
+        "creds": whole.creds().decode(),
+    }.items():
+        (folder / name).write_text(content)
+    (folder / "other" / "ca.crt").write_bytes((folder / "other" / "ca.pem").read_bytes())
+    (folder / "other" / "token").write_bytes((folder / "token").read_bytes())
     server = await FakeApiServer(context).start()
-    server.put("team-a", "orders", "uid-of-team-a-orders")
-    (mounted / "ca.crt").write_bytes(files.path("ca.pem").read_bytes())
-    (mounted / "token").write_text(world.token(name="responder", audience="https://kubernetes.default.svc"))
-    (mounted / "namespace").write_text("team-a")
-    renew(world, world.token())
-    env = {name: text for name, text in world.environment().items() if name != "SERVICE_ACCOUNTS_DIR"}
+    server.put("team-a", "orders", UID)
+    server.faults |= pod.faults
     try:
-        yield (
-            server,
-            {
-                **env,
+        async with key_server.running(pod.keys or key_server.body(issuer.jwks()), tls=context) as endpoint:
+            env = {
+                "NATS_URL": f"nats://127.0.0.1:{free_port()}",
+                "NATS_ACCOUNT": "APP",
+                "NATS_CREDS_FILE": "{folder}/creds",
                 "KUBERNETES_SERVICE_HOST": "127.0.0.1",
                 "KUBERNETES_SERVICE_PORT": server.base_url.rpartition(":")[2],
-                "K8S_CREDENTIALS_DIR": str(mounted),
-                "SELF_TEST_TOKEN_FILE": str(world.folder / "self-test.token"),
+                "K8S_CREDENTIALS_DIR": "{folder}",
+                "SELF_TEST_TOKEN_FILE": "{folder}/self-test",
+                "JWT_ISSUER": issuer.url,
+                "JWKS_URL": endpoint.url,
+                "JWKS_CA_FILE": "{folder}/ca.crt",
                 "PORT": str(free_port()),
-            },
-        )
+                **pod.variables,
+            }
+            return await examine({name: value.replace("{folder}", str(folder)) for name, value in env.items()})
     finally:
         await server.stop()
 
 
-def renew(world: World, token: str) -> None:
-    (world.folder / "self-test.token").write_text(token)
+CASES = {
+    "nothing-is-wrong": (Pod(), "", ""),
+    "no-list": (Pod(faults={"list": answers(403)}), "rbac_list_missing", "all namespaces"),
+    "no-watch": (Pod(faults={"watch": answers(403)}), "rbac_watch_missing", "all namespaces"),
+    "no-get": (Pod(faults={"get": answers(403)}), "rbac_get_missing", "all namespaces"),
+    "scoped": (Pod(SCOPED), "", ""),
+    "scoped-no-list": (Pod(SCOPED, {"list": answers(403)}), "rbac_list_missing", "in team-a, team-b"),
+    "scoped-no-watch": (Pod(SCOPED, {"watch": answers(403)}), "rbac_watch_missing", "in team-a, team-b"),
+    "scoped-no-get": (Pod(SCOPED, {"get": answers(403)}), "rbac_get_missing", "in team-a, team-b"),
+    "no-rights": (
+        Pod(faults=dict.fromkeys(VERBS, answers(403))), "rbac_list_missing rbac_watch_missing rbac_get_missing", ""
+    ),
+    "clock-ahead": (Pod(faults=dated(300.5)), "clock_off", "s ahead"),
+    "clock-behind": (Pod(faults=dated(-300.5)), "clock_off", "s behind"),
+    "api-away": (Pod({"KUBERNETES_SERVICE_PORT": "1"}), "api_unreachable", "no answer"),
+    "api-of-another-ca": (Pod({"K8S_CREDENTIALS_DIR": "{folder}/other"}), "api_unreachable", "TLS:"),
+    "api-broken": (Pod(faults={"watch": answers(500)}), "api_unreachable", "status 500 to a watch"),
+    "issuer": (Pod({"JWT_ISSUER": "https://issuer.example"}), "issuer_wrong", "JWT_ISSUER is https://issuer.example"),
+    "audience": (Pod({"JWT_AUDIENCE": "nats.example.com"}), "audience_wrong", "its audience is 'nats'"),
+    "expired": (Pod(token_age=7200), "token_refused", "would be refused: expired"),
+    "keys-away": (Pod({"JWKS_URL": "https://127.0.0.1:1/jwks"}), "jwks_unreachable", ""),
+    "keys-of-another-ca": (Pod({"JWKS_CA_FILE": "{folder}/other/ca.pem"}), "jwks_ca_unknown", "TLS:"),
+    "keys-forbidden": (Pod(keys=key_server.body(b"{}", 403)), "jwks_forbidden", "status 403"),
+    "keys-are-html": (Pod(keys=key_server.body(b"<html>")), "jwks_unusable", ""),
+}  # fmt: skip
 
 
-async def examined(env: dict[str, str]) -> Report:
-    names = {name: value for name, value in environment(env).items() if name not in ("PATH", "PYTHONPATH")}
-    report = await doctor.examine(settings.load(names))
-    assert [] == SECRETS.scan(str(report).encode())
-    return report
-
-
-def causes(report: Report) -> list[str]:
-    """Return what was found, but that nobody answers: no responder runs here."""
-    return [cause.value for cause in report.causes if cause is not doctor.Cause.NO_RESPONDER]
-
-
-def status(report: Report, check: str) -> list[str]:
-    return [finding.status.value for finding in report.findings if finding.check == check]
-
-
-async def test_nothing_is_wrong() -> None:
+@pytest.mark.parametrize(("pod", "expected", "words"), CASES.values(), ids=CASES)
+async def test_what_is_wrong_is_seen(pod: Pod, expected: str, words: str, tmp_path: Path) -> None:
     """
-    With every right, a true clock and good tokens nothing is found on the cluster's side.
+    A cluster with one fault is told by its cause; one without is told to be good in each of its checks.
     """
-    with world_of(impatient) as world:
-        async with pod(world) as (_, env):
-            report = await examined(env)
+    report = await report_of(pod, tmp_path)
 
-    assert [] == causes(report)
-    for check in ("jwks", "own token", "self-test token", "rbac", "clock"):
-        assert ["ok"] == status(report, check), report
-
-
-@pytest.mark.parametrize("verb", ["list", "watch", "get"])
-@pytest.mark.parametrize("namespaces", ["", "team-a,team-b"])
-async def test_missing_right_is_named(verb: str, namespaces: str) -> None:
-    """
-    Each of the three verbs that is missing is a cause of its own, for a whole cluster and for a scoped release.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (server, env):
-            server.faults[verb] = answers(403)
-            report = await examined({**env, "K8S_NAMESPACES": namespaces})
-
-    assert [f"rbac_{verb}_missing"] == causes(report)
-
-
-async def test_all_rights_are_missing() -> None:
-    """
-    Without any binding all three are named at once, a line each.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (server, env):
-            server.faults |= dict.fromkeys(("list", "watch", "get"), answers(403))
-            report = await examined(env)
-
-    assert ["rbac_list_missing", "rbac_watch_missing", "rbac_get_missing"] == causes(report)
-
-
-def dated(seconds: float) -> Callable[[web.Request], object]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        date = email.utils.formatdate(time.time() + seconds, usegmt=True)
-        return web.json_response({"items": []}, headers={"Date": date})
-
-    return handle
-
-
-@pytest.mark.parametrize("seconds", [300, -300])
-async def test_clock_that_is_five_minutes_off(seconds: int) -> None:
-    """
-    An API server five minutes ahead of us, or behind, is seen by the date of its answers.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (server, env):
-            server.faults |= dict.fromkeys(("list", "watch", "get"), dated(seconds))  # type: ignore[arg-type]  # handlers
-            report = await examined(env)
-
-    assert ["clock_off"] == causes(report)
-    (detail,) = (finding.detail for finding in report.findings if finding.check == "clock")
-    assert f"300 s {'ahead' if seconds > 0 else 'behind'}" in detail.replace("299", "300").replace("301", "300")
-
-
-async def test_api_server_that_is_away() -> None:
-    """
-    An API server that nobody reaches is one cause, not three missing rights.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (server, env):
-            await server.stop()
-            report = await examined(env)
-
-    assert ["api_unreachable"] == causes(report)
-
-
-async def test_api_server_of_another_ca() -> None:
-    """
-    A ca.crt that is not the API server's is the same cause, in words that name the certificate.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (_, env):
-            (world.folder / "else").mkdir()
-            other = mint_tls(world.folder / "else", "127.0.0.1").path("ca.pem").read_bytes()
-            (Path(env["K8S_CREDENTIALS_DIR"]) / "ca.crt").write_bytes(other)
-            report = await examined(env)
-
-    assert ["api_unreachable"] == causes(report)
-    assert any("TLS:" in finding.detail for finding in report.findings if finding.check == "rbac")
-
-
-async def test_issuer_is_wrong() -> None:
-    """
-    JWT_ISSUER that is not what the cluster writes into tokens: both our tokens tell.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (_, env):
-            report = await examined({**env, "JWT_ISSUER": f"{world.issuer.url}/"})
-
-    assert ["issuer_wrong"] == causes(report)
-    assert (["FAIL"], ["FAIL"]) == (status(report, "own token"), status(report, "self-test token"))
-
-
-async def test_audience_is_wrong() -> None:
-    """
-    A self-test token that was projected for another audience.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (_, env):
-            report = await examined({**env, "JWT_AUDIENCE": "nats.example.com"})
-
-    assert ["audience_wrong"] == causes(report)
-
-
-async def test_token_that_has_run_out() -> None:
-    """
-    What a responder would refuse the token for is told in its own word.
-    """
-    with world_of(impatient) as world:
-        async with pod(world) as (_, env):
-            renew(world, world.token(now=time.time() - 7200))
-            report = await examined(env)
-
-    assert ["token_refused"] == causes(report)
-    assert any("expired" in finding.detail for finding in report.findings if finding.check == "self-test token")
-
-
-@contextlib.asynccontextmanager
-async def key_endpoint(fault: str, world: World) -> AsyncIterator[dict[str, str]]:
-    """Give the variables of a key endpoint that has this fault."""
-    if fault == "unreachable":
-        yield {"JWKS_URL": f"http://127.0.0.1:{free_port()}/openid/v1/jwks"}
-        return
-    (world.folder / "keys").mkdir()
-    files = mint_tls(world.folder / "keys", "127.0.0.1")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(files.path("server.pem"), files.path("server.key"))
-    body = {"forbidden": b"{}", "html": b"<html>"}.get(fault, world.issuer.jwks())
-    status_code = 403 if fault == "forbidden" else 200
-    async with key_server.running(key_server.body(body, status_code), tls=context) as server:
-        ca = {} if fault == "unknown-ca" else {"JWKS_CA_FILE": str(files.path("ca.pem"))}
-        yield {"JWKS_URL": server.url, **ca}
-
-
-@pytest.mark.parametrize(
-    ("fault", "expected"),
-    [
-        pytest.param("none", [], id="good"),
-        pytest.param("unreachable", ["jwks_unreachable"], id="unreachable"),
-        pytest.param("unknown-ca", ["jwks_ca_unknown"], id="ca-unknown"),
-        pytest.param("forbidden", ["jwks_forbidden"], id="403"),
-        pytest.param("html", ["jwks_unusable"], id="html"),
-    ],
-)
-async def test_key_endpoint(fault: str, expected: list[str]) -> None:
-    """
-    Keys that cannot be had: away, behind a certificate that we do not trust, not for us, or no keys at all.
-    """
-    with world_of(impatient) as world:
-        async with key_endpoint(fault, world) as keys:
-            renew(world, world.token())
-            env = {name: text for name, text in world.environment().items() if name != "JWKS_FILE"}
-            token = str(world.folder / "self-test.token")
-            report = await examined({**env, **keys, "SELF_TEST_TOKEN_FILE": token, "PORT": str(free_port())})
-
-    assert expected == causes(report)
-
-
-async def test_forbidden_by_the_api_server_itself() -> None:
-    """
-    The cluster's own key endpoint that does not let our ServiceAccount in is answered with the binding that it lacks.
-    """
-    with world_of(impatient) as world:
-        async with key_server.running(key_server.body(b"{}", 403)) as server:
-            env = {name: text for name, text in world.environment().items() if name != "JWKS_FILE"}
-            report = await examined({**env, "JWKS_URL": server.url, "PORT": str(free_port())})
-    (found,) = (finding for finding in report.findings if finding.check == "jwks")
-
-    assert "system:service-account-issuer-discovery" in found.fix
+    causes = dict.fromkeys(cause.value for finding in report.findings for cause in finding.causes)
+    assert ["nats_unreachable", *expected.split()] == [*causes], report
+    assert words in str([finding.detail for finding in report.findings if finding.check != "nats"])
+    checks = {"jwks", "own token", "self-test token", "rbac", "clock"}
+    good = {finding.check for finding in report.findings if finding.status.value == "ok"}
+    assert (checks <= good) == (not expected)
 
 
 def test_a_real_cluster(cluster: Cluster, tmp_path: Path) -> None:
@@ -273,7 +145,7 @@ def test_a_real_cluster(cluster: Cluster, tmp_path: Path) -> None:
     with kubernetes_world.world_in(cluster, tmp_path, PORT=str(free_port())) as world:
         token = tmp_path / "self-test.token"
         token.write_text(world.token("doctor", "tester"))
-        report = asyncio.run(examined({**world.responder.env, "SELF_TEST_TOKEN_FILE": str(token)}))
+        report = examined({**world.responder.env, "SELF_TEST_TOKEN_FILE": str(token)})
 
     assert [("sentinel", "skipped"), ("signing key", "skipped")] == [
         (finding.check, finding.status.value) for finding in report.findings if finding.status.value != "ok"

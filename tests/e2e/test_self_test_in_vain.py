@@ -13,6 +13,7 @@ from tests.e2e.self_tests import REJECTED, failure, line_of, measured, variables
 from tests.e2e.worlds import BINARIES, world_of
 from tests.leaks import SECRETS, Finding
 from tests.side_by_side import side_by_side
+from tests.test_doctor import told
 
 pytestmark = pytest.mark.e2e
 
@@ -60,25 +61,37 @@ def runs_in_vain(request: pytest.FixtureRequest) -> Iterator[Callable[[tuple[Any
 
 
 @pytest.mark.parametrize(
-    ("plan", "rejected"),
+    ("plan", "rejected", "cause"),
     [
-        pytest.param(faults.answers_refused, "", id="answers-not-let-through"),
-        pytest.param(faults.target_unknown, 'No valid account "AP"', id="target-account-unknown"),
-        pytest.param(faults.other_issuer, "", id="other-issuer"),
-        pytest.param(faults.callout_off, "", id="callout-off"),
-        pytest.param(faults.sealed_for_another, "", id="other-xkey"),
-        pytest.param(faults.not_allowed, "not permitted as valid account option", id="target-not-allowed"),
-        pytest.param(faults.callout_key_unknown, "signing key is unknown", id="callout-key-unknown"),
-        pytest.param(faults.target_key_unknown, "is not known", id="target-key-unknown"),
-        pytest.param(faults.sentinel_missing, "", id="sentinel-missing"),
+        pytest.param(faults.answers_refused, "", "", id="answers-not-let-through"),
+        pytest.param(
+            faults.target_unknown, 'No valid account "AP"', "target_account_unknown", id="target-account-unknown"
+        ),
+        pytest.param(faults.other_issuer, "", "", id="other-issuer"),
+        pytest.param(faults.callout_off, "", "", id="callout-off"),
+        pytest.param(faults.sealed_for_another, "", "", id="other-xkey"),
+        pytest.param(faults.not_allowed, "not permitted as valid", "target_not_allowed", id="target-not-allowed"),
+        pytest.param(
+            faults.callout_key_unknown, "key is unknown", "signing_key_of_another_account", id="callout-key-unknown"
+        ),
+        pytest.param(
+            faults.target_key_unknown, "is not known", "signing_key_of_another_account", id="target-key-unknown"
+        ),
+        pytest.param(faults.scoped, "User JWT is not valid", "scoped_signing_key", id="scoped-signing-key"),
+        pytest.param(faults.sentinel_missing, "", "", id="sentinel-missing"),
     ],
 )
 def test_running_in_vain_is_seen(
-    plan: Callable[[Path], Plan], rejected: str, either_end: str, runs_in_vain: Callable[[tuple[Any, ...]], InVain]
+    plan: Callable[[Path], Plan],
+    rejected: str,
+    cause: str,
+    either_end: str,
+    runs_in_vain: Callable[[tuple[Any, ...]], InVain],
 ) -> None:
     """
     A responder that is ready but lets nobody in says so: in the metric, and in one line. Where the server refuses what
-    we answer, that has a metric and a line of its own, in the server's words, and no secret is in any of them.
+    we answer, that has a metric and a line of its own, in the server's words, and no secret is in any of them. doctor
+    hears the same words, and knows their cause.
     """
     seen = runs_in_vain((plan, rejected, either_end))
     if believes_everybody(plan, seen.version):
@@ -86,6 +99,7 @@ def test_running_in_vain_is_seen(
 
     assert ("error", "refused") == (seen.line["level"], seen.line["reason"])
     assert rejected in seen.rejection
+    assert not cause or (cause,) == told(seen.rejection).causes
     assert bool(rejected) == (seen.rejections >= 1)
     assert [] == seen.leaks
     assert seen.ready
