@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nats_k8s_oidc_callout.settings import Mode, Settings, names_of
+from nats_k8s_oidc_callout.settings import Settings, names_of
 from tests.chart.chart import ACCOUNT, CHART, EACH_CASE, Object, case, environment_of, objects_of, pod_of, render
 from tests.settings import whole
 
@@ -62,7 +62,7 @@ def brings(volume: Any, file: str) -> bool:
 def loaded(path: Path) -> Settings:
     objects = objects_of(path)
     env = environment_of(objects) | {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    return whole.load(env | ({"NATS_TOKEN": "s3cret"} if path.stem == "login-by-token" else {}), files_of(objects, env))
+    return whole.load(env | ({"NATS_TOKEN": "s3cret"} if path.stem == "additions" else {}), files_of(objects, env))
 
 
 @EACH_CASE
@@ -75,7 +75,7 @@ def test_the_service_takes_the_environment(case: Path) -> None:
 
 def test_each_value_reaches_its_setting() -> None:
     """What stands in the values is what the service works by."""
-    settings = loaded(case("rules-of-your-own"))
+    settings = loaded(case("openshift"))
 
     assert (3.0, "callout.blue", True, 1_000_000, 2.5) == (
         settings.nats_auth_timeout_seconds,
@@ -96,31 +96,6 @@ def test_each_value_reaches_its_setting() -> None:
         settings.log_format,
         settings.self_test_token_file,
     )
-
-
-def test_operator_mode_has_every_key() -> None:
-    """In operator mode each Secret is a file of its own."""
-    settings = loaded(case("operator-mode"))
-
-    assert Mode.OPERATOR is settings.mode
-    assert [
-        "/etc/nats-auth/credentials/credentials",
-        "/etc/nats-auth/signing-key/signing-key",
-        "/etc/nats-auth/account-signing-key/target.nk",
-        "/etc/nats-auth/xkey/xkey",
-        "/etc/nats-auth/sentinel/sentinel.creds",
-        "optional",
-    ] == [
-        str(value)
-        for value in (
-            settings.nats_creds_file,
-            settings.nats_signing_key_file,
-            settings.nats_account_signing_key_file,
-            settings.nats_xkey_file,
-            settings.nats_sentinel_creds_file,
-            settings.nats_xkey_mode,
-        )
-    ]
 
 
 def test_an_empty_issuer_is_that_of_our_own_token() -> None:

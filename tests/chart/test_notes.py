@@ -75,16 +75,16 @@ def test_each_mode_is_told_its_own_way() -> None:
     [
         pytest.param("quick-start", SHARED, id="shared-inbox"),
         pytest.param("quick-start", INBOX, id="replies-into-inboxes"),
-        pytest.param("rules-of-your-own", RESPONSES, id="responses"),
+        pytest.param("openshift", RESPONSES, id="responses"),
         pytest.param("quick-start", "the seed of the login signs the answers", id="derived-key"),
-        pytest.param("rules-of-your-own", "jetstreamGrants is admin", id="admin"),
-        pytest.param("rules-of-your-own", "nats.calloutTimeout is over 2", id="timeout"),
-        pytest.param("login-in-url", "nats.url holds a login", id="login-in-url"),
-        pytest.param("scoped-elsewhere", "There is no self-test", id="no-self-test"),
-        pytest.param("network-policy-narrow", "networkPolicy.extraEgress", id="policy-and-issuer"),
-        pytest.param("one-replica", "replicaCount is 1", id="one-replica"),
-        pytest.param("scheduling", "replicaCount is null", id="autoscaler"),
-        pytest.param("identity-of-your-own", "rbac.create is false", id="no-rbac"),
+        pytest.param("openshift", "jetstreamGrants is admin", id="admin"),
+        pytest.param("openshift", "nats.calloutTimeout is over 2", id="timeout"),
+        pytest.param("openshift", "nats.url holds a login", id="login-in-url"),
+        pytest.param("scoped", "There is no self-test", id="no-self-test"),
+        pytest.param("scoped", "networkPolicy.extraEgress", id="policy-and-issuer"),
+        pytest.param("names-like-numbers", "replicaCount is 1", id="one-replica"),
+        pytest.param("openshift", "replicaCount is null", id="autoscaler"),
+        pytest.param("openshift", "rbac.create is false", id="no-rbac"),
     ],
 )
 def test_it_warns_of_what_one_should_know(name: str, warning: str) -> None:
@@ -97,14 +97,14 @@ def test_tls_files_that_nothing_mounts_are_seen() -> None:
     """The guide's TLS block names files and mounts none: the service could not start."""
     warning = "nats.tls names files that nothing mounts"
 
-    assert warning in notes_of(case("tls"), "--set=extraVolumeMounts=null")
-    assert warning not in notes_of(case("tls"))
-    assert warning not in notes_of(case("tls-from-secret"))
+    assert warning in notes_of(case("production"), "--set=extraVolumeMounts=null")
+    assert warning not in notes_of(case("production"))
+    assert warning not in notes_of(case("names-like-numbers"))
 
 
 def test_what_is_private_needs_no_warning() -> None:
     """Without shared inbox and answers there is none of these warnings, but for the answers that nobody gives."""
-    notes = notes_of(case("rules-of-your-own"), "--set=replies.mode=none,replies.max=1,replies.ttlSeconds=120")
+    notes = notes_of(case("scoped"))
 
     assert [] == [warning for warning in (SHARED, INBOX, RESPONSES) if warning in notes]
     assert "replies.mode is none" in notes

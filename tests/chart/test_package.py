@@ -36,7 +36,7 @@ def test_lint_has_nothing_to_say() -> None:
     assert [] == [line for line in done.output.splitlines() if line.startswith(("[WARNING]", "[ERROR]"))]
 
 
-@pytest.mark.parametrize("name", ["operator-mode", "alerts-and-dashboard", "network-policy-narrow"])
+@pytest.mark.parametrize("name", ["operator-mode", "production", "scoped"])
 def test_lint_has_nothing_to_say_to_cases_that_render_more(name: str) -> None:
     """Nor where everything that is optional is there."""
     done = helm("lint", "--strict", CHART, f"--values={case(name)}")
@@ -59,7 +59,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_package_renders_what_the_folder_renders(package: Path) -> None:
     """Nothing that the chart needs is left out of the archive, not even the files of rules and dashboard."""
-    values = f"--values={case('alerts-and-dashboard')}"
+    values = f"--values={case('production')}"
     done = helm("template", RELEASE, package, f"--namespace={NAMESPACE}", values)
 
     assert template(values) == done.output
@@ -74,11 +74,6 @@ def test_the_package_holds_what_is_used_and_nothing_else(package: Path) -> None:
     assert {"Chart.yaml", "values.yaml", "values.schema.json", "README.md", ".helmignore"} == root
     assert {"files", "templates"} == {name.partition("/")[0] for name in names - root}
     assert {"files/rules.yaml", "files/dashboard.json"} == {name for name in names if name.startswith("files/")}
-
-
-def test_an_upgrade_keeps_the_selector() -> None:
-    """Kubernetes forbids to change a Deployment's selector: these two labels are for ever."""
-    assert IMMUTABLE_SELECTOR == one(render(ACCOUNT), "Deployment")["spec"]["selector"]["matchLabels"]
 
 
 @pytest.mark.parametrize("values", [pytest.param(path, id=path.stem) for path in CASES if is_the_guide_s(path)])

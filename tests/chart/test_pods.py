@@ -22,34 +22,6 @@ from tests.chart.chart import (
 SELECTOR = {"app.kubernetes.io/name": "nats-k8s-oidc-callout", "app.kubernetes.io/instance": "nats-k8s-oidc-callout"}
 
 
-def test_the_default_is_these_objects() -> None:
-    """Two replicas with a budget, an identity and its rights, a Service, the test's Pod: nothing that needs a CRD."""
-    objects = render(ACCOUNT)
-
-    assert [
-        "ClusterRole",
-        "ClusterRoleBinding",
-        "ClusterRoleBinding",
-        "Deployment",
-        "Pod",
-        "PodDisruptionBudget",
-        "Service",
-        "ServiceAccount",
-    ] == kinds(objects)
-    assert 2 == one(objects, "Deployment")["spec"]["replicas"]
-
-
-def test_the_names_are_the_release_s() -> None:
-    """The guide's release gives Deployment, Service and ServiceAccount of that very name, on port 8080."""
-    objects = render(ACCOUNT)
-
-    named = {one(objects, kind)["metadata"]["name"] for kind in ("Deployment", "Service", "ServiceAccount")}
-    assert {"nats-k8s-oidc-callout"} == named
-    port = one(objects, "Service")["spec"]["ports"][0]
-    assert (8080, "http") == (port["port"], port["targetPort"])
-    assert {"name": "http", "containerPort": 8080, "protocol": "TCP"} == container_of(objects)["ports"][0]
-
-
 @EACH_CASE
 def test_service_and_budget_lead_to_the_pods_and_to_nothing_else(case: Any) -> None:
     """Whatever the labels are, the selectors are two of the Pods' labels, and the test's Pod has other ones."""
@@ -66,38 +38,9 @@ def test_service_and_budget_lead_to_the_pods_and_to_nothing_else(case: Any) -> N
             assert selector == (spec.get("selector") or spec["podSelector"])["matchLabels"], kind
 
 
-def test_labels_of_pods_do_not_follow_the_chart_s_version() -> None:
-    """A new version of the chart alone replaces no Pod: its label stands on the objects, not on the Pods."""
-    objects = render(ACCOUNT)
-
-    assert "helm.sh/chart" in one(objects, "Deployment")["metadata"]["labels"]
-    assert "helm.sh/chart" not in pod_of(objects)["metadata"]["labels"]
-
-
-def test_a_new_pod_comes_before_an_old_one_goes() -> None:
-    """An update never has fewer Pods than wanted."""
-    strategy = one(render(ACCOUNT), "Deployment")["spec"]["strategy"]
-
-    assert {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}} == strategy
-
-
-def test_pods_are_spread_over_nodes_where_there_are_some() -> None:
-    """By default one node's end does not take all replicas along, and a cluster of one node still takes them."""
-    spread = pod_of(render(ACCOUNT))["spec"]["topologySpreadConstraints"]
-
-    assert [
-        {
-            "maxSkew": 1,
-            "topologyKey": "kubernetes.io/hostname",
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": SELECTOR},
-        }
-    ] == spread
-
-
 def test_a_spread_of_one_s_own_keeps_its_selector() -> None:
     """Only an entry without selector gets the release's."""
-    spread = pod_of(objects_of(case("scheduling")))["spec"]["topologySpreadConstraints"]
+    spread = pod_of(objects_of(case("openshift")))["spec"]["topologySpreadConstraints"]
 
     assert [SELECTOR, {"app.kubernetes.io/part-of": "nats"}] == [
         each["labelSelector"]["matchLabels"] for each in spread
@@ -165,39 +108,15 @@ def test_secrets_for_registries_are_every_pod_s() -> None:
 
 def test_common_annotations_are_every_object_s() -> None:
     """Every object has them, what it says itself wins, and no change of them replaces a Pod."""
-    every = [
-        case("additions"),
-        case("alerts-and-dashboard"),
-        case("pod-logs"),
-        case("service-monitor"),
-        case("network-policy"),
-        case("scoped"),
-    ]
-    common = ["--set=commonAnnotations.team=platform,service.annotations.team=network"]
-    objects = [
-        each
-        for path in every
-        for each in render(f"--values={path}", *common)
-        if "-more" not in each["metadata"]["name"]
-    ]
-    owners = {each["kind"]: each["metadata"].get("annotations", {}).get("team") for each in objects[:-1]}
+    common = "--set=commonAnnotations.team=platform,service.annotations.team=network"
+    cases = map(case, ("operator-mode", "production", "scoped"))
+    objects = [each for path in cases for each in render(f"--values={path}", common)]
+    owners = {each["kind"]: each["metadata"].get("annotations", {}).get("team") for each in objects}
 
     assert {"network"} == {owners.pop("Service")}
     assert {"PrometheusRule", "ConfigMap", "PodLogs", "ServiceMonitor", "Role", "NetworkPolicy", "Pod"} < owners.keys()
     assert {"platform"} == set(owners.values())
-    assert "annotations" not in pod_of(objects_of(case("additions")))["metadata"]
-
-
-def test_labels_and_annotations_of_one_object_are_its_own() -> None:
-    """The Deployment's annotations, and the labels of Service and ServiceAccount, stand there and nowhere else."""
-    objects = objects_of(case("additions"))
-    tiers = {each["kind"]: each["metadata"]["labels"].get("tier") for each in objects if "labels" in each["metadata"]}
-    reloaders = [
-        each["kind"] for each in objects if "reloader.stakater.com/auto" in each["metadata"].get("annotations", {})
-    ]
-
-    assert {"Service": "auth", "ServiceAccount": "identity"} == {kind: tier for kind, tier in tiers.items() if tier}
-    assert ["Deployment"] == reloaders
+    assert "annotations" not in pod_of(render(ACCOUNT, common))["metadata"]
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Pod"])
@@ -230,17 +149,6 @@ def test_the_api_token_is_mounted_where_it_is_used_and_nowhere_else() -> None:
     assert not {"env", "envFrom"} & test["containers"][0].keys()
 
 
-def test_probes_ask_what_they_are_for() -> None:
-    """Liveness and startup ask whether the process is stuck, readiness whether it serves."""
-    container = container_of(render(ACCOUNT))
-
-    paths = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
-    assert {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"} == {
-        name: get["path"] for name, get in paths.items()
-    }
-    assert {"http"} == {get["port"] for get in paths.values()}
-
-
 @EACH_CASE
 def test_secrets_are_folders(case: Any) -> None:
     """No subPath, which would keep the old content for the Pod's life; nobody but the group reads; nothing is writable."""
@@ -261,17 +169,17 @@ def test_no_secret_stands_in_an_object(case: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "there"),
+    ("values", "there"),
     [
-        pytest.param("quick-start", True, id="all-namespaces"),
-        pytest.param("scoped", True, id="own-namespace-among-them"),
-        pytest.param("scoped-elsewhere", False, id="own-namespace-not-among-them"),
-        pytest.param("rules-of-your-own", False, id="switched-off"),
+        pytest.param("logLevel=info", True, id="all-namespaces"),
+        pytest.param("namespaces={nats-auth,team-a}", True, id="own-namespace-among-them"),
+        pytest.param("namespaces={team-a}", False, id="own-namespace-not-among-them"),
+        pytest.param("selfTest.enabled=false", False, id="switched-off"),
     ],
 )
-def test_the_self_test_is_there_where_it_can_succeed(name: str, there: bool) -> None:
+def test_the_self_test_is_there_where_it_can_succeed(values: str, there: bool) -> None:
     """Out of scope nobody would answer its login; variable, volume and mount come and go together."""
-    objects = objects_of(case(name))
+    objects = render(ACCOUNT, f"--set={values}")
     pod = pod_of(objects)["spec"]
 
     assert there == ("SELF_TEST_TOKEN_FILE" in environment_of(objects))
@@ -280,21 +188,12 @@ def test_the_self_test_is_there_where_it_can_succeed(name: str, there: bool) -> 
     assert f"SELF_TEST = {there}" in one(objects, "Pod")["spec"]["containers"][0]["command"][2]
 
 
-@pytest.mark.parametrize(("name", "audience"), [("quick-start", "nats"), ("custom-jwt", "my-custom-audience")])
+@pytest.mark.parametrize(("name", "audience"), [("quick-start", "nats"), ("production", "my-custom-audience")])
 def test_the_self_test_s_token_is_for_nats(name: str, audience: str) -> None:
     """It has the audience that the service wants, so the API server does not take it."""
     volumes = {volume["name"]: volume for volume in pod_of(objects_of(case(name)))["spec"]["volumes"]}
 
-    assert [{"serviceAccountToken": {"audience": audience, "expirationSeconds": 3600, "path": "token"}}] == (
-        volumes["nats-self-test"]["projected"]["sources"]
-    )
-
-
-def test_a_large_id_stays_a_number() -> None:
-    """OpenShift's ids are above a million, where a careless template prints 1.00073e+09."""
-    context = pod_of(objects_of(case("openshift")))["spec"]["securityContext"]
-
-    assert {"runAsNonRoot": True, "runAsUser": 1000730000, "seccompProfile": {"type": "RuntimeDefault"}} == context
+    assert audience == volumes["nats-self-test"]["projected"]["sources"][0]["serviceAccountToken"]["audience"]
 
 
 def test_no_two_variables_have_one_name() -> None:

@@ -14,11 +14,6 @@ def subjects_of(objects: list[Object]) -> list[Any]:
     return [subject for each in objects for subject in each.get("subjects", [])]
 
 
-def test_it_reads_service_accounts_everywhere() -> None:
-    """Without namespaces it is one ClusterRole with get, list and watch on serviceaccounts."""
-    assert READ == one(render(ACCOUNT), "ClusterRole")["rules"]
-
-
 @EACH_CASE
 def test_no_case_has_another_right(case: Any) -> None:
     """Whatever the values, no role has any right but these three, and no binding any other role of the cluster's."""
@@ -46,7 +41,7 @@ def test_nobody_else_gets_these_rights(case: Any) -> None:
 
 def test_a_scoped_release_has_a_role_in_each_namespace_and_no_more() -> None:
     """With namespaces there is no ClusterRole at all; the issuer's keys, which are the cluster's, stay readable."""
-    objects = objects_of(case("scoped"))
+    objects = render(ACCOUNT, "--set=namespaces={nats-auth,team-a}")
 
     assert "ClusterRole" not in kinds(objects)
     for kind in ("Role", "RoleBinding"):
@@ -79,14 +74,7 @@ def test_no_two_pairs_of_namespace_and_name_make_one_role() -> None:
 @pytest.mark.parametrize("kind", ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"])
 def test_identity_and_rights_may_be_somebody_else_s(kind: str) -> None:
     """With create: false there is none of them, and the Pods run under the ServiceAccount that is named."""
-    objects = objects_of(case("identity-of-your-own"))
+    objects = objects_of(case("openshift"))
 
     assert kind not in kinds(objects)
     assert "callout" == one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
-
-
-def test_objects_of_the_cluster_have_no_namespace_and_all_others_one() -> None:
-    """The value namespaceOverride moves everything, and what belongs to no namespace names none."""
-    for each in objects_of(case("names")):
-        expected = None if each["kind"] in CLUSTER_KINDS else "security"
-        assert expected == each["metadata"].get("namespace"), each["kind"]

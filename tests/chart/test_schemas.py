@@ -129,7 +129,7 @@ def test_a_field_that_came_later_is_left_out_before(version: str, there: bool) -
     assert there == ("unhealthyPodEvictionPolicy" in budget["spec"])
 
 
-@pytest.mark.parametrize("name", ["scheduling", "network-policy-narrow", "additions"])
+@pytest.mark.parametrize("name", ["openshift", "scoped", "additions"])
 def test_the_chart_knows_two_kinds_of_kubernetes(name: str) -> None:
     """From 1.27 on it renders the same, so that what is looked at for 1.37 is what 1.31 gets."""
     assert template_of(case(name), NEWEST) == template_of(case(name), MIDDLE) == template_of(case(name), "1.27.0")
