@@ -11,11 +11,11 @@ import pytest
 
 from nats_k8s_oidc_callout import doctor, settings
 from nats_k8s_oidc_callout.adapters.nats import Landing, Refused, Untrusted
+from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims
 from nats_k8s_oidc_callout.core.model import Deny, Reason
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.signers import Origin
 from nats_k8s_oidc_callout.doctor import Cause, Finding, Report, Status, answers, check_kubernetes, diagnosis
-from nats_k8s_oidc_callout.doctor.check_kubernetes import Claims
 from nats_k8s_oidc_callout.doctor.observations import Admission, Question, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.responder_status import Neighbour, responder
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -46,7 +46,7 @@ DOWN = Unreachable("no connection")
 AT_ONCE, LATE = Refused("Authorization Violation", 0.01), Refused("Authentication Timeout", 1.5)
 IN, ELSEWHERE = Landing("APP", 0.01), Landing("OTHER", 0.01)
 RULES = whole.load(whole.CONFIG | {"JWT_ISSUER": "https://us", "SELF_TEST_TOKEN_FILE": "/self-test.token"})
-GOOD = Claims("https://us", ["nats"])
+GOOD = OwnClaims("https://us", ["nats"])
 
 
 def trial(wants: str = "", *complaints: str, sealed: bool = False, **seen: Any) -> Trial:
@@ -95,7 +95,7 @@ def rbac(list_: int = 200, watch: int = 200, get: int = 404, trouble: str = "") 
     return check_kubernetes.rbac("https://api", seen, trouble)
 
 
-def self_test(claims: Claims | None = GOOD, verdict: Deny | Unreachable | None = None) -> Finding:
+def self_test(claims: OwnClaims | None = GOOD, verdict: Deny | Unreachable | None = None) -> Finding:
     """Return what is made of our token and of the responder's word for it."""
     return check_kubernetes.self_test_token(claims, RULES, verdict)
 
@@ -227,11 +227,11 @@ ROWS: dict[str, tuple[Finding, str, str]] = {
     "jwks-html": (check_kubernetes.jwks("k", "not JSON"), "jwks_unusable", "what answers there"),
     "own-token": (check_kubernetes.own_token(GOOD, RULES), "", "issuer https://us"),
     "own-token-none": (check_kubernetes.own_token(None, RULES), "", "there is none in"),
-    "own-issuer": (check_kubernetes.own_token(Claims("https://us/"), RULES), "issuer_wrong", "JWT_ISSUER=https://us/"),
-    "issuer-unprintable": (check_kubernetes.own_token(Claims("\x1b"), RULES), "issuer_wrong", "byte for byte"),
+    "own-issuer": (check_kubernetes.own_token(OwnClaims("https://us/"), RULES), "issuer_wrong", "JWT_ISSUER=https://us/"),
+    "issuer-unprintable": (check_kubernetes.own_token(OwnClaims("\x1b"), RULES), "issuer_wrong", "byte for byte"),
     "token-none": (self_test(None), "token_unreadable", "holds no ServiceAccount token"),
-    "token-issuer": (self_test(Claims("https://them", "nats")), "issuer_wrong", "JWT_ISSUER=https://them"),
-    "token-audience": (self_test(Claims("https://us", "api")), "audience_wrong", "audience: nats"),
+    "token-issuer": (self_test(OwnClaims("https://them", "nats")), "issuer_wrong", "JWT_ISSUER=https://them"),
+    "token-audience": (self_test(OwnClaims("https://us", "api")), "audience_wrong", "audience: nats"),
     "token-without-keys": (self_test(), "", "needs the issuer's keys"),
     "token-not-looked-up": (self_test(verdict=DOWN), "", "cannot be looked up: no connection"),
     "token-expired": (self_test(verdict=Deny(Reason.EXPIRED, "by 2 s")), "token_refused", "would be refused: expired: by 2 s"),

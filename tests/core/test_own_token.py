@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.identity import own_token
 from nats_k8s_oidc_callout.core.identity.own_token import Trust
 
@@ -223,3 +224,27 @@ def test_cluster_domain_by_resolv_conf(resolv_conf: str, expected: str | None) -
     A pod's resolv.conf shows the cluster's domain where it is written as the kubelet writes it.
     """
     assert expected == own_token.cluster_domain(resolv_conf, "ns")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"iss":"i","aud":["a"],"kubernetes.io":{"namespace":"n","serviceaccount":{"name":"s"}}}', ("i", "n", "s")),
+        (b"{}", ("", "", "")),
+        (b'{"iss":1}', None),
+        (b'{"iss":"\xff"}', None),
+    ],
+    ids=["whole", "empty", "number", "not-utf-8"],
+)
+def test_claims_of_our_own_token(body: bytes, expected: tuple[str, str, str] | None) -> None:
+    """What a token of ours says about itself is read, or nothing of it."""
+    claims = own_token.claims_of(b"e30." + base64url.encode(body) + b".c2ln\n")
+
+    told = claims and (claims.iss, claims.kubernetes.namespace, claims.kubernetes.serviceaccount.name)
+    assert expected == told
+
+
+@pytest.mark.parametrize("text", [b"", b"opaque", b"e30.!.c2ln"])
+def test_what_is_no_token_claims_nothing(text: bytes) -> None:
+    """A file that holds no token is no error: whoever asks has words of its own for that."""
+    assert own_token.claims_of(text) is None

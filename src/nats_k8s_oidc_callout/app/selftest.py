@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.core import base64url
+from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.nats import subjects, user
-from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import BadKey, Unreachable, Unreadable
+from nats_k8s_oidc_callout.errors import BadKey, Unreachable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel
 
 log = structlog.get_logger("self-test")
@@ -54,22 +52,6 @@ class Tester:
     inbox: str
 
 
-class _Account(msgspec.Struct):
-    name: str = ""
-
-
-class _Kubernetes(msgspec.Struct):
-    namespace: str = ""
-    serviceaccount: _Account = msgspec.field(default_factory=_Account)
-
-
-class _Claims(msgspec.Struct):
-    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default_factory=_Kubernetes)
-
-
-_read_claims = reader(_Claims)
-
-
 def tester(settings: Settings) -> Tester:
     """Return what the files hold at this moment; raise Failed when they cannot be used."""
     path = settings.self_test_token_file
@@ -91,10 +73,7 @@ def tester(settings: Settings) -> Tester:
 
 def _inbox(token: str) -> str:
     """Return the inbox that only this token's ServiceAccount may read; its claims are our own, so unchecked."""
-    try:
-        claims = _read_claims(base64url.decode(token.split(".")[1].encode())).kubernetes
-    except (IndexError, ValueError, Unreadable):
-        claims = _Kubernetes()
+    claims = (claims_of(token.encode()) or OwnClaims()).kubernetes
     return subjects.guide_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
 
 

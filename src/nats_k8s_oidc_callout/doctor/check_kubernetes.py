@@ -6,15 +6,12 @@ Each check judges what was observed, and is pure; the functions before them obse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.core import base64url
+from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Verdict
-from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
-from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
+from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 
 VERBS: Mapping[str, Cause] = {
@@ -26,23 +23,13 @@ VERBS: Mapping[str, Cause] = {
 _MOST_SECONDS_OFF = 60.0
 
 
-class Claims(msgspec.Struct):
-    """What a token says of itself, unchecked."""
-
-    iss: str = ""
-    aud: str | list[str] = ""
-
-
-_read_claims = reader(Claims)
-
-
-def read_token(path: Path) -> tuple[str, Claims | None]:
+def read_token(path: Path) -> tuple[str, OwnClaims | None]:
     """Return the token in a file, and what it claims; None when it is none."""
     try:
         token = read_file(path).decode("ascii").strip()
-        return token, _read_claims(base64url.decode(token.split(".")[1].encode()))
-    except (OSError, IndexError, ValueError, Unreadable):
+    except (OSError, ValueError):
         return "", None
+    return token, claims_of(token.encode())
 
 
 async def ask_rights(api: ApiServer, namespaces: Sequence[str]) -> tuple[list[tuple[str, str, int]], str, float | None]:
@@ -79,7 +66,7 @@ def jwks(where: str, trouble: str) -> Finding:
     return failed(check, detail, Cause.JWKS_UNUSABLE)
 
 
-def own_token(claims: Claims | None, settings: Settings) -> Finding:
+def own_token(claims: OwnClaims | None, settings: Settings) -> Finding:
     """Compare the issuer in the token that every pod gets with the one that we expect."""
     check = "own token"
     if claims is None:
@@ -99,7 +86,7 @@ def _wrong_issuer(check: str, issuer: str, settings: Settings) -> Finding | None
     )
 
 
-def self_test_token(claims: Claims | None, settings: Settings, verdict: Verdict | Unreachable | None) -> Finding:
+def self_test_token(claims: OwnClaims | None, settings: Settings, verdict: Verdict | Unreachable | None) -> Finding:
     """Judge the self-test's token as a client's is judged; what it claims first, since that needs nobody else.
 
     `verdict` is the responder's, None when it was not asked for want of keys.

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.identity import keyset
+from nats_k8s_oidc_callout.core.identity.own_token import claims_of
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
-from nats_k8s_oidc_callout.errors import BadKey, BadToken, Unreadable
+from nats_k8s_oidc_callout.errors import BadKey, BadToken
 
 # The new key while the servers still use the old one; a third has no use, and each costs a try on every request.
 _MOST_XKEYS = 2
@@ -169,17 +169,7 @@ def check_self_test_token(data: bytes) -> None:
         raise BadKey("holds no ServiceAccount token")
 
 
-class _Claims(msgspec.Struct):
-    iss: str
-
-
-_read_claims = reader(_Claims)
-
-
 def own_issuer(data: bytes) -> str:
     """Return `iss` of our own mounted token, or nothing. Not verified, so good for a default only."""
-    try:
-        issuer = _read_claims(base64url.decode(data.strip().split(b".")[1])).iss
-    except (IndexError, ValueError, Unreadable):
-        return ""
-    return "" if _SPACE.search(issuer) else issuer
+    claims = claims_of(data)
+    return "" if claims is None or _SPACE.search(claims.iss) else claims.iss

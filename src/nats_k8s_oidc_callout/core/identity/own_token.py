@@ -1,4 +1,4 @@
-"""Which key endpoints may see our own token.
+"""Our own token: which key endpoints may see it, and what it claims.
 
 A ServiceAccount token is a password for the API server. It goes to nobody else, so the question is decided from the
 URL alone, before anything is resolved or opened, by one strict grammar: where two URL parsers could read one URL
@@ -9,7 +9,12 @@ import re
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+import msgspec
+
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.names import is_subdomain
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreadable
 
 DEFAULT_CLUSTER_DOMAIN = "cluster.local"
 
@@ -109,3 +114,31 @@ def _host(text: str) -> str | IPv4Address | IPv6Address:
 
 def _is_loopback(host: str | IPv4Address | IPv6Address) -> bool:
     return host == "localhost" if isinstance(host, str) else host.is_loopback
+
+
+class _Account(msgspec.Struct):
+    name: str = ""
+
+
+class _Kubernetes(msgspec.Struct):
+    namespace: str = ""
+    serviceaccount: _Account = msgspec.field(default_factory=_Account)
+
+
+class OwnClaims(msgspec.Struct):
+    """What a token of ours claims. Nobody verified it: good for a default, an inbox and advice, never for a client's."""
+
+    iss: str = ""
+    aud: str | list[str] = ""
+    kubernetes: _Kubernetes = msgspec.field(name="kubernetes.io", default_factory=_Kubernetes)
+
+
+_read_claims = reader(OwnClaims)
+
+
+def claims_of(token: bytes) -> OwnClaims | None:
+    """Return what a token of ours claims, or None when it is none."""
+    try:
+        return _read_claims(base64url.decode(token.strip().split(b".")[1]))
+    except (IndexError, ValueError, Unreadable):
+        return None
