@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from nats_k8s_oidc_callout.settings import Settings, names_of
-from nats_k8s_oidc_callout.settings.fields import Group
+from nats_k8s_oidc_callout.settings.declaring import Group
 from tools.marked import with_part, write_part
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "CONFIGURATION.md"

@@ -1,31 +1,35 @@
 """The configuration: environment in, Settings out, or every problem at once. Nothing else reads the environment.
 
-In order of use; `load` parses, checks and builds:
+`Settings` has every variable; `load` parses, checks and builds. In order of use:
 
-    fields                       how a variable is declared
-    nats, kubernetes, variables  all variables
-    values                       the grammar of one value
-    keyfiles                     the grammar of one file of keys
-    consistency                  consistency between variables, and defaults that follow from others
-    findings                     problems and warnings, collected
+    nats, kubernetes, permissions, process   the variables
+    declaring     how a variable is declared
+    choices       the words that some choose from
+    values        the grammar of one value
+    keyfiles      the grammar of one file of keys
+    consistency   what the variables must be to each other, and defaults that follow from others
+    findings      problems and warnings, collected
 """
 
 import difflib
 import re
 from collections.abc import Mapping
 
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import consistency
+from nats_k8s_oidc_callout.settings.choices import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.consistency import queue_group
-from nats_k8s_oidc_callout.settings.fields import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.findings import Findings, Read
 from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
+from nats_k8s_oidc_callout.settings.kubernetes import KubernetesVariables
+from nats_k8s_oidc_callout.settings.nats import NatsVariables
+from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
+from nats_k8s_oidc_callout.settings.process import ProcessVariables
 from nats_k8s_oidc_callout.settings.values import NatsServers
-from nats_k8s_oidc_callout.settings.variables import Settings
 
 __all__ = [
     "Cluster",
@@ -52,6 +56,15 @@ _FROM_KUBELET = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_(TCP|UDP
 _WITHOUT_EFFECT = {"K8S_NAMESPACE": "K8S_NAMESPACES", "CACHE_CLEANUP_INTERVAL": ""}
 
 
+class Settings(ProcessVariables, PermissionVariables, KubernetesVariables, NatsVariables):
+    """The configuration, checked whole; docs/CONFIGURATION.md is made from it. Only `load` makes one; secrets have no repr."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    warnings: tuple[str, ...] = ()
+    """What works but should be said at the start; no variable, `load` fills it."""
+
+
 def names_of(field: str) -> tuple[str, ...]:
     """Return the variables of one field of Settings, the recommended one first; none if it is no variable."""
     alias = Settings.model_fields[field].validation_alias
@@ -72,7 +85,7 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
         if len({env[name] for name in names}) > 1:
             found.problem(first, f"has another value in {', '.join(names[1:])}, and both are names of one setting")
     draft = _parse({first: env[name] for first, name in found.names.items()}, found)
-    settled = consistency.nats(draft, found) | consistency.kubernetes(draft, found)
+    settled = consistency.nats(draft, draft.k8s_namespaces, found) | consistency.kubernetes(draft, found)
     consistency.permissions(draft, found)
     if found.problems:
         raise ConfigurationError(found.problems)

@@ -13,9 +13,11 @@ from nats_k8s_oidc_callout.core.identity.own_token import Trust, trust_for
 from nats_k8s_oidc_callout.core.nats.names import GLOBAL_ACCOUNT, SYSTEM_ACCOUNTS
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.settings import keyfiles, values
-from nats_k8s_oidc_callout.settings.fields import KUBERNETES_ISSUER, KUBERNETES_JWKS_URL, QUEUE_GROUP, Mode
+from nats_k8s_oidc_callout.settings.choices import Mode
 from nats_k8s_oidc_callout.settings.findings import Findings
-from nats_k8s_oidc_callout.settings.variables import Settings
+from nats_k8s_oidc_callout.settings.kubernetes import KUBERNETES_ISSUER, KUBERNETES_JWKS_URL, KubernetesVariables
+from nats_k8s_oidc_callout.settings.nats import QUEUE_GROUP, NatsVariables
+from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
 
 # Past this, clients take the server's first PING for the answer to their login.
 _LONG_TIMEOUT_SECONDS = 2.0
@@ -31,7 +33,7 @@ def queue_group(account: str, namespaces: Sequence[str]) -> str:
     return f"{QUEUE_GROUP}.{hashlib.sha256(scope.encode()).hexdigest()[:8]}"
 
 
-def nats(draft: Settings, found: Findings) -> Settled:
+def nats(draft: NatsVariables, namespaces: Sequence[str], found: Findings) -> Settled:
     """Login, signing keys, accounts and encryption."""
     creds = found.contents("NATS_CREDS_FILE", draft.nats_creds_file, keyfiles.read_creds)
     found.contents("NATS_SIGNING_KEY_FILE", draft.nats_signing_key_file, keyfiles.read_signing_keys)
@@ -47,13 +49,13 @@ def nats(draft: Settings, found: Findings) -> Settled:
         operator = draft.mode is Mode.OPERATOR
         settled["nats_auth_account"] = _operator_mode(draft, creds, found) if operator else _config_mode(draft, found)
         _accounts(draft.nats_account, settled["nats_auth_account"], found)
-    settled["nats_queue_group"] = draft.nats_queue_group or queue_group(draft.nats_account, draft.k8s_namespaces)
+    settled["nats_queue_group"] = draft.nats_queue_group or queue_group(draft.nats_account, namespaces)
     if draft.nats_auth_timeout_seconds > _LONG_TIMEOUT_SECONDS:
         found.warn("NATS_AUTH_TIMEOUT_SECONDS", "over 2 s clients misread the server's first PING; 1.5 is recommended")
     return settled
 
 
-def _login(draft: Settings, found: Findings) -> None:
+def _login(draft: NatsVariables, found: Findings) -> None:
     logins = [
         name
         for name, used in (
@@ -70,7 +72,7 @@ def _login(draft: Settings, found: Findings) -> None:
         found.warn("NATS_CREDS_FILE", "no login is set, nor NATS_TOKEN or user info in NATS_URL")
 
 
-def _encryption(draft: Settings, found: Findings) -> None:
+def _encryption(draft: NatsVariables, found: Findings) -> None:
     found.contents("NATS_XKEY_FILE", draft.nats_xkey_file, keyfiles.read_xkeys)
     if found.is_set("NATS_XKEY_MODE") and found.is_good("NATS_XKEY_MODE") and not found.is_set("NATS_XKEY_FILE"):
         # Somebody who asks for encryption must not silently run without.
@@ -86,7 +88,7 @@ def _encryption(draft: Settings, found: Findings) -> None:
             found.problem(one, f"wants {other}")
 
 
-def _config_mode(draft: Settings, found: Findings) -> str:
+def _config_mode(draft: NatsVariables, found: Findings) -> str:
     """Return the name of the callout account, if we were told."""
     if values.looks_like_account_key(draft.nats_auth_account):
         found.problem("NATS_AUTH_ACCOUNT", "is a public key (operator mode), but NATS_ACCOUNT a name (config mode)")
@@ -98,7 +100,7 @@ def _config_mode(draft: Settings, found: Findings) -> str:
     return draft.nats_auth_account
 
 
-def _operator_mode(draft: Settings, creds: Creds | None, found: Findings) -> str:
+def _operator_mode(draft: NatsVariables, creds: Creds | None, found: Findings) -> str:
     """Return the public key of the callout account."""
     if creds is not None and not creds.jwt:
         found.problem("NATS_CREDS_FILE", "operator mode needs a whole creds file; this one holds a seed only")
@@ -142,7 +144,7 @@ def _accounts(target: str, callout: str, found: Findings) -> None:
         found.problem("NATS_ACCOUNT", "is the callout account, where every client could read the tokens of the others")
 
 
-def kubernetes(draft: Settings, found: Findings) -> Settled:
+def kubernetes(draft: KubernetesVariables, found: Findings) -> Settled:
     """Which cluster, whose ServiceAccounts, whose keys."""
     settled = _cluster(draft, found)
     own_token = found.peek(draft.k8s_credentials_dir / "token")
@@ -163,17 +165,17 @@ def kubernetes(draft: Settings, found: Findings) -> Settled:
     return settled
 
 
-def _asks_api_server(draft: Settings, url: str) -> bool:
+def _asks_api_server(draft: KubernetesVariables, url: str) -> bool:
     return bool(url) and trust_for(url, draft.kubernetes_service_host, draft.kubernetes_service_port) is Trust.CLUSTER
 
 
-def _credentials(draft: Settings, found: Findings) -> None:
+def _credentials(draft: KubernetesVariables, found: Findings) -> None:
     if found.is_good("K8S_CREDENTIALS_DIR"):
         found.contents("K8S_CREDENTIALS_DIR", draft.k8s_credentials_dir / "token", keyfiles.check_token)
         found.contents("K8S_CREDENTIALS_DIR", draft.k8s_credentials_dir / "ca.crt", keyfiles.check_certificates)
 
 
-def _cluster(draft: Settings, found: Findings) -> Settled:
+def _cluster(draft: KubernetesVariables, found: Findings) -> Settled:
     in_cluster = draft.k8s_in_cluster
     if in_cluster is None:
         in_cluster = bool(draft.kubernetes_service_host)
@@ -201,7 +203,7 @@ def _cluster(draft: Settings, found: Findings) -> Settled:
     return {"k8s_in_cluster": False, "kubeconfig": kubeconfig}
 
 
-def _keys(draft: Settings, settled: Settled, found: Findings) -> str:
+def _keys(draft: KubernetesVariables, settled: Settled, found: Findings) -> str:
     """Return the URL of the issuer's keys; empty for a file, and for the server in a kubeconfig."""
     if found.is_set("JWKS_URL") and found.is_set("JWKS_FILE"):
         found.problem("JWKS_URL", f"is set and {found.names['JWKS_FILE']} too; one of them only")
@@ -218,7 +220,7 @@ def _keys(draft: Settings, settled: Settled, found: Findings) -> str:
     return ""
 
 
-def permissions(draft: Settings, found: Findings) -> None:
+def permissions(draft: PermissionVariables, found: Findings) -> None:
     """What is void without another variable, and what is not wrong but should be known."""
     if draft.inbox_mode == "shared" and found.is_good("INBOX_MODE"):
         found.warn("INBOX_MODE", "is shared, so every workload of an account can read every reply in it; see private")
@@ -228,7 +230,7 @@ def permissions(draft: Settings, found: Findings) -> None:
         found.warn("JETSTREAM_GRANTS", "is admin: by a stream, whoever may annotate a ServiceAccount can read all")
 
 
-def _replies(draft: Settings, found: Findings) -> None:
+def _replies(draft: PermissionVariables, found: Findings) -> None:
     if draft.reply_mode == "responses":
         found.warn(
             "REPLY_MODE",

@@ -6,10 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.settings import values
-from nats_k8s_oidc_callout.settings.fields import (
+from nats_k8s_oidc_callout.settings.choices import Cluster
+from nats_k8s_oidc_callout.settings.declaring import (
     KEY_FILE,
-    KUBERNETES_ISSUER,
-    KUBERNETES_JWKS_URL,
     MANIFESTS,
     Audience,
     Folder,
@@ -19,6 +18,9 @@ from nats_k8s_oidc_callout.settings.fields import (
     Whole,
     variable,
 )
+
+KUBERNETES_ISSUER = "https://kubernetes.default.svc"
+KUBERNETES_JWKS_URL = "https://kubernetes.default.svc/openid/v1/jwks"
 
 
 class KubernetesVariables(BaseModel):
@@ -137,3 +139,15 @@ class KubernetesVariables(BaseModel):
         meaning="A folder of ServiceAccount manifests (YAML) as the only source, instead of the cluster. A `uid` is "
         "compared where the manifest has one.",
     )
+
+    @property
+    def cluster(self) -> Cluster:
+        if self.k8s_in_cluster:
+            return Cluster.IN_CLUSTER
+        return Cluster.KUBECONFIG if self.kubeconfig else Cluster.NONE
+
+    @property
+    def api_server(self) -> str:
+        """URL of the API server for a pod, without a path."""
+        host = self.kubernetes_service_host or "kubernetes.default.svc"
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.kubernetes_service_port}"

@@ -5,17 +5,11 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from nats_k8s_oidc_callout.settings import values
-from nats_k8s_oidc_callout.settings.fields import (
-    KEY_FILE,
-    QUEUE_GROUP,
-    Account,
-    Group,
-    OptionalPath,
-    Seconds,
-    XkeyMode,
-    variable,
-)
+from nats_k8s_oidc_callout.settings.choices import Mode, XkeyMode
+from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Account, Group, OptionalPath, Seconds, variable
 from nats_k8s_oidc_callout.settings.values import NatsServers
+
+QUEUE_GROUP = "nats-k8s-oidc-callout"
 
 
 class NatsVariables(BaseModel):
@@ -128,3 +122,7 @@ class NatsVariables(BaseModel):
         meaning="A token with our audience (a projected one), with which we log in as a client every minute and compare "
         "the account it lands in with `NATS_ACCOUNT`: `nats_auth_selftest_success`. `doctor` uses it too.",
     )
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.OPERATOR if values.looks_like_account_key(self.nats_account) else Mode.CONFIG

@@ -1,4 +1,4 @@
-"""What may stand in one variable: text in, a checked value out. Rules between variables are rules.
+"""What may stand in one variable: text in, a checked value out. What variables must be to each other is consistency.
 
 Each function raises ValueError with half a sentence that follows the variable's name. It never quotes what it read: a
 variable may hold a secret, be it by mistake.

@@ -1,30 +1,17 @@
-"""Settings whole: every variable we read. docs/CONFIGURATION.md is made from this class."""
+"""The variables about what workloads may do, and for how long."""
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.settings import values
-from nats_k8s_oidc_callout.settings.fields import (
-    Cluster,
-    Group,
-    LogFormat,
-    LogLevel,
-    Mode,
-    Seconds,
-    Whole,
-    variable,
-)
-from nats_k8s_oidc_callout.settings.kubernetes import KubernetesVariables
-from nats_k8s_oidc_callout.settings.nats import NatsVariables
+from nats_k8s_oidc_callout.settings.declaring import Group, Seconds, Whole, variable
 
 
-class Settings(KubernetesVariables, NatsVariables):
-    """The configuration, checked whole. Only `load` makes one; secrets have no repr."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+class PermissionVariables(BaseModel):
+    """A part of Settings."""
 
     sa_annotation_prefix: Annotated[str, BeforeValidator(values.annotation_prefix)] = variable(
         "SA_ANNOTATION_PREFIX",
@@ -76,40 +63,3 @@ class Settings(KubernetesVariables, NatsVariables):
         gt=0,
         meaning="A session ends after these seconds at the latest, and never outlives its token.",
     )
-
-    host: Annotated[str, BeforeValidator(values.host)] = variable(
-        "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
-    )
-    port: Whole = variable(
-        "PORT",
-        group=Group.PROCESS,
-        default=8080,
-        ge=0,
-        le=65535,
-        meaning="Port for health and metrics; 0 takes a free one.",
-    )
-    log_level: Annotated[LogLevel, BeforeValidator(values.choice(LogLevel, warning=LogLevel.WARN))] = variable(
-        "LOG_LEVEL", group=Group.PROCESS, default=LogLevel.INFO, meaning="`debug`, `info`, `warn` or `error`."
-    )
-    log_format: Annotated[LogFormat, BeforeValidator(values.choice(LogFormat))] = variable(
-        "LOG_FORMAT", group=Group.PROCESS, default=LogFormat.JSON, meaning="`json` or `console`."
-    )
-
-    warnings: tuple[str, ...] = ()
-    """What works but should be said at the start; no variable, `load` fills it."""
-
-    @property
-    def mode(self) -> Mode:
-        return Mode.OPERATOR if values.looks_like_account_key(self.nats_account) else Mode.CONFIG
-
-    @property
-    def cluster(self) -> Cluster:
-        if self.k8s_in_cluster:
-            return Cluster.IN_CLUSTER
-        return Cluster.KUBECONFIG if self.kubeconfig else Cluster.NONE
-
-    @property
-    def api_server(self) -> str:
-        """URL of the API server for a pod, without a path."""
-        host = self.kubernetes_service_host or "kubernetes.default.svc"
-        return f"https://{f'[{host}]' if ':' in host else host}:{self.kubernetes_service_port}"

@@ -1,4 +1,4 @@
-"""How a variable is written down: its type, its names, its default and its words for the reference table."""
+"""How a variable is declared: its names, its type, its default and its words for the reference table."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,48 +7,6 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from nats_k8s_oidc_callout.settings import values
-
-KUBERNETES_ISSUER = "https://kubernetes.default.svc"
-KUBERNETES_JWKS_URL = "https://kubernetes.default.svc/openid/v1/jwks"
-QUEUE_GROUP = "nats-k8s-oidc-callout"
-
-
-class Mode(StrEnum):
-    """How the NATS servers are set up; NATS_ACCOUNT tells."""
-
-    CONFIG = "config"
-    OPERATOR = "operator"
-
-
-class Cluster(StrEnum):
-    """How the Kubernetes API is reached, if at all."""
-
-    IN_CLUSTER = "in-cluster"
-    KUBECONFIG = "kubeconfig"
-    NONE = "none"
-
-
-class XkeyMode(StrEnum):
-    """Whether requests that are not encrypted are refused, once there is an xkey."""
-
-    REQUIRED = "required"
-    OPTIONAL = "optional"
-
-
-class LogLevel(StrEnum):
-    """The least severe lines that are written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARN = "warn"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """One JSON object a line, or colours for people."""
-
-    JSON = "json"
-    CONSOLE = "console"
 
 
 class Group(StrEnum):

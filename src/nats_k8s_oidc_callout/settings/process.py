@@ -1,0 +1,31 @@
+"""The variables about our own process: where it listens, and what it logs."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator
+
+from nats_k8s_oidc_callout.settings import values
+from nats_k8s_oidc_callout.settings.choices import LogFormat, LogLevel
+from nats_k8s_oidc_callout.settings.declaring import Group, Whole, variable
+
+
+class ProcessVariables(BaseModel):
+    """A part of Settings."""
+
+    host: Annotated[str, BeforeValidator(values.host)] = variable(
+        "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
+    )
+    port: Whole = variable(
+        "PORT",
+        group=Group.PROCESS,
+        default=8080,
+        ge=0,
+        le=65535,
+        meaning="Port for health and metrics; 0 takes a free one.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(values.choice(LogLevel, warning=LogLevel.WARN))] = variable(
+        "LOG_LEVEL", group=Group.PROCESS, default=LogLevel.INFO, meaning="`debug`, `info`, `warn` or `error`."
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(values.choice(LogFormat))] = variable(
+        "LOG_FORMAT", group=Group.PROCESS, default=LogFormat.JSON, meaning="`json` or `console`."
+    )
