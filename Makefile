@@ -18,7 +18,7 @@ PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_i
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo dev tools test test-all test-kind test-python check fmt bench fuzz image docs lock release release-check dist audit clean
+.PHONY: help demo dev tools test test-all test-kind test-python coverage check fmt bench fuzz image docs lock release release-check dist audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name what; do \
@@ -54,6 +54,15 @@ test-python: ## core, settings, responder and adapters on another Python: make t
 .test-python: $(VENV)/.test
 	@$(BIN)/python -m pytest -o cache_dir='$(VENV)/.pytest_cache' -m 'not slow' $(SIDE_BY_SIDE) tests/core tests/bounded tests/settings tests/test_responder.py tests/adapters $(ARGS)
 
+coverage: $(VENV)/.dev ## what the quick tests reach, by branches; all of core/, by its own tests alone, or this fails
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) tests/core $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include='*/core/*' --fail-under=100
+	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/coverage combine --quiet --append
+	@$(BIN)/coverage report
+
 check: $(VENV)/.dev ## lint, format, types, the import contract, and nothing in the checkout that does not belong there
 	@$(BIN)/ruff check $(SRC)
 	@$(BIN)/ruff format --check $(SRC)
@@ -88,7 +97,16 @@ lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrad
 release: $(VENV)/.dev ## write VERSION=1.2.3 everywhere it stands; then commit, and tag it v1.2.3
 	@$(BIN)/python -m tools.release '$(VERSION)'
 
-release-check: $(VENV)/.dev ## say where VERSION=1.2.3 is missing
+release-coverage: $(VENV)/.dev ## what the quick tests reach, by branches; all of core/, by its own tests alone, or this fails
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) tests/core $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include='*/core/*' --fail-under=100
+	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/coverage combine --quiet --append
+	@$(BIN)/coverage report
+
+check: $(VENV)/.dev ## say where VERSION=1.2.3 is missing
 	@$(BIN)/python -m tools.release '$(VERSION)' --check
 
 dist: $(VENV)/.dev ## build what a release publishes into dist/: wheel, source archive, chart, notes

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
-from nats_k8s_oidc_callout.core.grants.grants import Grants, digest_of
+from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
@@ -20,6 +20,7 @@ from nats_k8s_oidc_callout.core.model import (
     DropReason,
     NeedKeys,
     NeedServiceAccount,
+    NeedTurn,
     Reason,
     Request,
     Token,
@@ -121,6 +122,32 @@ def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected:
     assert isinstance(denied, Deny)
     assert (expected, need.workload) == (denied.reason, denied.workload)
     assert isinstance(allowed, Allow)
+
+
+def test_long_work_waits_for_its_turn() -> None:
+    """
+    A workload with long annotations is told by name, and nothing is made of them, until its turn has come.
+    """
+    heavy = ServiceAccount(UID, {"nats.io/allowed-pub-subjects": "a.b," * 5_000})
+    need = decided(KUBERNETES.token(), asked=Asked(looked_up=True, account=heavy, in_turn=False))
+
+    assert isinstance(need, NeedTurn)
+    assert "team-a/orders" == str(need.workload)
+
+
+def test_nobody_is_let_in_for_nothing() -> None:
+    """
+    A grant that is empty, which NATS would take for every right, is a refusal.
+    """
+
+    class Nothing(Grants):
+        def of(self, namespace: str, name: str, annotations: object) -> Made:
+            return Made(b"", "")
+
+    verdict = decided(KUBERNETES.token(), facts(grants=Nothing(PERMISSIONS)))
+
+    assert isinstance(verdict, Deny)
+    assert Reason.NO_PERMISSIONS == verdict.reason
 
 
 def test_a_live_answer_beats_the_index() -> None:
@@ -260,9 +287,10 @@ def test_a_scoped_release_looks_nowhere_else() -> None:
     """
     A scoped release never asks the cluster about a namespace that it has no right to.
     """
-    assert not isinstance(
-        decided(KUBERNETES.token(), facts(session=SCOPED, accounts=Index("nats.io/"))), NeedServiceAccount
-    )
+    nobody = decided(KUBERNETES.token(), facts(session=SCOPED, accounts=Index("nats.io/")))
+    ours = decided(KUBERNETES.token(namespace="team-b"), facts(session=SCOPED, accounts=Index("nats.io/")))
+
+    assert [Drop, NeedServiceAccount] == [type(nobody), type(ours)]
 
 
 @given(lifetime=st.integers(1, 100_000), longest=st.integers(1, 100_000), dice=st.text(min_size=1, max_size=56))

@@ -280,6 +280,7 @@ def test_key_is_found_by_name() -> None:
     held = KeySet()
     held.replace(keys(RSA, EC), 5.0)
 
+    assert 2 == len(held)
     assert keys(EC)[EC.kid] == held.find(EC.kid, 5.0)
     assert held.find("k", 5.0) is None
 

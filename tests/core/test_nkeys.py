@@ -1,6 +1,7 @@
 """NATS keys in text: the known pairs, and every way a text is not one."""
 
 import base64
+import binascii
 
 import pytest
 from hypothesis import given
@@ -123,6 +124,29 @@ def test_bad_seed_says_what_is_wrong(seed: str, words: str) -> None:
     assert seed[8:24] not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [(bytes([1, 0]), "is not a seed"), (bytes([144, 1]), "is not a seed"), (bytes([144, 1 << 3]), "unknown kind")],
+    ids=["no S", "bits that mean nothing", "no kind"],
+)
+def test_a_good_checksum_makes_no_seed(first: bytes, words: str) -> None:
+    """
+    What says nothing of a kind of ours is no seed, whatever its checksum.
+    """
+    body = first + RAW
+    text = base64.b32encode(body + binascii.crc_hqx(body, 0).to_bytes(2, "little")).decode().rstrip("=")
+    with pytest.raises(BadKey, match=words if text.startswith("S") else "of a seed"):
+        nkeys.decode_seed(text)
+
+
+def test_a_curve_key_signs_nothing() -> None:
+    """
+    A curve key in the place of a signing key is refused.
+    """
+    with pytest.raises(BadKey, match="cannot sign"):
+        SigningKey(Kind.CURVE, RAW)
+
+
 def test_public_key_of_another_kind() -> None:
     """
     A user's public key is no account key.
@@ -155,4 +179,7 @@ def test_secret_has_no_repr() -> None:
     """
     A key prints its public half only.
     """
-    assert f"SigningKey({ACCOUNT_PUBLIC})" == repr(nkeys.parse_signing_key(ACCOUNT_SEED, Kind.ACCOUNT))
+    key = nkeys.parse_signing_key(ACCOUNT_SEED, Kind.ACCOUNT)
+
+    assert f"SigningKey({ACCOUNT_PUBLIC})" == repr(key)
+    assert {key} == {key, SigningKey(Kind.ACCOUNT, RAW)}

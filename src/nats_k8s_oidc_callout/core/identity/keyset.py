@@ -135,9 +135,10 @@ def _parse_public(jwk: _Jwk) -> tuple[str, tuple[int, int], RSAKey | ECKey]:
         raise _Unusable(f"crv {_shown(jwk.crv)} is not supported")
     if jwk.alg not in (UNSET, alg):
         raise _Unusable(f"alg {_shown(str(jwk.alg))} is not {alg}, the one for such a key")
-    if jwk.kty == "RSA":
-        return alg, *_parse_rsa(jwk)
-    return alg, *_parse_ec(jwk)
+    try:
+        return alg, *(_parse_rsa(jwk) if jwk.kty == "RSA" else _parse_ec(jwk))
+    except (JoseError, ValueError):
+        raise _Unusable("RSA numbers are unsound" if jwk.kty == "RSA" else "not a point of its curve") from None
 
 
 def _parse_rsa(jwk: _Jwk) -> tuple[tuple[int, int], RSAKey]:
@@ -146,18 +147,12 @@ def _parse_rsa(jwk: _Jwk) -> tuple[tuple[int, int], RSAKey]:
         raise _Unusable(f"RSA of {n.bit_length()} bits, not {_RSA_BITS.start} to {_RSA_BITS.stop - 1}")
     if n % 2 == 0 or e < 3 or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
         raise _Unusable("RSA numbers are unsound")
-    try:
-        return (n, e), RSAKey.import_key({"kty": "RSA", "n": jwk.n, "e": jwk.e})
-    except (JoseError, ValueError):
-        raise _Unusable("RSA numbers are unsound") from None
+    return (n, e), RSAKey.import_key({"kty": "RSA", "n": jwk.n, "e": jwk.e})
 
 
 def _parse_ec(jwk: _Jwk) -> tuple[tuple[int, int], ECKey]:
-    try:
-        # cryptography refuses a point that is not on its curve.
-        return (_number(jwk.x), _number(jwk.y)), ECKey.import_key({"kty": "EC", "crv": jwk.crv, "x": jwk.x, "y": jwk.y})
-    except (JoseError, ValueError):
-        raise _Unusable("not a point of its curve") from None
+    # cryptography refuses a point that is not on its curve.
+    return (_number(jwk.x), _number(jwk.y)), ECKey.import_key({"kty": "EC", "crv": jwk.crv, "x": jwk.x, "y": jwk.y})
 
 
 def _number(text: str) -> int:
