@@ -40,7 +40,7 @@ from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa:
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
 from nats_k8s_oidc_callout.core.nats import callout, nkeys  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
-from nats_k8s_oidc_callout.core.nats.signers import Placement, config_mode, operator_mode  # noqa: E402
+from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
 from tests.fakes.issuer import UID, Issuer, issuer_key  # noqa: E402
 from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION  # noqa: E402
@@ -60,7 +60,7 @@ class Case:
     name: str
     expected: Reason | None
     questions: list[bytes]
-    placement: Placement
+    signers: Signers
     facts: Facts
     server: Server
     sealed: bool = False
@@ -78,19 +78,14 @@ class Case:
     def answer(self, data: bytes) -> bytes:
         """Return our answer to the bytes of a question."""
         xkey, xkeys = (self.server.curve.public, (_OURS,)) if self.sealed else ("", ())
-        request, opened_by = callout.open_request(data, xkey, self.placement, xkeys, not self.sealed)
+        request, opened_by = callout.open_request(data, xkey, self.signers.answers, xkeys, not self.sealed)
         verdict = decide(request, self.facts, NOW, 0.0, NOTHING_ASKED)
         if isinstance(verdict, NeedKeys | NeedServiceAccount):
             # What the world had to say is not counted: nothing came of it.
             verdict = decide(request, self.facts, NOW, 0.0, Asked(keys=True, looked_up=True))
-        signers = self.placement[request.subject]
-        if isinstance(verdict, Allow):
-            response = callout.allow(request, verdict, signers, NOW)
-        elif isinstance(verdict, Deny) and verdict.reason is self.expected:
-            response = callout.deny(request, signers, NOW)
-        else:
+        if not (isinstance(verdict, Allow) or (isinstance(verdict, Deny) and verdict.reason is self.expected)):
             raise AssertionError(f"{self.name}: {verdict}")
-        return response if opened_by is None else opened_by.seal(request.server_xkey, os.urandom(24), response)
+        return callout.encode(request, verdict, self.signers, opened_by, NOW, os.urandom)
 
 
 def facts(issuer: Issuer, rules: ClaimRules) -> Facts:
@@ -124,14 +119,14 @@ def cases(batch: int) -> list[Case]:
         *,
         issuer: Issuer = rs,
         asker: Server = server,
-        placement: Placement = config,
+        signers: Signers = config,
         rules: ClaimRules = rules,
         sealed: bool = False,
         seen_before: bool = False,
         token_alg: str = "RS256",
     ) -> Case:
         questions, known = ask(tokens, asker, sealed), facts(issuer, rules)
-        return Case(name, expected, questions, placement, known, asker, sealed, seen_before, token_alg)
+        return Case(name, expected, questions, signers, known, asker, sealed, seen_before, token_alg)
 
     def new(issuer: Issuer = rs, claims: Mapping[str, object] | None = None, **more: Any) -> list[str]:  # noqa: ANN401  # the builder's own
         return [
@@ -146,7 +141,7 @@ def cases(batch: int) -> list[Case]:
         case("ES256, new", new(es), issuer=es, token_alg="ES256"),
         case("RS256, new, xkey", good, sealed=True),
         case("RS256, seen before, xkey", good, sealed=True, seen_before=True, token_alg=""),
-        case("RS256, new, operator mode", good, placement=operator, asker=replace(server, sub=_CALLOUT.public)),
+        case("RS256, new, operator mode", good, signers=operator, asker=replace(server, sub=_CALLOUT.public)),
     ]
     forged = good[0][:-10] + ("A" if good[0][-10] != "A" else "B") + good[0][-9:]
     stranger = Issuer(keys=[issuer_key("RS256", 1)])

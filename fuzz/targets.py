@@ -26,7 +26,7 @@ from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.kubernetes.wire import read_version
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Token
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Reason, Token
 from nats_k8s_oidc_callout.core.nats import callout, natsjwt, subjects, user
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
@@ -56,7 +56,7 @@ KEYS = parse_jwks(jwks(KEY)).keys
 SERVER = SigningKey(Kind.SERVER, bytes([3] * 32))
 THEIRS, OURS = CurveKey(bytes([4] * 32)), CurveKey(bytes([5] * 32))
 OUR_ISSUER = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
-PLACED = config_mode("APP", [OUR_ISSUER])
+SIGNERS = config_mode("APP", [OUR_ISSUER])
 
 _NAMES = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?/[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
@@ -142,7 +142,7 @@ def box(data: bytes) -> None:
 
 def _opened(message: bytes, header: str, xkeys: tuple[CurveKey, ...]) -> None:
     try:
-        asked, opened_by = callout.open_request(message, header, PLACED, xkeys, clear_allowed=not xkeys)
+        asked, opened_by = callout.open_request(message, header, SIGNERS.answers, xkeys, clear_allowed=not xkeys)
     except Unanswerable as refused:
         assert refused.detail
         return
@@ -150,13 +150,12 @@ def _opened(message: bytes, header: str, xkeys: tuple[CurveKey, ...]) -> None:
     assert not xkeys or opened_by is OURS
     verdict = decide(asked, FACTS, NOW, 1.0)
     assert isinstance(verdict, Allow | Deny | Drop | NeedKeys | NeedServiceAccount)
-    signers = PLACED[asked.subject]
     if isinstance(verdict, Allow):
         assert asked.token is not None
         assert asked.token.reveal().rpartition(".")[0] == _SIGNED_PART, "somebody who has no token"
-        answer = callout.allow(asked, verdict, signers, NOW)
     else:
-        answer = callout.deny(asked, signers, NOW)
+        verdict = Deny(Reason.INTERNAL)
+    answer = callout.encode(asked, verdict, SIGNERS, None, NOW, bytes)
     claims = json.loads(base64url.decode(answer.split(b".")[1]))
     assert (claims["sub"], claims["aud"]) == (asked.user_nkey, asked.server_id)
     for chosen in (asked.client_host, asked.client_name, asked.server_name, asked.client_kind):

@@ -83,8 +83,8 @@ SUITE_MUTANTS = [
     Mutant(
         "wrong issuer_account",
         "core/nats/signers.py",
-        'account if account_key.public != account else "",',
-        'callout_account if account_key.public != account else "",',
+        'Signer(account_key, account if account_key.public != account else "")',
+        'Signer(account_key, callout_account if account_key.public != account else "")',
         behaviour("operator-signing", "test_publish_in_own_namespace_reaches_another_pod"),
     ),
     Mutant(

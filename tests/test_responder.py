@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
-from nats_k8s_oidc_callout.core.nats.signers import config_mode
+from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Ports, Responder
@@ -303,9 +303,8 @@ async def test_a_bug_in_answering_denies() -> None:
     """
     When the user JWT cannot be written by a bug of ours the client is refused and the process lives.
     """
-    signers = config_mode("APP", [servers.ISSUER])[servers.ISSUER.public]
-    broken = replace(signers, user_key=None)  # type: ignore[arg-type]  # the bug
-    world = World(keys=Keys({servers.ISSUER.public: broken}))
+    broken = replace(config_mode("APP", [servers.ISSUER]), users={})
+    world = World(keys=Keys(broken))
     ((_, payload),) = await world.answer(world.server.ask(KUBERNETES.token()))
 
     assert "not authorized" == world.server.read(payload).error
@@ -349,7 +348,7 @@ async def test_a_request_keeps_the_keys_it_began_with() -> None:
     async with world.running() as responder:
         responder.receive(world.server.ask(KUBERNETES.token(key=issuer_key("RS256", 8))), "_R", "")
         await until(lambda: bool(world.refreshes))
-        world.keys = Keys({})
+        world.keys = Keys(Signers({}, {}))
         assert world.gate is not None
         world.gate.set()
         await responder.drain()

@@ -29,7 +29,6 @@ class Stage:
             CollectorRegistry(),
             self.logs,
             "1.2.3",
-            account="APP",
             clock=lambda: NOW,
             monotonic=lambda: self.monotonic,
         )

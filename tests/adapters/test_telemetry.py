@@ -84,7 +84,9 @@ def test_total_is_success_denied_and_dropped(stage: Make) -> None:
     Every message counts once in the total and once in exactly one of the three.
     """
     made = stage()
-    made.record(Allow(WORKLOAD, b"{}", 1), Allow(WORKLOAD, b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE))
+    made.record(
+        Allow(WORKLOAD, "APP", b"{}", 1), Allow(WORKLOAD, "APP", b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE)
+    )
     samples = made.samples()
 
     assert (4, 2, 1) == tuple(samples[name] for name in GUIDE[:3])

@@ -56,7 +56,7 @@ def test_an_allowed_line_says_what_was_given(stage: Make) -> None:
     made = stage()
     ends = 1_789_003_599
     for at in (ends, ends + 1, ends):
-        made.record(Allow(WORKLOAD, b"{}", at, "0123456789ab", kid="k1\x1b[31m"))
+        made.record(Allow(WORKLOAD, "APP", b"{}", at, "0123456789ab", kid="k1\x1b[31m"))
     first, *others = made.lines()
 
     assert {
@@ -95,7 +95,9 @@ def test_each_outcome_has_its_level(stage: Make, level: str, expected: list[str]
     Allowed is info, denied and dropped are warn, out of scope is debug.
     """
     made = stage(level)
-    made.record(Allow(WORKLOAD, b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE), Drop(DropReason.OUT_OF_SCOPE))
+    made.record(
+        Allow(WORKLOAD, "APP", b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE), Drop(DropReason.OUT_OF_SCOPE)
+    )
 
     assert expected == [f"{line['level']} {line['event']}" for line in made.lines()]
 
@@ -157,7 +159,7 @@ def test_allowed_clients_are_never_sampled(stage: Make) -> None:
     Every client that is let in has its line.
     """
     made = stage()
-    made.record(*[Allow(WORKLOAD, b"{}", 1)] * 500)
+    made.record(*[Allow(WORKLOAD, "APP", b"{}", 1)] * 500)
 
     assert 500 == len(made.lines())
 
@@ -192,7 +194,7 @@ def test_what_a_client_chose_is_masked_escaped_and_cut(stage: Make, name: str, s
     Neither a connection name nor an audience can forge a line, hide text, fill the log or carry a token into it.
     """
     made = stage()
-    made.record(Allow(WORKLOAD, b"{}", 1, other_audiences=(name, "vault")), asked=request(client_name=name))
+    made.record(Allow(WORKLOAD, "APP", b"{}", 1, other_audiences=(name, "vault")), asked=request(client_name=name))
 
     line = made.lines()[0]
     assert (shown, f"{shown} vault") == (line["connection"], line["other_audiences"])

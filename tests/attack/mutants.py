@@ -124,7 +124,7 @@ REQUEST_MUTANTS = [
     never("any server may sign", _CALLOUT, "claims.iss != question.server_id.id", *_OF_REQUESTS),
     never("another key's header", _CALLOUT, "opened_by and question.server_id.xkey != server_xkey", *_OF_REQUESTS),
     never("clear although sealed is wanted", _CALLOUT, "not clear_allowed", *_OF_REQUESTS),
-    other("a question for another issuer", _CALLOUT, "if claims.sub not in placement:", "if False:", *_OF_REQUESTS),
+    other("a question for another issuer", _CALLOUT, "if claims.sub not in subjects:", "if False:", *_OF_REQUESTS),
     other("any user key", _CALLOUT, "nkeys.decode_public(claims.nats.user_nkey, Kind.USER)", "pass", *_OF_REQUESTS),
     other("exp without a top", _CALLOUT, "msgspec.Meta(ge=0, le=1 << 53)", "msgspec.Meta()", *_OF_REQUESTS),
     other("cid without a top", _CALLOUT, "msgspec.Meta(ge=0, le=(1 << 63) - 1)", "msgspec.Meta()", *_OF_REQUESTS),
@@ -152,8 +152,8 @@ REQUEST_MUTANTS = [
           _BOUNDS, "-k", "shared_secrets"),
     other("names without a top", "adapters/telemetry/redaction.py", "lru_cache(maxsize=1024)", "lru_cache(maxsize=None)",
           _BOUNDS, "-k", "cleaned"),
-    other("why is told to the client", _CALLOUT, "return _respond(request, signers, iat, error=REFUSAL)",
-          'return _respond(request, signers, iat, error="expired")', *_OF_REQUESTS),
+    other("why is told to the client", _CALLOUT, "response = _respond(request, signer, iat, error=REFUSAL)",
+          'response = _respond(request, signer, iat, error="expired")', *_OF_REQUESTS),
 ]  # fmt: skip
 
 TENANT_MUTANTS = [

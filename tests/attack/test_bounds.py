@@ -125,7 +125,9 @@ def test_a_host_is_short() -> None:
     claims["nats"]["client_info"]["host"] = "h" * 257
 
     with pytest.raises(callout.Unanswerable, match="do not fit"):
-        callout.open_request(Server().sign(claims), "", signers.config_mode("APP", [ISSUER]), (), clear_allowed=True)
+        callout.open_request(
+            Server().sign(claims), "", signers.config_mode("APP", [ISSUER]).answers, (), clear_allowed=True
+        )
 
 
 def test_keys_of_servers_are_bounded() -> None:

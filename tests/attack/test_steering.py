@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from pathlib import Path
 
@@ -213,11 +214,11 @@ async def test_an_answer_is_a_login_of_its_own_in_operator_mode() -> None:
         # As a hostile server of the cluster would: it asks about a client whose key it has made itself.
         asked = Server(sub=auth.public).claims()
         asked["nats"]["user_nkey"] = mine.public
-        request, _ = callout.open_request(Server().sign(asked), "", placed, (), clear_allowed=True)
+        request, _ = callout.open_request(Server().sign(asked), "", placed.answers, (), clear_allowed=True)
         now = int(time.time())
         grant = encode(compile_grant("team-a", "orders", None, PERMISSIONS).permissions)
-        allowed = Allow(Workload("team-a", "orders", "uid"), grant, now + 60)
-        jwt = claims_of(callout.allow(request, allowed, placed[auth.public], now))["nats"]["jwt"]
+        allowed = Allow(Workload("team-a", "orders", "uid"), target.public, grant, now + 60)
+        jwt = claims_of(callout.encode(request, allowed, placed, None, now, os.urandom))["nats"]["jwt"]
 
         assert "PONG" == await _log_in_with(world, jwt, mine)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.grants import annotations
-from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Workload
+from nats_k8s_oidc_callout.core.model import Allow, Deny, DropReason, Reason, Request, Workload
 from nats_k8s_oidc_callout.core.nats import callout, natsjwt, signers, user
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
@@ -18,13 +18,13 @@ from tests.fakes.server import ISSUER, NONCE, NOW, USER_NKEY, Server
 SERVER = Server()
 OURS = CurveKey(bytes([5] * 32))
 OLD = CurveKey(bytes([6] * 32))
-PLACED = signers.config_mode("APP", [ISSUER])
+SIGNERS = signers.config_mode("APP", [ISSUER])
 GRANT = user.encode(annotations.compile_grant("shop", "web", None, PERMISSIONS).permissions)
 WORKLOAD = Workload("shop", "web", "uid-1")
 
 
 def opened(data: bytes, xkey: str = "", xkeys: tuple[CurveKey, ...] = (), clear: bool = True) -> Request:
-    return callout.open_request(data, xkey, PLACED, xkeys, clear)[0]
+    return callout.open_request(data, xkey, SIGNERS.answers, xkeys, clear)[0]
 
 
 def dropped(data: bytes, xkey: str = "", xkeys: tuple[CurveKey, ...] = (), clear: bool = True) -> DropReason:
@@ -136,7 +136,9 @@ def test_a_sealed_question_is_opened() -> None:
     """
     A sealed question opens with our key, and says which of our keys that was.
     """
-    request, key = callout.open_request(SERVER.ask_sealed(OURS, "tok"), SERVER.curve.public, PLACED, (OLD, OURS), False)
+    request, key = callout.open_request(
+        SERVER.ask_sealed(OURS, "tok"), SERVER.curve.public, SIGNERS.answers, (OLD, OURS), False
+    )
 
     assert OURS is key
     assert SERVER.curve.public == request.server_xkey
@@ -179,7 +181,7 @@ def test_allow_in_config_mode() -> None:
     An Allow names the workload, the account and the expiry, for the user key of this very login.
     """
     answer = SERVER.read(
-        callout.allow(opened(SERVER.ask("tok")), Allow(WORKLOAD, GRANT, NOW + 600), PLACED[ISSUER.public], NOW)
+        callout.encode(opened(SERVER.ask("tok")), Allow(WORKLOAD, "APP", GRANT, NOW + 600), SIGNERS, None, NOW, bytes)
     )
 
     assert answer.user is not None
@@ -198,8 +200,10 @@ def test_allow_in_operator_mode_with_signing_keys() -> None:
     target_signing, auth_signing = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (13, 14))
     placed = signers.operator_mode(target.public, target_signing, auth.public, auth_signing)
     server = Server(sub=auth.public)
-    request, _ = callout.open_request(server.ask("tok"), "", placed, (), True)
-    answer = server.read(callout.allow(request, Allow(WORKLOAD, GRANT, NOW + 600), placed[auth.public], NOW))
+    request, _ = callout.open_request(server.ask("tok"), "", placed.answers, (), True)
+    answer = server.read(
+        callout.encode(request, Allow(WORKLOAD, target.public, GRANT, NOW + 600), placed, None, NOW, bytes)
+    )
 
     assert answer.user is not None
     assert (target_signing.public, target.public) == (answer.user["iss"], answer.user["nats"]["issuer_account"])
@@ -211,7 +215,7 @@ def test_deny_has_one_text() -> None:
     """
     A refusal carries the one constant text and no user.
     """
-    answer = SERVER.read(callout.deny(opened(SERVER.ask("tok")), PLACED[ISSUER.public], NOW))
+    answer = SERVER.read(callout.encode(opened(SERVER.ask("tok")), Deny(Reason.EXPIRED), SIGNERS, None, NOW, bytes))
 
     assert (callout.REFUSAL, None) == (answer.error, answer.user)
 

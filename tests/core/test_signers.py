@@ -3,7 +3,7 @@
 import pytest
 
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.nats.signers import Origin, config_mode, operator_mode, origin
+from nats_k8s_oidc_callout.core.nats.signers import Origin, Signer, config_mode, operator_mode, origins
 
 AUTH = SigningKey(Kind.ACCOUNT, bytes([1] * 32))
 AUTH_SIGNING = SigningKey(Kind.ACCOUNT, bytes([2] * 32))
@@ -15,34 +15,31 @@ def test_config_mode_signs_by_the_key_the_server_names() -> None:
     """
     In config mode both JWTs are by the key in the request's `sub`, so that two keys can serve during a rotation.
     """
-    placed = config_mode("APP", [AUTH, AUTH_SIGNING])
+    signers = config_mode("APP", [AUTH, AUTH_SIGNING])
 
-    assert {AUTH.public, AUTH_SIGNING.public} == set(placed)
-    signers = placed[AUTH_SIGNING.public]
-    assert (AUTH_SIGNING, AUTH_SIGNING) == (signers.user_key, signers.response_key)
-    assert ("APP", "", "") == (signers.user_audience, signers.user_issuer_account, signers.response_issuer_account)
+    assert {AUTH.public: Signer(AUTH), AUTH_SIGNING.public: Signer(AUTH_SIGNING)} == signers.answers
+    assert {(key.public, "APP"): Signer(key, audience="APP") for key in (AUTH, AUTH_SIGNING)} == signers.users
 
 
-def test_operator_mode_with_identity_keys() -> None:
+@pytest.mark.parametrize(
+    ("target", "callout", "in_user", "in_answer"),
+    [
+        pytest.param(APP, AUTH, "", "", id="identity-keys"),
+        pytest.param(APP_SIGNING, AUTH_SIGNING, APP.public, AUTH.public, id="signing-keys"),
+        pytest.param(APP, AUTH_SIGNING, "", AUTH.public, id="one-of-each"),
+    ],
+)
+def test_operator_mode_names_the_account_of_a_signing_key(
+    target: SigningKey, callout: SigningKey, in_user: str, in_answer: str
+) -> None:
     """
-    An account's own key signs without an `issuer_account`.
+    A signing key names the target account in the user JWT and the callout account in the response; an account's own
+    key signs without an `issuer_account`.
     """
-    (subject, signers), *more = operator_mode(APP.public, APP, AUTH.public, AUTH).items()
+    signers = operator_mode(APP.public, target, AUTH.public, callout)
 
-    assert not more
-    assert AUTH.public == subject
-    assert (APP, AUTH) == (signers.user_key, signers.response_key)
-    assert ("", "", "") == (signers.user_audience, signers.user_issuer_account, signers.response_issuer_account)
-
-
-def test_operator_mode_with_signing_keys() -> None:
-    """
-    A signing key names the target account in the user JWT and the callout account in the response.
-    """
-    signers = operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING)[AUTH.public]
-
-    assert (APP_SIGNING, AUTH_SIGNING) == (signers.user_key, signers.response_key)
-    assert (APP.public, AUTH.public) == (signers.user_issuer_account, signers.response_issuer_account)
+    assert {AUTH.public: Signer(callout, in_answer)} == signers.answers
+    assert {(AUTH.public, APP.public): Signer(target, in_user)} == signers.users
 
 
 LOGIN = SigningKey(Kind.ACCOUNT, bytes([5] * 32))
@@ -65,17 +62,17 @@ def test_origin_of_the_keys_of_operator_mode(
     """
     Of two keys that sign the one that should rather not is told.
     """
-    (signers,) = operator_mode(APP.public, target, AUTH.public, callout).values()
+    signers = operator_mode(APP.public, target, AUTH.public, callout)
 
-    accounts = (APP.public, AUTH.public)
-    assert expected is origin(signers, {LOGIN.public}, accounts, configured=configured)
+    found = origins(signers, {LOGIN.public}, (APP.public, AUTH.public), configured=configured)
+    assert {AUTH.public: expected} == found
 
 
 def test_origin_of_the_key_that_config_mode_is_asked_for() -> None:
     """
     Beside a key of its own the login's is told from it by what the server asks for.
     """
-    placed = config_mode("APP", [AUTH_SIGNING, LOGIN])
+    signers = config_mode("APP", [AUTH_SIGNING, LOGIN])
 
-    found = {sub: origin(signers, {LOGIN.public}, ("APP", ""), configured=True) for sub, signers in placed.items()}
+    found = origins(signers, {LOGIN.public}, ("APP", ""), configured=True)
     assert {AUTH_SIGNING.public: Origin.SEPARATE, LOGIN.public: Origin.LOGIN_INSTEAD} == found

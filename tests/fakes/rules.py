@@ -18,7 +18,10 @@ CLAIMS = ClaimRules(
     require_pod_bound=_DEFAULTS["require_pod_bound"],
 )
 SESSION = SessionRules(
-    max_seconds=_DEFAULTS["session_max_seconds"], clock_skew_seconds=_DEFAULTS["clock_skew_seconds"], namespaces=()
+    account="APP",
+    max_seconds=_DEFAULTS["session_max_seconds"],
+    clock_skew_seconds=_DEFAULTS["clock_skew_seconds"],
+    namespaces=(),
 )
 PERMISSIONS = PermissionRules(
     annotation_prefix=_DEFAULTS["sa_annotation_prefix"],

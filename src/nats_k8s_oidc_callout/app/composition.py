@@ -41,7 +41,7 @@ class App:
         """Raise ConfigurationError when a file that the settings name is no longer what it was."""
         self._settings = settings
         self._stop = asyncio.Event()
-        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE), account=settings.nats_account)
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE))
         metrics = self._telemetry.metrics
         self._files = FileWatch()
         self._keyring = Keyring(settings, self._files.watch)

@@ -10,7 +10,7 @@ from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, No
 from nats_k8s_oidc_callout.app.tls import TlsFiles
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.core.nats.signers import Origin, Placement, config_mode, operator_mode, origin
+from nats_k8s_oidc_callout.core.nats.signers import Origin, Signers, config_mode, operator_mode, origins
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Keys
@@ -31,7 +31,7 @@ class Keyring:
         self._xkeys: tuple[CurveKey, ...] = ()
         self._derived: tuple[SigningKey, ...] = ()
         self._tls = TlsFiles(settings, watch)
-        self.keys = Keys({})
+        self.keys = Keys(Signers({}, {}))
         self.origins: Mapping[str, Origin] = {}
         """Whose key answers a request, by its `sub`; those of keys that are gone stay, for requests under way."""
         self._watch_files(watch)
@@ -40,7 +40,7 @@ class Keyring:
     @property
     def loaded(self) -> bool:
         """There is somebody to sign."""
-        return bool(self.keys.placement)
+        return bool(self.keys.signers.answers)
 
     def login(self) -> Login:
         """Return how to log in to NATS now."""
@@ -84,7 +84,7 @@ class Keyring:
 
     def public_keys(self) -> dict[str, list[str]]:
         """Return what an operator compares with the servers' configuration."""
-        return {"signers": list(self.keys.placement), "xkeys": [key.public for key in self._xkeys]}
+        return {"signers": list(self.keys.signers.answers), "xkeys": [key.public for key in self._xkeys]}
 
     def in_force(self) -> dict[str, list[str]]:
         """Return the public keys that decide who can sign and what opens here, to be compared between replicas.
@@ -136,10 +136,10 @@ class Keyring:
 
     def _put_together(self) -> None:
         clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL
-        self.keys = Keys(self._placement(), self._xkeys, clear_allowed)
+        self.keys = Keys(self._signers(), self._xkeys, clear_allowed)
         self.origins = {**self.origins, **self._origins()}
 
-    def _placement(self) -> Placement:
+    def _signers(self) -> Signers:
         settings = self._settings
         if settings.mode is Mode.CONFIG:
             # A server that was not restarted yet asks for the login's own key, and its clients must still get in.
@@ -154,9 +154,7 @@ class Keyring:
             login.add(self._creds.key.in_form(Kind.ACCOUNT).public)
         accounts = (self._settings.nats_account, self._settings.nats_auth_account)
         configured = bool(self._signing or self._account_signing)
-        return {
-            sub: origin(signers, login, accounts, configured=configured) for sub, signers in self.keys.placement.items()
-        }
+        return origins(self.keys.signers, login, accounts, configured=configured)
 
     def _derive(self) -> tuple[SigningKey, ...]:
         """Return the login's seed as a signing key: creds alone run everything.

@@ -34,7 +34,12 @@ def permission_rules(settings: Settings) -> PermissionRules:
 
 def session_rules(settings: Settings) -> SessionRules:
     """Return what the settings say about sessions, and about whom we answer for."""
-    return SessionRules(settings.session_max_seconds, settings.clock_skew_seconds, frozenset(settings.k8s_namespaces))
+    return SessionRules(
+        account=settings.nats_account,
+        max_seconds=settings.session_max_seconds,
+        clock_skew_seconds=settings.clock_skew_seconds,
+        namespaces=frozenset(settings.k8s_namespaces),
+    )
 
 
 def facts(settings: Settings, keys: KeySet, accounts: Index) -> Facts:

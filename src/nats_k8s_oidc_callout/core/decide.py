@@ -37,6 +37,8 @@ _JITTER_SHARE = 0.1
 class SessionRules:
     """What the platform decides about sessions and about whom we answer for."""
 
+    account: str
+    """Where clients land."""
     max_seconds: int
     clock_skew_seconds: float
     namespaces: Collection[str]
@@ -109,6 +111,7 @@ def judge(
         return Deny(Reason.NO_PERMISSIONS, workload=workload)
     return Allow(
         workload,
+        facts.session.account,
         made.encoded,
         session_end(identified.exp, user_nkey, facts.session, now),
         made.digest,

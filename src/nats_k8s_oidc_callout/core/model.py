@@ -123,6 +123,8 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     """Let the client in as `workload` until `expires_at` (Unix seconds)."""
 
     workload: Workload
+    account: str
+    """Where the client lands."""
     grant: bytes
     """The permissions as the JSON object `nats` of a user JWT, made once by `user.encode`."""
     expires_at: int

@@ -1,11 +1,9 @@
 """One question on its way through the responder: its bytes, then what was read in them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Request
-from nats_k8s_oidc_callout.core.nats import callout, xkey
+from nats_k8s_oidc_callout.core.model import Request
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.weight import text_weight
 from nats_k8s_oidc_callout.responder.ports import Keys
@@ -46,14 +44,3 @@ class Login:
         texts = (self.reply, asked.server_name, asked.client_host, asked.client_name, asked.client_kind)
         token = 0 if asked.token is None else text_weight(asked.token.reveal())
         return _LOGIN_BYTES + sum(map(text_weight, texts)) + token
-
-    def encode(self, verdict: Allow | Deny, iat: int, nonce: Callable[[int], bytes]) -> bytes:
-        """Return the answer's bytes, sealed when the question was."""
-        signers = self.keys.placement[self.request.subject]
-        if isinstance(verdict, Allow):
-            response = callout.allow(self.request, verdict, signers, iat)
-        else:
-            response = callout.deny(self.request, signers, iat)
-        if self.opened_by is None:
-            return response
-        return self.opened_by.seal(self.request.server_xkey, nonce(xkey.NONCE_BYTES), response)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import Need, Request, Verdict, Workload
-from nats_k8s_oidc_callout.core.nats.signers import Placement
+from nats_k8s_oidc_callout.core.nats.signers import Signers
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 
 
@@ -13,7 +13,7 @@ from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 class Keys:
     """Who signs and what opens, at one moment. A request keeps those it began with."""
 
-    placement: Placement
+    signers: Signers
     xkeys: tuple[CurveKey, ...] = ()
     clear_allowed: bool = True
 

@@ -232,7 +232,7 @@ class Responder:
         keys = self._keys()
         try:
             request, opened_by = callout.open_request(
-                message.data, message.xkey, keys.placement, keys.xkeys, keys.clear_allowed
+                message.data, message.xkey, keys.signers.answers, keys.xkeys, keys.clear_allowed
             )
         except Unanswerable as error:
             self._record(Drop(error.reason, error.detail), None, message.received)
@@ -261,16 +261,20 @@ class Responder:
     def _send(self, login: Login, verdict: Allow | Deny) -> Allow | Deny:
         """Send the answer to a verdict, and return the verdict that was really sent."""
         try:
-            payload = login.encode(verdict, int(self._ports.clock()), self._ports.nonce)
+            payload = self._encode(login, verdict)
             if len(payload) > self._ports.max_payload():
                 verdict = Deny(Reason.ANSWER_TOO_LARGE, f"{len(payload)} bytes", verdict.workload)
-                payload = login.encode(verdict, int(self._ports.clock()), self._ports.nonce)
+                payload = self._encode(login, verdict)
         except Exception:
             log.exception("answer could not be written")
             verdict = Deny(Reason.INTERNAL, workload=verdict.workload)
-            payload = login.encode(verdict, int(self._ports.clock()), self._ports.nonce)
+            payload = self._encode(login, verdict)
         self._answers.append((login.reply, payload))
         return verdict
+
+    def _encode(self, login: Login, verdict: Allow | Deny) -> bytes:
+        now = int(self._ports.clock())
+        return callout.encode(login.request, verdict, login.keys.signers, login.opened_by, now, self._ports.nonce)
 
     def _record(self, verdict: Verdict, request: Request | None, received: float) -> None:
         self._outcomes.append((verdict, request, received))

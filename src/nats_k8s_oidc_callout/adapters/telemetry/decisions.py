@@ -50,10 +50,7 @@ class Line(msgspec.Struct, omit_defaults=True):
 
 
 class Telemetry:
-    """Counts and logs every outcome. `clock` gives Unix seconds, `monotonic` seconds that never go back.
-
-    `account` is where all clients land that are let in.
-    """
+    """Counts and logs every outcome. `clock` gives Unix seconds, `monotonic` seconds that never go back."""
 
     def __init__(
         self,
@@ -61,13 +58,11 @@ class Telemetry:
         logs: Logs,
         version: str,
         *,
-        account: str = "",
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = Metrics(registry, version)
         ProcessCollector(registry=registry)
-        self._account = account
         self._kids: dict[str, str] = {}
         self._logs = logs
         self._clock = clock
@@ -198,7 +193,7 @@ class Telemetry:
             server = clean(request.server_name)
         if allowed is not None:
             # The digest was made with the grant, and a key's name is one of the few that the issuer has.
-            account, grant = self._account, allowed.grant_digest
+            account, grant = allowed.account, allowed.grant_digest
             kid = self._kids.get(allowed.kid) or self._remember(allowed.kid)
             ends = self._logs.moment(allowed.expires_at)
             if allowed.other_audiences:

@@ -3,16 +3,16 @@
 How nats-server writes a request and checks a response: NATS_FACTS 1 and 2, and its source, server/auth_callout.go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
 from nats_k8s_oidc_callout.core import base64url
-from nats_k8s_oidc_callout.core.model import Allow, DropReason, Request, Token
-from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
+from nats_k8s_oidc_callout.core.model import Allow, Deny, DropReason, Request, Token
+from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
-from nats_k8s_oidc_callout.core.nats.signers import Placement, Signers
+from nats_k8s_oidc_callout.core.nats.signers import Signer, Signers
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadBox, BadKey, BadToken, CalloutError, Unreadable
@@ -103,11 +103,11 @@ class Unanswerable(CalloutError):
 
 
 def open_request(
-    data: bytes, server_xkey: str, placement: Placement, xkeys: Sequence[CurveKey], clear_allowed: bool
+    data: bytes, server_xkey: str, subjects: Container[str], xkeys: Sequence[CurveKey], clear_allowed: bool
 ) -> tuple[Request, CurveKey | None]:
     """Return the question in `data`, and the curve key that opened it; raise Unanswerable when it is not for us.
 
-    `server_xkey` is the header `Nats-Server-Xkey` or empty; `clear_allowed` says whether an unsealed request may
+    `subjects` are the keys by which we answer. `server_xkey` is the header `Nats-Server-Xkey` or empty; `clear_allowed` says whether an unsealed request may
     pass although we hold xkeys.
     """
     opened_by: CurveKey | None = None
@@ -133,7 +133,7 @@ def open_request(
         raise Unanswerable(DropReason.MALFORMED_REQUEST, "the request is not signed by the server it names")
     if opened_by and question.server_id.xkey != server_xkey:
         raise Unanswerable(DropReason.ENCRYPTION_MISMATCH, "the request's xkey is not the one in its header")
-    if claims.sub not in placement:
+    if claims.sub not in subjects:
         raise Unanswerable(
             DropReason.MALFORMED_REQUEST, f"the server needs an answer signed by {claims.sub[:56]}, which is not ours"
         )
@@ -197,35 +197,46 @@ class _ResponseClaims(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def allow(request: Request, verdict: Allow, signers: Signers, iat: int) -> bytes:
-    """Return the signed response that lets the client in with the verdict's grant, name and expiry."""
+def encode(
+    request: Request,
+    verdict: Allow | Deny,
+    signers: Signers,
+    opened_by: CurveKey | None,
+    iat: int,
+    nonce: Callable[[int], bytes],
+) -> bytes:
+    """Return the signed answer to a request, sealed if the request was (`opened_by` says by which key)."""
+    signer = signers.answers[request.subject]
+    if isinstance(verdict, Allow):
+        user = _user(request, verdict, signers.users[request.subject, verdict.account], iat)
+        response = _respond(request, signer, iat, jwt=user.decode("ascii"))
+    else:
+        # One text for everybody, whatever the reason.
+        response = _respond(request, signer, iat, error=REFUSAL)
+    return response if opened_by is None else opened_by.seal(request.server_xkey, nonce(xkey.NONCE_BYTES), response)
+
+
+def _user(request: Request, verdict: Allow, signer: Signer, iat: int) -> bytes:
+    """Return the JWT that lets the client in with the verdict's grant, name and expiry."""
     grant = verdict.grant
-    if signers.user_issuer_account:
+    if signer.issuer_account:
         # The grant is a JSON object we wrote ourselves; adding a member at its end spares decoding it again.
-        grant = b'%b,"issuer_account":"%b"}' % (grant[:-1], signers.user_issuer_account.encode())
+        grant = b'%b,"issuer_account":"%b"}' % (grant[:-1], signer.issuer_account.encode())
     user = _UserClaims(
         iat=iat,
-        iss=signers.user_key.public,
+        iss=signer.key.public,
         sub=request.user_nkey,
         exp=verdict.expires_at,
         name=verdict.workload.username,
         nats=msgspec.Raw(grant),
-        aud=signers.user_audience,
+        aud=signer.audience,
     )
-    jwt = natsjwt.sign(_encode(user), signers.user_key)
-    return _respond(request, signers, iat, jwt=jwt.decode("ascii"))
+    return natsjwt.sign(_encode(user), signer.key)
 
 
-def deny(request: Request, signers: Signers, iat: int) -> bytes:
-    """Return the signed response that turns the client away, with the one text everybody hears."""
-    return _respond(request, signers, iat, error=REFUSAL)
-
-
-def _respond(request: Request, signers: Signers, iat: int, *, jwt: str = "", error: str = "") -> bytes:
+def _respond(request: Request, signer: Signer, iat: int, *, jwt: str = "", error: str = "") -> bytes:
     answer = _Answer(
-        type="authorization_response", version=2, jwt=jwt, error=error, issuer_account=signers.response_issuer_account
+        type="authorization_response", version=2, jwt=jwt, error=error, issuer_account=signer.issuer_account
     )
-    claims = _ResponseClaims(
-        aud=request.server_id, iat=iat, iss=signers.response_key.public, sub=request.user_nkey, nats=answer
-    )
-    return natsjwt.sign(_encode(claims), signers.response_key)
+    claims = _ResponseClaims(aud=request.server_id, iat=iat, iss=signer.key.public, sub=request.user_nkey, nats=answer)
+    return natsjwt.sign(_encode(claims), signer.key)

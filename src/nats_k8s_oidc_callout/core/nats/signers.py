@@ -26,45 +26,53 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    """How one JWT is signed. An empty text leaves its claim out."""
+
+    key: SigningKey
+    issuer_account: str = ""
+    audience: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signers:
-    """How one answer is signed. An empty string leaves its claim out."""
+    """Who signs: the answer by the request, the user by the account that the client lands in."""
 
-    user_key: SigningKey
-    user_audience: str
-    user_issuer_account: str
-    response_key: SigningKey
-    response_issuer_account: str
-
-
-Placement = Mapping[str, Signers]
-"""By the `sub` of a request, the key that must sign the answer. A `sub` that is not here is not ours."""
+    answers: Mapping[str, Signer]
+    """By the `sub` of a request, the key that must sign the answer. A `sub` that is not here is not ours."""
+    users: Mapping[tuple[str, str], Signer]
+    """By the same `sub` and the account."""
 
 
-def config_mode(account: str, keys: Sequence[SigningKey]) -> Placement:
+def config_mode(account: str, keys: Sequence[SigningKey]) -> Signers:
     """Place clients in the account of this name, signed by the key that the server's `issuer` names."""
-    return {key.public: Signers(key, account, "", key, "") for key in keys}
+    return Signers(
+        {key.public: Signer(key) for key in keys},
+        {(key.public, account): Signer(key, audience=account) for key in keys},
+    )
 
 
-def operator_mode(account: str, account_key: SigningKey, callout_account: str, callout_key: SigningKey) -> Placement:
+def operator_mode(account: str, account_key: SigningKey, callout_account: str, callout_key: SigningKey) -> Signers:
     """Place clients in `account` (`A…`), answering for `callout_account` (`A…`)."""
-    return {
-        callout_account: Signers(
-            account_key,
-            "",
-            account if account_key.public != account else "",
-            callout_key,
-            callout_account if callout_key.public != callout_account else "",
-        )
-    }
+    return Signers(
+        {callout_account: Signer(callout_key, callout_account if callout_key.public != callout_account else "")},
+        {(callout_account, account): Signer(account_key, account if account_key.public != account else "")},
+    )
 
 
-def origin(signers: Signers, login: Collection[str], accounts: Collection[str], *, configured: bool) -> Origin:
-    """Return the worst origin of the keys that sign an answer.
+def origins(
+    signers: Signers, login: Collection[str], accounts: Collection[str], *, configured: bool
+) -> dict[str, Origin]:
+    """Return the worst origin of the keys that sign an answer and its user, by the `sub` of the request.
 
     `login` has the public keys of our logins in account form, `accounts` the accounts' own; `configured` says that a key
     other than the login's was meant to sign.
     """
-    keys = (signers.user_key.public, signers.response_key.public)
-    if any(key in login for key in keys):
-        return Origin.LOGIN_INSTEAD if configured else Origin.LOGIN
-    return Origin.ACCOUNT if any(key in accounts for key in keys) else Origin.SEPARATE
+    found = {}
+    for subject, answer in signers.answers.items():
+        keys = {answer.key.public, *(user.key.public for (sub, _), user in signers.users.items() if sub == subject)}
+        if keys & set(login):
+            found[subject] = Origin.LOGIN_INSTEAD if configured else Origin.LOGIN
+        else:
+            found[subject] = Origin.ACCOUNT if keys & set(accounts) else Origin.SEPARATE
+    return found
