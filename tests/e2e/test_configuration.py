@@ -67,27 +67,6 @@ def test_every_wrong_variable_is_named_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < WITHIN_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        pytest.param("NATS_ACCOUNT", BAD_CHECKSUM, "looks like an account's public key", id="bad-checksum"),
-        pytest.param("NATS_ACCOUNT", "SYS", "is the system account", id="system-account"),
-        pytest.param("NATS_TOKEN", "a-token-for-nats", "NATS_CREDS_FILE: excludes NATS_TOKEN", id="two-logins"),
-        pytest.param("NATS_URL", "nats://me:a-pass-word@h", "the user info in NATS_URL", id="two-logins-by-url"),
-        pytest.param("NATS_USER_CREDS_FILE", "/elsewhere", "has another value in NATS_USER_CREDS_FILE", id="two-names"),
-        pytest.param("JWKS_URL", "http://keys.example/jwks", "JWKS_URL: ", id="http-key-endpoint"),
-        pytest.param("K8S_NAMESPACES", "Team_A", "must be namespaces", id="namespace"),
-    ],
-)
-def test_wrong_variable_is_told_in_words(tmp_path: Path, variable: str, value: str, said: str) -> None:
-    """
-    One wrong variable ends the process with code 2 and a line that says what is wrong with it.
-    """
-    code, lines = refused(whole(tmp_path) | {variable: value})
-
-    assert (2, True) == (code, any(said in line for line in lines)), lines
-
-
 def test_seed_in_a_variable_is_not_repeated(tmp_path: Path) -> None:
     """
     A seed where the path of its file should be is refused, and stands nowhere in the output.

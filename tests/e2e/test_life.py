@@ -8,7 +8,7 @@ import pytest
 
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e.clients import REFUSED, ask, connected
-from tests.e2e.plans import Plan, write_creds, write_seeds
+from tests.e2e.plans import Plan, write_creds
 from tests.e2e.worlds import World, world_of
 from tests.fakes.issuer import issuer_key, jwks
 from tests.fakes.nats_modes import Pair, operator_mode
@@ -174,17 +174,6 @@ async def test_key_rotation_by_url() -> None:
         assert (True, 2, True) == (first.let_in, world.keys.asked, await let_in(world))
 
 
-async def test_server_that_still_asks_for_the_login_key() -> None:
-    """
-    A responder with a signing key of its own goes on answering servers whose issuer is still the login's key.
-    """
-    with world_of("config-creds") as world:
-        seed = write_seeds(world.folder / "signing.seed", Pair.new(Kind.ACCOUNT))
-        world.start_responder(NATS_SIGNING_KEY_FILE=seed)
-
-        assert await let_in(world)
-
-
 def quick_start(folder: Path) -> Plan:
     """Operator mode run by one creds file: its seed, in account form, is a signing key of both accounts."""
     user = Pair.new(Kind.USER)
@@ -206,27 +195,3 @@ async def test_one_creds_file_runs_operator_mode() -> None:
 
         assert world.plan.target == account
         assert all(name in warned for name in ("NATS_SIGNING_KEY_FILE", "NATS_ACCOUNT_SIGNING_KEY_FILE"))
-
-
-def wrong_key(folder: Path) -> Plan:
-    """Operator mode with a target account whose JWT does not name the key that signs for it."""
-    plan = quick_start(folder)
-    mode = operator_mode(
-        responder=(user := Pair.new(Kind.USER)), extra_auth_signing=[user.in_form(Kind.ACCOUNT).public]
-    )
-    creds = write_creds(folder / "responder.creds", mode.creds)
-    variables = {"NATS_ACCOUNT": mode.app.public, "NATS_CREDS_FILE": creds}
-    return Plan([mode.text], mode.app.public, plan.other, variables)
-
-
-async def test_rejected_answer_is_noticed() -> None:
-    """
-    When the server does not accept what we sign, our own metric and log say so, in the server's words.
-    """
-    with world_of(wrong_key) as world:
-        responder = world.start_responder()
-        refused = await ask(world, **world.fields(world.token()))
-        await until(lambda: responder.metrics()["nats_auth_answers_rejected_total"], 5)
-
-        assert REFUSED == refused.said
-        assert ["error"] == [line["level"] for line in responder.events("nats rejected an answer of ours")]
