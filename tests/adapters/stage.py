@@ -44,7 +44,7 @@ class Stage:
     def samples(self) -> dict[str, float]:
         """Every series as Prometheus would name it, by its own parser."""
         found: dict[str, float] = {}
-        for family in text_string_to_metric_families(self.telemetry.render().decode()):
+        for family in text_string_to_metric_families(self.telemetry.metrics.render().decode()):
             for sample in family.samples:
                 labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
                 found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value

@@ -41,7 +41,7 @@ def test_names_of_the_guide_are_exact_untyped_and_zero_from_the_start(stage: Mak
     """
     The five metrics of the guide are there before the first request, without labels or suffix.
     """
-    text = stage().telemetry.render().decode()
+    text = stage().telemetry.metrics.render().decode()
 
     assert f"# TYPE {name} untyped\n{name} 0.0\n" in text
 
@@ -52,7 +52,7 @@ def test_every_metric_has_help_and_only_allowed_labels(stage: Make) -> None:
     """
     made = stage()
     made.telemetry.metrics.configuration = lambda: "0011223344556677"
-    text = made.telemetry.render().decode()
+    text = made.telemetry.metrics.render().decode()
     helped = set(re.findall(r"^# HELP (\S+) \S", text, re.MULTILINE))
     typed = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
 
@@ -64,7 +64,7 @@ def test_counters_have_no_created_series(stage: Make) -> None:
     """
     No _created series is exposed: they would double every counter for nothing.
     """
-    assert b"_created" not in stage().telemetry.render()
+    assert b"_created" not in stage().telemetry.metrics.render()
 
 
 def test_every_reason_is_there_at_zero(stage: Make) -> None:
@@ -169,10 +169,10 @@ def test_small_counts_reach_their_metrics(stage: Make) -> None:
     for count in (
         told.cache_hit,
         told.cache_miss,
-        told.answer_rejected,
     ):
         count()
-    told.subjects_filtered(3)
+    told.metrics.add(Count.FILTERED_SUBJECTS, 3)
+    told.metrics.add(Count.ANSWERS_REJECTED)
     told.metrics.add(Count.JWKS_REFRESH_FAILURES)
     for reason in ("gone", "evil"):
         told.metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)

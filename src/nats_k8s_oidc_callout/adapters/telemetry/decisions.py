@@ -125,18 +125,6 @@ class Telemetry:
         """A verified token took a live look at the cluster."""
         self.metrics.cache_misses += 1
 
-    def subjects_filtered(self, number: int) -> None:
-        """`number` annotation entries were refused while a workload's permissions were compiled."""
-        self.metrics.add(Count.FILTERED_SUBJECTS, number)
-
-    def answer_rejected(self) -> None:
-        """A NATS server said that it did not accept an answer of ours."""
-        self.metrics.add(Count.ANSWERS_REJECTED)
-
-    def render(self) -> bytes:
-        """Return the metrics as text format 0.0.4."""
-        return self.metrics.render()
-
     def _admit(self, reason: str, verified: bool) -> bool:
         now = self._monotonic()
         sampler = self._verified if verified else self._unverified

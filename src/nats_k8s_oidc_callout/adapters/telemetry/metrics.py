@@ -10,7 +10,7 @@ import platform
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -33,6 +33,7 @@ BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 Read = Callable[[], float | None]
 ReadEach = Callable[[], Mapping[str, float | None]]
+T = TypeVar("T")
 
 
 class Gauge(StrEnum):
@@ -172,14 +173,12 @@ class Metrics(Collector):
         """Yield every family; a `read` that fails costs its own family only."""
         yield from self._decisions()
         for count in Count:
-            value = self._read(count, self._counts[count])
-            if value is not None:
+            if (value := self._read(count, self._counts[count])) is not None:
                 yield CounterMetricFamily(count.value, _COUNT_HELP[count], value)
         for labelled_count, (help_text, _) in _LABELLED_COUNTS.items():
             yield _by_reason(labelled_count.value, help_text, self._counts_each[labelled_count])
         for gauge in Gauge:
-            value = self._read(gauge, None if gauge in _ABSENT_UNTIL_KNOWN else 0)
-            if value is not None:
+            if (value := self._read(gauge, None if gauge in _ABSENT_UNTIL_KNOWN else 0)) is not None:
                 yield GaugeMetricFamily(gauge.value, _GAUGE_HELP[gauge], value)
         for labelled in LabelledGauge:
             yield self._each(labelled)
@@ -191,7 +190,7 @@ class Metrics(Collector):
             "Always 1; a hash of the settings that decide about logins. Replicas of a release have the same.",
             labels=["hash"],
         )
-        if digest := self._digest():
+        if digest := _read("nats_auth_config_info", self.configuration):
             info.add_metric([digest], 1)
         yield info
 
@@ -228,37 +227,26 @@ class Metrics(Collector):
         )
 
     def _read(self, metric: Gauge | Count, otherwise: float | None) -> float | None:
-        read = self._reads.get(metric)
-        if read is None:
-            return otherwise
-        try:
-            return read()
-        except Exception as error:  # noqa: BLE001  # one owner's fault must not blind the whole scrape
-            log.warning("metric not readable", metric=metric.value, error=type(error).__name__)
-            return None
-
-    def _digest(self) -> str:
-        try:
-            return self.configuration()
-        except Exception as error:  # noqa: BLE001  # as in _read
-            log.warning("metric not readable", metric="nats_auth_config_info", error=type(error).__name__)
-            return ""
+        return _read(metric, self._reads.get(metric, lambda: otherwise))
 
     def _each(self, metric: LabelledGauge) -> Metric:
         help_text, label, allowed = _LABELLED[metric]
         family = GaugeMetricFamily(metric.value, help_text, labels=[label])
-        values: Mapping[str, float | None] = {}
-        read = self._reads_each.get(metric)
-        try:
-            values = read() if read is not None else {}
-        except Exception as error:  # noqa: BLE001  # as in _read
-            log.warning("metric not readable", metric=metric.value, error=type(error).__name__)
+        values = _read(metric, self._reads_each.get(metric, dict)) or {}
         for name in allowed:
             # A file without trouble is 0 from the start; a credential that never expires has no series.
             value = values.get(name, 0 if metric is LabelledGauge.FILE_ERRORS else None)
             if value is not None:
                 family.add_metric([name], value)
         return family
+
+
+def _read(metric: str, read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001  # one owner's fault must not blind the whole scrape
+        log.warning("metric not readable", metric=str(metric), error=type(error).__name__)
+        return None
 
 
 def _exact(name: str, help_text: str, value: float) -> Metric:
