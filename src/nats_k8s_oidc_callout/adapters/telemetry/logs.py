@@ -9,13 +9,12 @@ import atexit
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Mapping, MutableMapping
-from types import TracebackType
 from typing import IO, Any, cast
 
 import msgspec
 import structlog
+from structlog.processors import format_exc_info
 
 from nats_k8s_oidc_callout.adapters.telemetry.output import Device, Output
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import MASK, redact
@@ -97,7 +96,7 @@ class Logs:
             line["event"] = _fit(event.pop("event", ""), TEXT_MAX)
             if logger:
                 line["logger"] = logger
-            failure = _traceback(event.pop("exc_info", None))
+            failure = format_exc_info(logger, name, {"exc_info": event.pop("exc_info", None)}).get("exception")
             for key, value in event.items():
                 line[_fit(key, TEXT_MAX)] = MASK if key in SECRET_FIELDS and value else _safe(value)
             if failure:
@@ -105,6 +104,12 @@ class Logs:
             self.emit(line, level >= WARN)
         except Exception:  # noqa: BLE001  # a __str__ that raises must not take down who logs
             self.output.lost += 1
+
+    def take(self, logger: str, method: str, event: Event) -> Mapping[str, Any]:
+        """Write an event as structlog's one and last processor; DropEvent, since it is written by then."""
+        # Our events are constant phrases; what differs from line to line stands in the fields.
+        self.process(logger, LEVELS.get(method, ERROR), event, str(event.get("event", "")))
+        raise structlog.DropEvent
 
     def tell(self, monotonic: float | None) -> None:
         """Write how many warnings were held back in the seconds before `monotonic`, or ever (None: at the end)."""
@@ -157,9 +162,9 @@ def configure(level: str, fmt: str, stream: IO[Any] | None = None) -> Logs:
     atexit.register(output.close)
 
     structlog.configure(
-        processors=[_Last(logs)],
+        processors=[logs.take],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=_named,
+        logger_factory=lambda *names: names[0] if names else "",
         # Loggers are bound when modules load, before this runs, and tests configure again and again.
         cache_logger_on_first_use=False,
     )
@@ -173,30 +178,6 @@ def configure(level: str, fmt: str, stream: IO[Any] | None = None) -> Logs:
     root.setLevel(max(threshold, INFO))
     logging.captureWarnings(True)
     return logs
-
-
-class _Last:
-    """The one processor: it takes the event and drops it for structlog, since it is written by then."""
-
-    def __init__(self, logs: Logs) -> None:
-        self._logs = logs
-
-    def __call__(self, logger: object, method: str, event: Event) -> Mapping[str, Any]:
-        name = logger.name if isinstance(logger, _Named) else ""
-        # Our events are constant phrases; what differs from line to line stands in the fields.
-        self._logs.process(name, LEVELS.get(method, ERROR), event, str(event.get("event", "")))
-        raise structlog.DropEvent
-
-
-class _Named:
-    """What structlog wraps: only a name, since `_Last` does the writing."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-def _named(*args: object) -> _Named:
-    return _Named(str(args[0]) if args else "")
 
 
 class _Handler(logging.Handler):
@@ -219,17 +200,6 @@ class _Handler(logging.Handler):
 def _device(stream: IO[Any]) -> Device:
     binary = getattr(stream, "buffer", stream)
     return cast("Device", getattr(binary, "raw", binary))
-
-
-def _traceback(exc_info: object) -> str:
-    if exc_info is True:
-        exc_info = sys.exc_info()
-    if isinstance(exc_info, BaseException):
-        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-    if not isinstance(exc_info, tuple) or exc_info[0] is None:
-        return ""
-    kind, error, trace = cast("tuple[type[BaseException], BaseException, TracebackType | None]", exc_info)
-    return "".join(traceback.format_exception(kind, error, trace))
 
 
 def _safe(value: object) -> object:
