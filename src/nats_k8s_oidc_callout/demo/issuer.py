@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -46,11 +45,16 @@ class Issuer:
         }
         return json.dumps({"keys": [key]}).encode()
 
-    def token(self, namespace: str, name: str, uid: str, *, seconds: int = 600, audience: str = "nats") -> str:
-        """Return what `kubectl create token NAME --audience …` returns; negative seconds make an expired one."""
+    def token(
+        self, namespace: str, name: str, uid: str, *, seconds: int = 600, audience: str = "nats", kid: str = ""
+    ) -> str:
+        """Return what `kubectl create token NAME --audience …` returns; negative seconds make an expired one.
+
+        `kid` is another key's name, for a forged one.
+        """
         now = int(time.time())
         issued = min(now, now + seconds - 1)
-        claims: dict[str, Any] = {
+        claims = {
             "iss": ISSUER,
             "aud": [audience],
             "sub": f"system:serviceaccount:{namespace}:{name}",
@@ -59,10 +63,6 @@ class Issuer:
             "nbf": issued,
             "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}},
         }
-        return self.sign(claims)
-
-    def sign(self, claims: dict[str, Any], *, kid: str = "") -> str:
-        """Return these claims as a token of ours, or under another key's name."""
         head = base64url.encode(json.dumps({"alg": "RS256", "kid": kid or self.kid}).encode())
         signed = head + b"." + base64url.encode(json.dumps(claims).encode())
         signature = self._private.sign(signed, padding.PKCS1v15(), hashes.SHA256())

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import nats
@@ -112,25 +113,17 @@ class Story:
 
     def _forged(self) -> str:
         """Return a token that names the issuer's key and is signed by another."""
-        claims = {
-            "iss": "https://kubernetes.default.svc",
-            "aud": ["nats"],
-            "sub": "system:serviceaccount:shop:web",
-            "exp": int(time.time()) + 600,
-            "iat": int(time.time()),
-            "nbf": int(time.time()),
-            "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "web", "uid": "uid-web"}},
-        }
-        return self._forger.sign(claims, kid=self._world.issuer.kid)
+        return self._forger.token("shop", "web", "uid-web", kid=self._world.issuer.kid)
 
-    async def connect(self, token: str, name: str, inbox: str = "_INBOX") -> Client:
-        """Return a connected stock client with nothing but a token."""
+    @asynccontextmanager
+    async def _client(self, token: str, name: str, inbox: str = "_INBOX") -> AsyncIterator[Client]:
+        """Give a connected stock client with nothing but a token."""
         problems = self._problems[name] = []
 
         async def complain(error: Exception) -> None:
             problems.append(str(error).lower())
 
-        return await nats.connect(
+        client = await nats.connect(
             self._world.url,
             token=token or None,
             name=name,
@@ -139,6 +132,16 @@ class Story:
             connect_timeout=3,
             error_cb=complain,
         )
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def _web_client(self, name: str = "web", inbox: str = "_INBOX") -> AbstractAsyncContextManager[Client]:
+        return self._client(self._web(), name, inbox)
+
+    def _worker_client(self) -> AbstractAsyncContextManager[Client]:
+        return self._client(self._token("shop", "worker", "uid-worker"), "worker")
 
     async def _first_of(self, name: str, arrived: Callable[[], bool] = lambda: False) -> str:
         """Return what came first for this client: the message, or the server's complaint."""
@@ -153,80 +156,59 @@ class Story:
 
     async def _publish(self, subject: str) -> str:
         """Publish as shop/web, and say whether shop/worker got it."""
-        worker = await self.connect(self._token("shop", "worker", "uid-worker"), "worker")
-        web = await self.connect(self._web(), "web")
-        try:
+        async with self._worker_client() as worker, self._web_client() as web:
             heard = await worker.subscribe(subject)
             await _settle(worker)
             await web.publish(subject, b"hello")
             await _settle(web)
             return await self._first_of("web", lambda: heard.pending_msgs > 0)
-        finally:
-            await web.close()
-            await worker.close()
 
     async def _request(self) -> str:
         async def answer(message: Msg) -> None:
             await message.respond(b"answer")
 
-        worker = await self.connect(self._token("shop", "worker", "uid-worker"), "worker")
-        web = await self.connect(self._web(), "web", inbox="_INBOX_SA.shop.web")
-        try:
+        async with self._worker_client() as worker, self._web_client(inbox="_INBOX_SA.shop.web") as web:
             await worker.subscribe("shop.echo", cb=answer)
             await _settle(worker)
             return (await web.request("shop.echo", b"", timeout=_WAIT_SECONDS)).data.decode()
-        finally:
-            await web.close()
-            await worker.close()
 
     async def _answer_itself(self) -> str:
         """Ask oneself for an answer on a subject that is not granted, and give it: the reply permission would let that by."""
-        web = await self.connect(self._web(), "web")
-        try:
+        async with self._web_client() as web:
             heard = await web.subscribe("shop.mirror")
             await web.publish("shop.mirror", b"", reply="billing.invoices")
             await (await heard.next_msg(_WAIT_SECONDS)).respond(b"forged")
             await _settle(web)
             return await self._first_of("web")
-        finally:
-            await web.close()
 
     async def _read_other_inbox(self) -> str:
-        web = await self.connect(self._web(), "web")
-        try:
+        async with self._web_client() as web:
             await web.subscribe("_INBOX_SA.shop.worker.>")
             await _settle(web)
             return await self._first_of("web")
-        finally:
-            await web.close()
 
     async def _identity(self) -> str:
-        web = await self.connect(self._web(), "who-am-i")
-        try:
+        async with self._web_client("who-am-i"):
             user, account = await self._world.identity_of("who-am-i")
             return f"{user} in {account}"
-        finally:
-            await web.close()
 
     async def _refused(self, token: str) -> str:
         """Try to connect; return the reason that the responder counted for the refusal."""
         before = self._world.denials()
         try:
-            client = await self.connect(token, "stranger")
+            async with self._client(token, "stranger"):
+                return "let in"
         except nats.errors.Error:
             after = self._world.denials()
             reasons = [reason for reason, count in after.items() if count > before.get(reason, 0)]
             return f"refused: {' '.join(reasons) or 'no reason counted'}"
-        await client.close()
-        return "let in"
 
     async def _outlive(self) -> str:
         token_ends = int(time.time()) + _SHORT_SECONDS
-        client = await self.connect(self._web(seconds=_SHORT_SECONDS), "short")
-        while not client.is_closed and time.time() < token_ends + 2:
-            await asyncio.sleep(0.02)
-        late = time.time() - token_ends
-        await client.close()
+        async with self._client(self._web(seconds=_SHORT_SECONDS), "short") as client:
+            while not client.is_closed and time.time() < token_ends + 2:
+                await asyncio.sleep(0.02)
+            late = time.time() - token_ends
         return "ended with the token" if late < _SLACK_SECONDS else "outlived its token"
 
     async def _after_annotation(self) -> str:
