@@ -22,12 +22,12 @@ from nats_k8s_oidc_callout.app.outcomes import Outcomes
 from nats_k8s_oidc_callout.app.readiness import Readiness
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.responder import Ports, Responder
 from nats_k8s_oidc_callout.settings import Settings
 
 log = structlog.get_logger("app")
 
-PACKAGE = "nats-k8s-oidc-callout"
 # Kubernetes gives 30 s between SIGTERM and SIGKILL; a callout is over in less than 2 s, late or not.
 _LEAVE_SECONDS = 10.0
 # A refused login takes some 0.4 ms of a processor: floods get about a quarter of what a CPU limit leaves us.
@@ -41,7 +41,7 @@ class App:
         """Raise ConfigurationError when a file that the settings name is no longer what it was."""
         self._settings = settings
         self._stop = asyncio.Event()
-        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PACKAGE))
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PROGRAM))
         metrics = self._telemetry.metrics
         self._files = FileWatch()
         self._keyring = Keyring(settings, self._files.watch)
@@ -171,7 +171,7 @@ class App:
         settings = self._settings
         log.info(
             "started",
-            version=version(PACKAGE),
+            version=version(PROGRAM),
             mode=settings.mode.value,
             account=settings.nats_account,
             issuers=", ".join(settings.jwt_issuer),

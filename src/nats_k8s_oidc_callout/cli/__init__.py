@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.spelling import escape
 
-PACKAGE = "nats-k8s-oidc-callout"
 _COMMANDS = ("serve", "demo", "doctor", "explain", "keys")
 # Bad use and bad configuration, for scripts to tell from a failed check (1).
 EXIT_BAD_USE = 2
@@ -64,4 +64,4 @@ def _version() -> None:
     """Print the version."""
     from nats_k8s_oidc_callout.cli.output import say
 
-    say(f"{PACKAGE} {version(PACKAGE)}")
+    say(f"{PROGRAM} {version(PROGRAM)}")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, PACKAGE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.output import say
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.subjects import private_inbox
 from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.demo.story import Outcome, Story
@@ -131,6 +132,6 @@ async def _keep(console: "Console", world: World) -> None:
 def _ourselves() -> str:
     """Return what starts this program from any folder."""
     name = Path(sys.argv[0])
-    if name.name != PACKAGE:
+    if name.name != PROGRAM:
         return f"{shlex.quote(sys.executable)} -m nats_k8s_oidc_callout"
-    return PACKAGE if shutil.which(PACKAGE) == str(name.absolute()) else shlex.quote(str(name.absolute()))
+    return PROGRAM if shutil.which(PROGRAM) == str(name.absolute()) else shlex.quote(str(name.absolute()))

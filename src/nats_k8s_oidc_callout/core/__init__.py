@@ -7,6 +7,6 @@ identity/    whose token this is
 kubernetes/  which ServiceAccounts exist
 grants/      what a workload may publish and subscribe
 model        the nouns they all share
-names        Kubernetes' grammar of names
+names        our own, and Kubernetes' grammar of names
 strangers, spelling, base64url, weight   bytes that somebody else chose: into a type, onto a line, decoded, weighed
 """

@@ -1,9 +1,12 @@
-"""Kubernetes' grammar of names (RFC 1123), as its apimachinery validates them.
+"""Our name, and Kubernetes' grammar of names (RFC 1123), as its apimachinery validates them.
 
 fullmatch and no IGNORECASE: neither a newline nor a look-alike letter gets in, since names become subjects.
 """
 
 import re
+
+PROGRAM = "nats-k8s-oidc-callout"
+"""Package, command, image and chart."""
 
 LONGEST = 253
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from nats_k8s_oidc_callout.bounded.bodies import read_body
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
 
@@ -36,7 +37,7 @@ def responder(beside: Neighbour | None, place: str) -> Finding:
 async def readiness(host: str, port: int) -> Neighbour | None:
     """Return what /readyz says, or None when no responder of ours listens there."""
     status, server, text = await _get(host, port, "/readyz?verbose")
-    if status not in (200, 503) or server != "nats-k8s-oidc-callout":
+    if status not in (200, 503) or server != PROGRAM:
         return None
     failing = {}
     for line in text.splitlines():

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from nats_k8s_oidc_callout.adapters.nats import Login, Probe, Refused, ServerInfo, Untrusted, opened
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS
 from nats_k8s_oidc_callout.doctor.observations import Admission, Rights
 from nats_k8s_oidc_callout.errors import Unreachable
 
-NAME = "nats-k8s-oidc-callout doctor"
+NAME = f"{PROGRAM} doctor"
 STEP_SECONDS = 4.0
 _WAIT_SECONDS = 2.5
 # In TLS 1.3 a server refuses our certificate, or the lack of it, only after the handshake.

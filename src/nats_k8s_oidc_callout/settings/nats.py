@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, SecretStr
 
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.choices import Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Account, Group, OptionalPath, Seconds, variable
 from nats_k8s_oidc_callout.settings.values import NatsServers
 
-QUEUE_GROUP = "nats-k8s-oidc-callout"
+QUEUE_GROUP = PROGRAM
 
 
 class NatsVariables(BaseModel):

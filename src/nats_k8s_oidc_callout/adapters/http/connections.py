@@ -10,6 +10,8 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from nats_k8s_oidc_callout.core.names import PROGRAM
+
 log = structlog.get_logger("http")
 
 MAX_CONNECTIONS = 64
@@ -23,7 +25,7 @@ HEAD_BYTES_MAX = 32 * 1024
 # Each piece of a head costs a turn of the loop; one of a few kilobytes comes in less than ten.
 HEAD_PIECES_MAX = 32
 # aiohttp puts its own and Python's version where we say nothing.
-HEADERS = {"Server": "nats-k8s-oidc-callout", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Server": PROGRAM, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 Answer = Callable[[web.BaseRequest], web.StreamResponse]
 

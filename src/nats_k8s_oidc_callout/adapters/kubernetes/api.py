@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials, CredentialSource
+from nats_k8s_oidc_callout.core.names import PROGRAM
 
 HEADERS = {
     "Accept": "application/json",
     # The server compresses above 128 KiB, which costs us a fifth more CPU on a list and saves only local network.
     "Accept-Encoding": "identity",
-    "User-Agent": "nats-k8s-oidc-callout",
+    "User-Agent": PROGRAM,
 }
 CONNECT_SECONDS = 5.0
 OBJECT_BYTES_MAX = 10 * 1024 * 1024

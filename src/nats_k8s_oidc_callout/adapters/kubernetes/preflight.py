@@ -8,11 +8,12 @@ from urllib.parse import quote
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.errors import Unreachable
 
 _SECONDS = 5.0
 # No ServiceAccount can be called so by chance, and 404 is as good an answer as any.
-_NOBODY = "nats-k8s-oidc-callout-doctor"
+_NOBODY = f"{PROGRAM}-doctor"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     TokenLogin,
     guarded,
 )
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # nats-py's own heartbeat is switched off by being this rare: ours (Client.rtt) also notices a dead reader.
@@ -57,7 +58,7 @@ class Connection(Client):
         async with asyncio.timeout(5 * timeout):
             await self.connect(
                 servers=str(self.address),
-                name="nats-k8s-oidc-callout",
+                name=PROGRAM,
                 error_cb=on_error,
                 allow_reconnect=False,
                 # Two tries at the socket, at once: nats-py reads 0 as "for ever".

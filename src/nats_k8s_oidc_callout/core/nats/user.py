@@ -3,6 +3,7 @@
 import msgspec
 
 from nats_k8s_oidc_callout.core.model import Permissions
+from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.names import WHO_AM_I
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox
 
@@ -31,7 +32,7 @@ class _NatsUser(msgspec.Struct, omit_defaults=True):
 
 # A login under such a connection name gets less than its workload may have: only the right to ask the server who it is,
 # and in which account. Anybody may use the name, since it gives nothing else.
-SELF_TEST = "nats-k8s-oidc-callout self-test "
+SELF_TEST = f"{PROGRAM} self-test "
 
 _NOTHING = _Side(deny=(">",))
 _encode = msgspec.json.Encoder().encode
