@@ -139,8 +139,8 @@ SUITE_MUTANTS = [
     Mutant(
         "queue group missing",
         "adapters/nats/requests.py",
-        "            queue=self._ears.queue_group,\n",
-        '            queue="",\n',
+        "Ear(REQUESTS, queue_group, hear_requests)",
+        'Ear(REQUESTS, "", hear_requests)',
         ("tests/e2e/test_replicas.py", "-k", "share_the_load"),
     ),
 ]

@@ -11,6 +11,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     Link,
     NoLogin,
     Timing,
+    answer_requests,
 )
 from tests.fakes.hostile_server import hostile_server
 from tests.fakes.nats_desk import PLAIN, REQUESTS, linked, nkey, yes
@@ -155,7 +156,7 @@ async def test_subscription_is_proven_by_what_is_asked_after_it() -> None:
         await desk.link.drain()
 
     lines = [line.split()[0] for line in bytes(server.received).splitlines()]
-    assert [b"CONNECT", b"PING", b"SUB", b"PING", b"UNSUB", b"PING"] == lines[:6]
+    assert [b"CONNECT", b"PING", b"SUB", b"SUB", b"PING", b"UNSUB", b"PING"] == lines[:7]
 
 
 async def test_complaints_about_our_answers_are_heard() -> None:
@@ -164,7 +165,7 @@ async def test_complaints_about_our_answers_are_heard() -> None:
     """
     mode = config_mode()
     with NatsServer(mode.text) as server:
-        async with linked(server.url, login=nkey(mode.responder), answer=lambda _: b"nonsense", ear=True) as desk:
+        async with linked(server.url, login=nkey(mode.responder), answer=lambda _: b"nonsense") as desk:
             await until(lambda: desk.link.subscribed)
             await knock(server.url, auth_token="t")
             await until(lambda: desk.complaints)
@@ -178,7 +179,7 @@ async def test_ear_is_optional() -> None:
     """
     mode = config_mode(permissions=f'{{ subscribe: ["{REQUESTS}"], allow_responses: true }}')
     with NatsServer(mode.text) as server:
-        async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer), ear=True) as desk:
+        async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer)) as desk:
             await until(lambda: desk.link.subscribed)
             assert (await knock(server.url, auth_token="t")).let_in
             assert "" == desk.link.last_error
@@ -190,7 +191,9 @@ async def test_cancelled_link_leaves_nothing_behind() -> None:
     """
     before = asyncio.all_tasks()
     with NatsServer(PLAIN) as server:
-        link = Link([server.url], login=NoLogin, tls=lambda: None, queue_group="q", on_request=lambda *_: None)
+        link = Link(
+            [server.url], login=NoLogin, tls=lambda: None, duty=answer_requests("q", lambda *_: None, lambda _: None)
+        )
         link.set_serving(True)
         running = asyncio.create_task(link.run())
         await until(lambda: link.subscribed)

@@ -16,6 +16,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     NoLogin,
     PasswordLogin,
     TokenLogin,
+    answer_requests,
 )
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
@@ -151,7 +152,7 @@ async def test_bad_url_is_refused_without_quoting_it(url: str) -> None:
     What is no NATS URL is a configuration error that does not repeat the text.
     """
     with pytest.raises(ConfigurationError) as caught:
-        Link([url], login=NoLogin, tls=lambda: None, queue_group="q", on_request=lambda *_: None)
+        Link([url], login=NoLogin, tls=lambda: None, duty=answer_requests("q", lambda *_: None, lambda _: None))
 
     assert "NATS_URL" in str(caught.value)
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))

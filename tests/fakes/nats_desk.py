@@ -12,6 +12,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     NkeyLogin,
     NoLogin,
     Timing,
+    answer_requests,
 )
 from nats_k8s_oidc_callout.core.nats import natsjwt
 from tests.fakes.nats_modes import Pair, mint
@@ -37,7 +38,6 @@ async def linked(
     login: Login | Callable[[], Login] = NoLogin(),  # noqa: B008
     answer: Callable[[bytes], bytes] | None = None,
     serving: bool = True,
-    ear: bool = False,
     timing: Timing = QUICK,
     tls: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[Desk]:
@@ -53,9 +53,7 @@ async def linked(
         urls,
         login=login if callable(login) else lambda: login,
         tls=tls,  # type: ignore[arg-type]  # contexts or None, as each test has it
-        queue_group="q",
-        on_request=on_request,
-        on_auth_error=complaints.append if ear else None,
+        duty=answer_requests("q", on_request, complaints.append),
         timing=timing,
     )
     desk = Desk(link, complaints=complaints)

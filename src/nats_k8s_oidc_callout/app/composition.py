@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters import processors
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.http import HttpServer
-from nats_k8s_oidc_callout.adapters.nats import Link
+from nats_k8s_oidc_callout.adapters.nats import Link, answer_requests
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
@@ -70,9 +70,7 @@ class App:
             settings.nats_url.urls,
             login=self._keyring.login,
             tls=self._keyring.tls,
-            queue_group=settings.nats_queue_group,
-            on_request=self._responder.receive,
-            on_auth_error=outcomes.complain,
+            duty=answer_requests(settings.nats_queue_group, self._responder.receive, outcomes.complain),
             doubt=self._keyring.doubt,
         )
         self.readiness = Readiness(self._link, self._keys, self._workloads, self._keyring)

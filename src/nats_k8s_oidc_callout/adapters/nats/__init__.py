@@ -11,12 +11,15 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     WorkloadLogin,
 )
 from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
-from nats_k8s_oidc_callout.adapters.nats.requests import Timing
+from nats_k8s_oidc_callout.adapters.nats.requests import answer_requests
+from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, Timing
 from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, land
 from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted
 
 __all__ = [
     "CredsLogin",
+    "Duty",
+    "Ear",
     "Landing",
     "Link",
     "Login",
@@ -31,6 +34,7 @@ __all__ = [
     "TokenLogin",
     "Untrusted",
     "WorkloadLogin",
+    "answer_requests",
     "land",
     "opened",
 ]

@@ -16,12 +16,12 @@ import structlog
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address, AddressBook
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import Login
-from nats_k8s_oidc_callout.adapters.nats.requests import (
+from nats_k8s_oidc_callout.adapters.nats.service import (
     SUBSCRIPTION_REFUSED,
     USUAL,
-    Ears,
+    Duty,
     Reply,
-    Session,
+    Service,
     Timing,
     Wish,
     until_set,
@@ -37,12 +37,9 @@ log = structlog.get_logger("nats")
 
 
 class Link:
-    """One login to NATS, kept alive by `run`.
+    """One login to NATS, kept alive by `run`, and what it is for, its duty.
 
-    `login` and `tls` are asked again at each connect, so that rotated files count. `on_request` gets the message, its
-    reply subject (give that very object to `send`) and the server's xkey, or "" where there is none; it must not wait.
-    `on_auth_error` hears the server's complaints about our answers, if our permissions let us: one of the queue group
-    hears each.
+    `login` and `tls` are asked again at each connect, so that rotated files count.
     """
 
     def __init__(
@@ -51,9 +48,7 @@ class Link:
         *,
         login: Callable[[], Login],
         tls: Callable[[], ssl.SSLContext | None],
-        queue_group: str,
-        on_request: Callable[[bytes, str, str], None],
-        on_auth_error: Callable[[bytes], None] | None = None,
+        duty: Duty,
         doubt: Callable[[], str] = str,
         timing: Timing = USUAL,
     ) -> None:
@@ -65,10 +60,10 @@ class Link:
         self._book = AddressBook(urls)
         self._login = login
         self._tls = tls
-        self._ears = Ears(queue_group, on_request, on_auth_error, self._on_refusal)
+        self._duty = duty
         self._doubt = doubt
         self._timing = timing
-        self._session: Session | None = None
+        self._service: Service | None = None
         self._wish = Wish()
         self._running = False
         self._stopped = asyncio.Event()
@@ -80,17 +75,17 @@ class Link:
     @property
     def connected(self) -> bool:
         """We are logged in, as far as we know."""
-        return self._session is not None and self._session.connection.is_connected
+        return self._service is not None and self._service.connection.is_connected
 
     @property
     def subscribed(self) -> bool:
         """The server has confirmed the subscription, and has not refused it since."""
-        return self._session is not None and self._session.subscribed and self.connected
+        return self._service is not None and self._service.subscribed and self.connected
 
     @property
     def max_payload(self) -> int:
         """The longest message in bytes that the server takes."""
-        return self._session.connection.max_payload if self._session is not None else DEFAULT_MAX_PAYLOAD
+        return self._service.connection.max_payload if self._service is not None else DEFAULT_MAX_PAYLOAD
 
     @property
     def last_error(self) -> str:
@@ -104,15 +99,15 @@ class Link:
 
     def send(self, reply: str, payload: bytes) -> bool:
         """Send an answer where its request came from; say False when that connection is gone or does not take it."""
-        session = self._session
-        if session is None or session.connection.ended.is_set():
+        service = self._service
+        if service is None or service.connection.ended.is_set():
             return False
-        if isinstance(reply, Reply) and reply.origin is not session.connection:
+        if isinstance(reply, Reply) and reply.origin is not service.connection:
             return False
         try:
-            session.connection.post(reply, payload)
+            service.connection.post(reply, payload)
         except nats.errors.Error as error:
-            self._tell("nats rejected an answer", session.connection.address, words(error))
+            self._tell("nats rejected an answer", service.connection.address, words(error))
             return False
         return True
 
@@ -130,7 +125,7 @@ class Link:
                     self._trouble = words(error)
                     event = self._event(error)
                     self._tell(event, address, self._trouble)
-                self._session = None
+                self._service = None
                 # A server that lets us in and throws us out at once is no success.
                 failures = 1 if time.monotonic() - began > self._timing.longest_retry else failures + 1
                 await self._pause(failures)
@@ -139,10 +134,10 @@ class Link:
             self._stopped.set()
 
     async def drain(self) -> None:
-        """End the subscription; return once `on_request` was called for all that the server has sent."""
+        """End the subscription; return once the duty has heard all that the server has sent."""
         self.set_serving(False)
-        if self._session is not None:
-            await self._session.idle.wait()
+        if self._service is not None:
+            await self._service.idle.wait()
 
     async def close(self) -> None:
         """Flush, close, and let `run` return."""
@@ -154,12 +149,12 @@ class Link:
     async def _live(self, address: Address) -> None:
         """Connect to one server and stay; return when we are to stop, raise when the connection has ended."""
         connection = Connection(address, self._login(), self._tls())
-        session = Session(connection, self._wish, self._ears, self._timing)
+        service = Service(connection, self._wish, self._duty, self._on_refusal, self._timing)
         last: list[Exception] = []
 
         async def on_error(error: Exception) -> None:
             last[:] = [error]
-            session.error(error)
+            service.error(error)
 
         try:
             try:
@@ -167,20 +162,20 @@ class Link:
             except nats.errors.NoServersError:
                 # What really happened went to on_error only.
                 raise Unreachable(words(last[0]) if last else "no connection") from None
-            self._welcome(session)
-            finished = await _until_ended(connection, session.run())
+            self._welcome(service)
+            finished = await _until_ended(connection, service.run())
             if not finished and not self._wish.stopping:
                 reason = connection.last_error or (last[0] if last else None)
                 raise Unreachable(words(reason) if reason is not None else "connection closed")
         finally:
             # First, since nothing more will be delivered and nothing can be sent.
-            session.subscribed = False
-            session.idle.set()
+            service.subscribed = False
+            service.idle.set()
             await connection.shut(self._timing.connect, politely=self._wish.stopping)
 
-    def _welcome(self, session: Session) -> None:
-        connection = session.connection
-        self._session = session
+    def _welcome(self, service: Service) -> None:
+        connection = service.connection
+        self._service = service
         self.connects += 1
         self._told.clear()
         self._book.discovered(connection.cluster())
@@ -203,7 +198,7 @@ class Link:
             await until_set(self._wish.changed, left)
 
     def _event(self, error: Exception) -> str:
-        if self._session is not None:
+        if self._service is not None:
             return "nats connection lost"
         # nats-server's words: 'Authorization Violation', 'User Authentication Expired', 'Authentication Timeout'…
         text = str(error).lower()
@@ -212,9 +207,9 @@ class Link:
         return "nats unreachable"
 
     def _on_refusal(self, event: str, reason: str) -> None:
-        if self._session is not None:
+        if self._service is not None:
             self._trouble = reason
-            self._tell(event, self._session.connection.address, reason)
+            self._tell(event, self._service.connection.address, reason)
 
     def _tell(self, event: str, address: Address, reason: str) -> None:
         """Log a trouble when it begins, not at each attempt."""
@@ -229,7 +224,7 @@ class Link:
 
 async def _until_ended(connection: Connection, work: Coroutine[None, None, None]) -> bool:
     """Do `work`; say False when the connection ended before it was done. Raises what it raises on a live one."""
-    working = asyncio.create_task(work, name="nats session")
+    working = asyncio.create_task(work, name="nats service")
     ended = asyncio.create_task(connection.ended.wait(), name="nats connection end")
     try:
         await asyncio.wait({working, ended}, return_when=asyncio.FIRST_COMPLETED)

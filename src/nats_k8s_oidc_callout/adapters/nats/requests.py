@@ -1,201 +1,50 @@
-"""What we do on one connection while it lasts: hold the subscription as wanted, and ask for signs of life."""
+"""The duty of the responder's own link: hear what the servers ask about logins, and what they say of our answers."""
 
-import asyncio
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
-from nats_k8s_oidc_callout.core import spelling
+from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, Reply
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
-from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 
-SUBSCRIPTION_REFUSED = "nats refused our subscription"
 # A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
 _XKEY_MAX = 64
 
 log = structlog.get_logger("nats")
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds. A peer that is gone without a word is noticed within `heartbeat` + `patience`."""
+def answer_requests(
+    queue_group: str,
+    on_request: Callable[[bytes, str, str], None],
+    on_complaint: Callable[[bytes], None],
+) -> Duty:
+    """Return the duty to hear requests in this queue group.
 
-    connect: float = 3.0
-    """For each step of a connect. A login that the server does not know is delegated (to us): it is refused after
-    `authorization.timeout`, 2 s by default, and only who still listens then learns that."""
-    heartbeat: float = 5.0
-    """How often the server is asked for a sign of life, and a refused subscription tried again."""
-    patience: float = 10.0
-    """How long a sign of life may take: a storm of requests stands before it in the same socket."""
-    first_retry: float = 0.1
-    longest_retry: float = 2.0
-
-
-USUAL = Timing()
-
-
-class Reply(str):
-    """A reply subject that remembers its connection, since it means nothing on another."""
-
-    __slots__ = ("origin",)
-    origin: Connection
-
-
-@dataclass(slots=True)
-class Wish:
-    """What the rest of the process wants of whichever session lives."""
-
-    serving: bool = False
-    stopping: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Ears:
-    """Who is told what comes in; none of them may wait."""
-
-    queue_group: str
-    on_request: Callable[[bytes, str, str], None]
-    on_auth_error: Callable[[bytes], None] | None
-    on_refusal: Callable[[str, str], None]
-    """A permission that we lack: the event for the log, and the server's words."""
-
-
-class Session:
-    """One live connection. `subscribed` is true from the server's confirmation on, until it refuses or we end it."""
-
-    def __init__(self, connection: Connection, wish: Wish, ears: Ears, timing: Timing) -> None:
-        self.connection = connection
-        self.subscribed = False
-        self.idle = asyncio.Event()
-        """There is no subscription, and `on_request` was called for all that the server had sent for one."""
-        self.idle.set()
-        self._wish = wish
-        self._ears = ears
-        self._timing = timing
-        self._subscription: Subscription | None = None
-        self._refused = False
-
-    async def run(self) -> None:
-        """Live until `wish.stopping`; raise `Unreachable` when the server stops answering."""
-        if self._ears.on_auth_error is not None:
-            await self.connection.subscribe(COMPLAINTS, queue=self._ears.queue_group, cb=self._complaint)
-        while not self._wish.stopping:
-            await self._beat()
-            await self._prove()
-        await self._unsubscribe()
-        # What was answered last has been read, too, once the server answers this. (Closing over unread input resets the
-        # socket, and a reset overtakes what the server has not read yet.)
-        await self._prove()
-
-    async def _beat(self) -> None:
-        """Follow every wish for the time of one heartbeat."""
-        # The heartbeat also sets the pace for a refused subscription: permissions are not repaired in milliseconds.
-        self._refused = False
-        ends = time.monotonic() + self._timing.heartbeat
-        while not self._wish.stopping and (left := ends - time.monotonic()) > 0:
-            self._wish.changed.clear()
-            if self._subscription is not None and not (self._wish.serving and self.subscribed):
-                await self._unsubscribe()
-            if self._subscription is None and self._wish.serving and not self._refused:
-                await self._subscribe()
-            await until_set(self._wish.changed, left)
-
-    async def _subscribe(self) -> None:
-        self.idle.clear()
-        self._subscription = await self.connection.subscribe(
-            REQUESTS,
-            queue=self._ears.queue_group,
-            cb=self._receive,
-            # 0 = no limit: our own queue is bounded by age and bytes, and nats-py would drop the freshest.
-            pending_msgs_limit=0,
-            pending_bytes_limit=0,
-        )
-        # The server says nothing about a SUB that it takes, and a refusal comes before the answer to a later PING.
-        await self._prove()
-        if self._refused:
-            await self._unsubscribe()
-            return
-        self.subscribed = True
-        log.info("nats subscribed", server=str(self.connection.address), queue_group=self._ears.queue_group)
-
-    async def _unsubscribe(self) -> None:
-        if self._subscription is None:
-            return
-        self.subscribed = False
-        # What other servers of a cluster still send for us reaches the group's other members: ours hands it on. So no
-        # second subscription covers for this one. It would double answers, and the third to one login stops a route
-        # (docs/decisions/0010-one-answer-to-a-login.md).
-        await self._drain(self._subscription)
-        self._subscription = None
-        self.idle.set()
-        if not self._refused:
-            log.info("nats unsubscribed", server=str(self.connection.address))
-
-    async def _drain(self, subscription: Subscription) -> None:
-        """UNSUB, a round trip, and the callbacks of all that came before its end."""
-        try:
-            async with asyncio.timeout(self._timing.patience):
-                await subscription.drain()  # type: ignore[no-untyped-call]
-        except TimeoutError:
-            raise Unreachable("the server stopped answering") from None
-
-    async def _prove(self) -> None:
-        """Ask for a sign of life. (nats-py's `flush` comes back without one when its reader has died.)"""
-        try:
-            await self.connection.rtt(self._timing.patience)  # type: ignore[arg-type]  # wait_for takes fractions
-        except nats.errors.TimeoutError:
-            raise Unreachable("the server stopped answering") from None
-
-    async def _receive(self, message: Msg) -> None:
-        reply = Reply(message.reply)
-        reply.origin = self.connection
-        headers = message.headers
-        self._ears.on_request(message.data, reply, headers.get(SERVER_XKEY, "")[:_XKEY_MAX] if headers else "")
-
-    async def _complaint(self, message: Msg) -> None:
-        if self._ears.on_auth_error is not None:
-            self._ears.on_auth_error(message.data)
-
-    def error(self, error: Exception) -> None:
-        """Take what nats-py tells beside its exceptions. It writes what the server said in lower case."""
-        said = str(error).lower()
-        if "permissions violation" not in said:
-            log.debug("nats error", server=str(self.connection.address), reason=words(error))
-        elif f'subscription to "{REQUESTS.lower()}"' in said:
-            self._refused = True
-            self.subscribed = False
-            self._wish.changed.set()
-            self._ears.on_refusal(SUBSCRIPTION_REFUSED, words(error))
-        elif f'subscription to "{COMPLAINTS.lower()}"' in said:
-            log.debug("no permission to hear nats about rejected answers", reason=words(error))
-        else:
-            # Each has another subject; that our permissions lack the reply is one trouble.
-            self._ears.on_refusal("nats refused an answer", "permissions violation for publish")
-
-
-async def until_set(event: asyncio.Event, seconds: float) -> None:
-    """Return when the event is set, or after this time."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-
-
-def words(error: BaseException) -> str:
-    """Return what a failure says in one printable line.
-
-    Of exceptions that are neither ours, nats-py's nor the system's only the type is told: anything may be in their text.
+    `on_request` gets the message, its reply subject (give that very object to `Link.send`) and the server's xkey, or ""
+    where there is none; it must not wait. `on_complaint` hears the server's complaints about our answers, if our
+    permissions let us: one of the queue group hears each.
     """
-    if isinstance(error, TimeoutError) and not str(error):
-        return "timed out"
-    if not isinstance(error, CalloutError | OSError | nats.errors.Error):
-        return type(error).__name__
-    text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
-    return spelling.line(text)
+
+    def hear_requests(connection: Connection) -> Callable[[Msg], Awaitable[None]]:
+        async def receive(message: Msg) -> None:
+            reply = Reply(message.reply)
+            reply.origin = connection
+            headers = message.headers
+            on_request(message.data, reply, headers.get(SERVER_XKEY, "")[:_XKEY_MAX] if headers else "")
+
+        return receive
+
+    def hear_complaints(_: Connection) -> Callable[[Msg], Awaitable[None]]:
+        async def receive(message: Msg) -> None:
+            on_complaint(message.data)
+
+        return receive
+
+    return Duty(
+        Ear(REQUESTS, queue_group, hear_requests),
+        started=lambda connection: log.info("nats subscribed", server=str(connection.address), queue_group=queue_group),
+        stopped=lambda connection: log.info("nats unsubscribed", server=str(connection.address)),
+        beside=(Ear(COMPLAINTS, queue_group, hear_complaints),),
+    )
