@@ -56,15 +56,8 @@ def nats(draft: NatsVariables, namespaces: Sequence[str], found: Findings) -> Se
 
 
 def _login(draft: NatsVariables, found: Findings) -> None:
-    logins = [
-        name
-        for name, used in (
-            ("NATS_CREDS_FILE", found.is_set("NATS_CREDS_FILE")),
-            ("NATS_TOKEN", found.is_set("NATS_TOKEN")),
-            ("NATS_URL", draft.nats_url.has_login()),
-        )
-        if used
-    ]
+    logins = [name for name in ("NATS_CREDS_FILE", "NATS_TOKEN") if found.is_set(name)]
+    logins += ["NATS_URL"] if draft.nats_url.has_login() else []
     if len(logins) > 1:
         others = ("the user info in NATS_URL" if name == "NATS_URL" else name for name in logins[1:])
         found.problem(logins[0], f"excludes {' and '.join(others)}: one login only")
@@ -80,10 +73,8 @@ def _encryption(draft: NatsVariables, found: Findings) -> None:
     found.contents("NATS_TLS_CA_FILE", draft.nats_tls_ca_file, keyfiles.check_certificates)
     found.contents("NATS_TLS_CERT_FILE", draft.nats_tls_cert_file, keyfiles.check_certificates)
     found.contents("NATS_TLS_KEY_FILE", draft.nats_tls_key_file, keyfiles.check_private_key)
-    for one, other in (
-        ("NATS_TLS_CERT_FILE", "NATS_TLS_KEY_FILE"),
-        ("NATS_TLS_KEY_FILE", "NATS_TLS_CERT_FILE"),
-    ):
+    pair = "NATS_TLS_CERT_FILE", "NATS_TLS_KEY_FILE"
+    for one, other in (pair, pair[::-1]):
         if found.is_set(one) and not found.is_set(other):
             found.problem(one, f"wants {other}")
 

@@ -4,7 +4,9 @@ The functions raise BadKey, whose text follows the file's path and never quotes 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +18,8 @@ from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadKey, BadToken
+
+T = TypeVar("T")
 
 # The new key while the servers still use the old one; a third has no use, and each costs a try on every request.
 _MOST_XKEYS = 2
@@ -41,26 +45,25 @@ def _seeds(data: bytes) -> list[tuple[int, str]]:
     return seeds
 
 
-def read_signing_keys(data: bytes) -> tuple[SigningKey, ...]:
-    """Return the account signing keys of `SA…` seeds, one a line, in their order, each once."""
-    keys: dict[SigningKey, None] = {}
+def _each(data: bytes, parse: Callable[[str], T]) -> list[T]:
+    """Return what each seed is; raise BadKey with the line of the first that is wrong."""
+    keys = []
     for number, seed in _seeds(data):
         try:
-            keys[nkeys.parse_signing_key(seed, Kind.ACCOUNT)] = None
+            keys.append(parse(seed))
         except BadKey as error:
             raise BadKey(f"line {number} {error}") from None
-    return tuple(keys)
+    return keys
+
+
+def read_signing_keys(data: bytes) -> tuple[SigningKey, ...]:
+    """Return the account signing keys of `SA…` seeds, one a line, in their order, each once."""
+    return tuple(dict.fromkeys(_each(data, lambda seed: nkeys.parse_signing_key(seed, Kind.ACCOUNT))))
 
 
 def read_xkeys(data: bytes) -> tuple[CurveKey, ...]:
     """Return the one or two curve keys of `SX…` seeds, one a line, in the order in which to try them."""
-    keys: dict[str, CurveKey] = {}
-    for number, seed in _seeds(data):
-        try:
-            key = xkey.parse_curve_key(seed)
-        except BadKey as error:
-            raise BadKey(f"line {number} {error}") from None
-        keys[key.public] = key
+    keys = {key.public: key for key in _each(data, xkey.parse_curve_key)}
     if len(keys) > _MOST_XKEYS:
         raise BadKey(f"holds {len(keys)} seeds, at most {_MOST_XKEYS} are tried")
     return tuple(keys.values())

@@ -3,14 +3,16 @@
 Each doubt is an error: an answer is a list only when it says so, and a watch line that cannot be read is never skipped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
+
+T = TypeVar("T")
 
 
 class Page(NamedTuple):
@@ -70,12 +72,6 @@ class _ListMeta(msgspec.Struct, gc=False):
     continue_token: str = msgspec.field(name="continue", default="")
 
 
-class _List(msgspec.Struct, gc=False):
-    kind: str
-    metadata: _ListMeta
-    items: list[_Object] | None
-
-
 class _Head(msgspec.Struct, gc=False):
     """A list without its items."""
 
@@ -83,9 +79,11 @@ class _Head(msgspec.Struct, gc=False):
     metadata: _ListMeta
 
 
-class _RawList(msgspec.Struct, gc=False):
-    kind: str
-    metadata: _ListMeta
+class _List(_Head, gc=False):
+    items: list[_Object] | None
+
+
+class _RawList(_Head, gc=False):
     items: list[msgspec.Raw] | None
 
 
@@ -104,6 +102,8 @@ class _Line(msgspec.Struct, gc=False):
 
 # A heavier page is read item by item: with one emoji in it a text takes four times as much as it did in the page.
 _AT_ONCE_BYTES = 1 << 20
+
+_NO_LIST = "the answer is not a list of ServiceAccounts"
 
 _read_list = reader(_List)
 _read_head = reader(_Head)
@@ -147,37 +147,35 @@ def read_page(body: bytes) -> tuple[Page, Iterator[Meta | None]]:
 
     Raises Unreachable when it is not a ServiceAccountList: `{}` must never pass for an empty cluster.
     """
+    read: _List | _RawList
     items: Iterator[Meta | None]
     try:
         if len(body) > _AT_ONCE_BYTES:
             raise Unreadable("is too large to be read at once")
         read = _read_list(body)
-        metadata, kind = read.metadata, read.kind
         items = (_whole_or_none(item.metadata) for item in read.items or ())
     except Unreadable:
-        metadata, kind, items = _one_by_one(body)
-    if kind != "ServiceAccountList" or not metadata.resource_version:
-        raise Unreachable("the answer is not a list of ServiceAccounts")
-    return Page(metadata.continue_token, metadata.resource_version), items
+        read = _listed(body, _read_raw_list)
+        items = map(_readable, read.items or ())
+    return Page(read.metadata.continue_token, _version_of(read)), items
 
 
 def read_version(body: bytes) -> str:
     """Return the version that a list shows, its items unread; raise Unreachable when the answer is something else."""
+    return _version_of(_listed(body, _read_head))
+
+
+def _listed(body: bytes, read: Callable[[bytes], T]) -> T:
     try:
-        read = _read_head(body)
+        return read(body)
     except Unreadable as error:
-        raise Unreachable("the answer is not a list of ServiceAccounts") from error
+        raise Unreachable(_NO_LIST) from error
+
+
+def _version_of(read: _Head) -> str:
     if read.kind != "ServiceAccountList" or not read.metadata.resource_version:
-        raise Unreachable("the answer is not a list of ServiceAccounts")
+        raise Unreachable(_NO_LIST)
     return read.metadata.resource_version
-
-
-def _one_by_one(body: bytes) -> tuple[_ListMeta, str, Iterator[Meta | None]]:
-    try:
-        read = _read_raw_list(body)
-    except Unreadable as error:
-        raise Unreachable("the answer is not a list of ServiceAccounts") from error
-    return read.metadata, read.kind, map(_readable, read.items or ())
 
 
 def _readable(item: msgspec.Raw) -> Meta | None:
