@@ -97,16 +97,7 @@ lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrad
 release: $(VENV)/.dev ## write VERSION=1.2.3 everywhere it stands; then commit, and tag it v1.2.3
 	@$(BIN)/python -m tools.release '$(VERSION)'
 
-release-coverage: $(VENV)/.dev ## what the quick tests reach, by branches; all of core/, by its own tests alone, or this fails
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) tests/core $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --include='*/core/*' --fail-under=100
-	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) $(ARGS)
-	@$(BIN)/coverage combine --quiet --append
-	@$(BIN)/coverage report
-
-check: $(VENV)/.dev ## say where VERSION=1.2.3 is missing
+release-check: $(VENV)/.dev ## say where VERSION=1.2.3 is missing
 	@$(BIN)/python -m tools.release '$(VERSION)' --check
 
 dist: $(VENV)/.dev ## build what a release publishes into dist/: wheel, source archive, chart, notes

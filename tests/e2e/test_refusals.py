@@ -21,7 +21,7 @@ TRIES = 3
 # One for each reason; the others stand in the same table, and go over the wire in tests/attack/test_tokens.py.
 CASES = (
     "nothing", "one-part", "over-16-kib", "signature-flipped-RS256", "exp-missing", "iss-another-cluster", "alg-none",
-    "brings-its-jwk-and-kid", "expired-this-second", "nbf-beyond-the-skew", "lifetime-of-a-year", "aud-other", 
+    "brings-its-jwk-and-kid", "expired-this-second", "nbf-beyond-the-skew", "lifetime-of-a-year", "aud-other",
     "uid-of-another", "account-that-is-not-there",
 )  # fmt: skip
 
