@@ -19,7 +19,8 @@ from nats_k8s_oidc_callout.doctor import Cause, Finding, Report, Status, answers
 from nats_k8s_oidc_callout.doctor.observations import Admission, Question, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.responder_status import Neighbour, responder
 from nats_k8s_oidc_callout.errors import Unreachable
-from nats_k8s_oidc_callout.settings import Sentinel, Settings
+from nats_k8s_oidc_callout.settings import Sentinel
+from tests.cli.desk import Desk
 from tests.fakes.hostile_server import hostile_server
 from tests.settings import whole
 
@@ -269,27 +270,10 @@ def test_a_cause_that_follows_from_another_is_left_out() -> None:
     assert ["sentinel_missing"] == Report([wrong, nobody, wrong]).causes
 
 
-def loaded(folder: Path, **more: str) -> Settings:
-    """Return settings of config mode with all that they name in `folder`."""
-    (folder / "accounts").mkdir()
-    (folder / "jwks").write_bytes(whole.JWKS)
-    (folder / "creds").write_bytes(whole.creds())
-    return settings.load(
-        {
-            "NATS_ACCOUNT": "APP",
-            "NATS_CREDS_FILE": str(folder / "creds"),
-            "SERVICE_ACCOUNTS_DIR": str(folder / "accounts"),
-            "JWKS_FILE": str(folder / "jwks"),
-            "PORT": "0",
-            **more,
-        }
-    )
-
-
 async def test_an_info_that_is_no_text_is_a_finding(tmp_path: Path) -> None:
     """A server whose INFO cannot be read is a failure with a cause, and never a traceback."""
     async with hostile_server(greeting=b'INFO {"server_id":"N","version":"\xff"}\r\n') as server:
-        report = await doctor.examine(loaded(tmp_path, NATS_URL=server.url))
+        report = await doctor.examine(settings.load(Desk.new(tmp_path).variables(NATS_URL=server.url)))
 
     assert ["nats_unreachable"] == report.causes
     assert "the server's INFO cannot be read" in report.findings[1].detail

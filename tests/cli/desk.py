@@ -51,9 +51,9 @@ class Desk:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return str(path)
 
-    def run(self, *arguments: str, **more: str) -> click.testing.Result:
-        """Run a command; `more` are variables beside the deployment's own."""
-        variables = {
+    def variables(self, **more: str) -> dict[str, str]:
+        """Return the deployment's variables, with these beside or over them."""
+        return {
             "NATS_ACCOUNT": "APP",
             "NATS_CREDS_FILE": str(self.folder / "creds"),
             "SERVICE_ACCOUNTS_DIR": str(self.folder / "accounts"),
@@ -62,7 +62,10 @@ class Desk:
             "COLUMNS": "80",
             **more,
         }
-        return click.testing.CliRunner().invoke(main, arguments, env=variables)
+
+    def run(self, *arguments: str, **more: str) -> click.testing.Result:
+        """Run a command; `more` are variables beside the deployment's own."""
+        return click.testing.CliRunner().invoke(main, arguments, env=self.variables(**more))
 
     def report(self, *arguments: str, **more: str) -> dict[str, object]:
         """Run a command with --json, and return what it printed."""

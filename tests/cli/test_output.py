@@ -22,30 +22,20 @@ def obeyed(text: str) -> list[str]:
     return re.findall(r"[^\n -~…│┃━┏┳┓┡╇┩─└┴┘├┼┤]", text)
 
 
-def test_explain_shows_an_entry_as_text(desk: Desk) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_explain_shows_text_as_text(desk: Desk, form: list[str]) -> None:
     """
-    What a tenant wrote into an annotation is spelled out, in each form that is printed.
+    What a tenant wrote into an annotation, and what a token says of itself, is spelled out in each form of output.
     """
+    # Also a letter that only looks like one of ASCII, since that is why it is refused.
     desk.account("shop", "web", {"nats.io/allowed-pub-subjects": f"{HOSTILE},a.\u0430"})
-    for form in ([], ["--json"]):
-        ran = desk.run("explain", "shop/web", *form)
-
-        assert (0, []) == (ran.exit_code, obeyed(ran.output))
-        # Also a letter that only looks like one of ASCII, since that is why it was refused.
-        assert r"a.\u0430" in ran.output
-        assert r"\u001b]52;c;aGk=\u0007" in ran.output
-
-
-def test_explain_shows_a_tokens_claims_as_text(desk: Desk) -> None:
-    """
-    So is what a token says of itself.
-    """
     token = desk.issuer.token("shop", "web", "uid-web", audience=HOSTILE)
-    for form in ([], ["--json"]):
-        ran = desk.run("explain", "--token-file", desk.file(token), *form)
+    entry, claims = desk.run("explain", "shop/web", *form), desk.run("explain", "--token-file", desk.file(token), *form)
 
-        assert (1, []) == (ran.exit_code, obeyed(ran.output))
-        assert "wrong_audience" in ran.output
+    assert (0, [], 1, []) == (entry.exit_code, obeyed(entry.output), claims.exit_code, obeyed(claims.output))
+    assert r"a.\u0430" in entry.output
+    assert r"\u001b]52;c;aGk=\u0007" in entry.output
+    assert "wrong_audience" in claims.output
 
 
 async def test_doctor_shows_a_servers_words_as_text(desk: Desk) -> None:
