@@ -112,24 +112,6 @@ async def test_an_html_answer_empties_nothing(world: World) -> None:
     assert world.holds("team", "app")
 
 
-async def test_events_change_the_index(world: World) -> None:
-    """
-    What is created, changed and deleted shows at once, each event counted by its kind.
-    """
-    world.server.put("team", "old")
-    async with running(world.reflector()):
-        await until(lambda: world.server.streams == 1)
-        world.server.put("team", "new", allowed_pub_subjects="a")
-        world.server.put("team", "new", allowed_pub_subjects="b")
-        world.server.delete("team", "old")
-        world.server.bookmark()
-        await until(lambda: world.events["BOOKMARK"] == 1)
-
-    assert ServiceAccount("uid-team-new", {"nats.io/allowed-pub-subjects": "b"}) == world.index.find("team", "new")
-    assert not world.holds("team", "old")
-    assert {"ADDED": 1, "MODIFIED": 1, "DELETED": 1, "BOOKMARK": 1} == world.events
-
-
 async def test_a_watch_that_ends_as_it_should_goes_on_without_a_list(world: World) -> None:
     """
     A regular end is followed at once by a watch from the last version, bookmarks included.
@@ -183,18 +165,6 @@ async def test_a_delete_during_an_outage_is_noticed(world: World) -> None:
     assert world.holds("team", "app")
     assert ["start", "gone"] == world.relists
     assert world.synced == 1
-
-
-async def test_a_recreated_serviceaccount_has_the_new_uid(world: World) -> None:
-    """
-    Deleted and created again under the same name: the new uid counts.
-    """
-    world.server.put("team", "app", "uid-1")
-    async with running(world.reflector()):
-        await until(lambda: world.server.streams == 1)
-        world.server.delete("team", "app")
-        world.server.put("team", "app", "uid-2")
-        await until(lambda: world.index.find("team", "app") == ServiceAccount("uid-2", None))
 
 
 @pytest.mark.parametrize(

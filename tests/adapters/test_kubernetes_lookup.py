@@ -36,18 +36,6 @@ async def looker(world: World) -> AsyncIterator[Looker]:
     await made.lookup.close()
 
 
-async def test_a_live_look_finds_what_the_server_has(world: World, looker: Looker) -> None:
-    """
-    A ServiceAccount that the watch has not brought yet is found by one GET; the index stays as it is.
-    """
-    world.server.put("team", "app", "uid-1", allowed_sub_subjects="a")
-
-    assert ServiceAccount("uid-1", {"nats.io/allowed-sub-subjects": "a"}) == await looker.lookup.look_up(
-        "team", "app", 1
-    )
-    assert len(world.index) == 0
-
-
 async def test_answers_are_kept_for_two_seconds(world: World, looker: Looker) -> None:
     """
     Yes and no are both kept for 2 s: a storm of one bad name costs one GET.

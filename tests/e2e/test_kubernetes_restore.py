@@ -2,19 +2,16 @@
 
 import asyncio
 import ssl
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Pace
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.adapters.kubernetes import Pace
 from tests.e2e.cluster import Cluster
 from tests.e2e.kubernetes_world import eventually, world_in
-from tests.fakes.kubernetes_world import Followed
+from tests.fakes.kubernetes_world import Client, FixedSource, running
 from tests.fakes.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.slow
@@ -65,56 +62,27 @@ async def test_logins_go_by_the_restored_cluster(cluster: Cluster, tmp_path: Pat
         assert 1 == world.responder.metrics()[WENT_BACK]
 
 
-class Admin:
-    """The administrator's credential, for an API server behind a proxy."""
+class Follower(Client):
+    """A client behind a proxy, whose reflector of one namespace goes by a clock that the test moves."""
 
-    def __init__(self, cluster: Cluster, port: int) -> None:
-        self.base_url = f"https://{cluster.service_host}:{port}"
-        self._made = Credentials(
-            {"Authorization": f"Bearer {cluster.admin_token}"}, ssl.create_default_context(cafile=str(cluster.ca_file))
-        )
+    def __init__(self, cluster: Cluster, proxy: TcpProxy) -> None:
+        trust = ssl.create_default_context(cafile=str(cluster.ca_file))
+        super().__init__(FixedSource(f"https://{cluster.service_host}:{proxy.port}", cluster.admin_token, trust))
+        self.proxy = proxy
+        self.ahead = 0.0
 
-    def current(self, refused: bool = False) -> Credentials:
-        return self._made
-
-
-@dataclass
-class Follower:
-    """A reflector of one namespace behind a proxy, on a clock that the test moves."""
-
-    proxy: TcpProxy
-    index: Index
-    ahead: float = 0.0
-    restarts: list[str] = field(default_factory=list)
-    relists: list[str] = field(default_factory=list)
-
-    def holds(self, name: str) -> bool:
-        return self.index.find("followed", name) is not None
+    def has(self, name: str) -> bool:
+        return self.holds("followed", name)
 
 
 @asynccontextmanager
 async def follower(cluster: Cluster, pace: Pace) -> AsyncIterator[Follower]:
     async with tcp_proxy(cluster.service_port) as proxy:
-        made = Follower(proxy, Index("nats.io/"))
-        api = ApiServer(Admin(cluster, proxy.port))
-        loop = asyncio.get_running_loop()
-        reflector = Followed(
-            api,
-            made.index,
-            "followed",
-            pace=pace,
-            monotonic=lambda: loop.time() + made.ahead,
-            on_restart=made.restarts.append,
-            relists=made.relists,
-            events=Counter(),
-        )
-        task = asyncio.create_task(reflector.run(), name="follower")
-        try:
+        made = Follower(cluster, proxy)
+        time = asyncio.get_running_loop().time
+        async with running(made.reflector("followed", pace, monotonic=lambda: time() + made.ahead)):
             yield made
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await api.close()
+        await made.api.close()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -127,11 +95,11 @@ async def until(holds: Callable[[], bool]) -> None:
 async def restored(cluster: Cluster, follower: Follower, cut_off: Callable[[], None]) -> str:
     """Restore a copy from before `never` was made while the follower is cut off; return the version that it knows."""
     cluster.create_service_account("followed", "stays")
-    await until(lambda: follower.holds("stays"))
+    await until(lambda: follower.has("stays"))
     taken = await asyncio.to_thread(cluster.copy)
     live_on(cluster, "followed", "stays")
     cluster.create_service_account("followed", "never")
-    await until(lambda: follower.holds("never"))
+    await until(lambda: follower.has("never"))
     known = version(cluster)
     cut_off()
     await asyncio.to_thread(cluster.restore, taken)
@@ -151,9 +119,9 @@ async def test_a_connection_that_outlives_the_restore(cluster: Cluster) -> None:
     """
     async with follower(cluster, Pace(silence=3.0)) as followed:
         await restored(cluster, followed, followed.proxy.go_silent)
-        await until(lambda: not followed.holds("never"))
+        await until(lambda: not followed.has("never"))
 
-        assert followed.holds("stays")
+        assert followed.has("stays")
         assert ["start", "history_went_back"] == followed.relists
 
 
@@ -172,11 +140,11 @@ async def test_a_history_that_overtook_us_is_found_by_the_hourly_list(cluster: C
             cluster.annotate("followed", "stays", {"turn": version(cluster)})
         followed.proxy.mend()
         cluster.create_service_account("followed", "heard")
-        await until(lambda: followed.holds("heard"))
-        assert (True, False) == (followed.holds("never"), followed.holds("unheard"))
+        await until(lambda: followed.has("heard"))
+        assert (True, False) == (followed.has("never"), followed.has("unheard"))
         followed.ahead = 3000.0
         followed.proxy.cut(refuse=False)
-        await until(lambda: not followed.holds("never"))
+        await until(lambda: not followed.has("never"))
 
-        assert followed.holds("unheard")
+        assert followed.has("unheard")
         assert ["start", "hourly"] == followed.relists

@@ -95,6 +95,9 @@ class FakeApiServer:
         self._happens(kind, entry)
         return entry
 
+    def holding(self, namespace: str, name: str) -> Json | None:
+        return self._objects.get((namespace, name))
+
     def delete(self, namespace: str, name: str) -> None:
         self._happens("DELETED", self._objects.pop((namespace, name)))
 
@@ -187,6 +190,7 @@ class FakeApiServer:
         if place < self._forgotten:
             return await error_event(410, "Expired")(request)
         response, generation = await stream(request), self._generation
+        ends = asyncio.get_running_loop().time() + float(request.query["timeoutSeconds"])
         self.streams += 1
         try:
             while generation == self._generation:
@@ -195,10 +199,13 @@ class FakeApiServer:
                     place = version
                     if kind == "BOOKMARK" or namespace in (None, entry["metadata"]["namespace"]):
                         await response.write(line(kind, entry))
-                await news.wait()
-            await response.write_eof()
+                async with asyncio.timeout_at(ends):
+                    await news.wait()
+        except TimeoutError:
+            pass
         finally:
             self.streams -= 1
+        await response.write_eof()
         return response
 
     async def _one(self, request: web.Request) -> web.StreamResponse:

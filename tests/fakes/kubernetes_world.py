@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,9 +19,10 @@ QUICK = Pace(silence=0.2, watch_least=5.0, watch_most=10.0, page=0.5)
 class FixedSource:
     """A credential source whose token the test changes; `refused` counts the 401s it was told of."""
 
-    def __init__(self, base_url: str, token: str = "token-1") -> None:
+    def __init__(self, base_url: str, token: str = "token-1", trust: ssl.SSLContext | None = None) -> None:
         self.base_url = base_url
         self.token = token
+        self.trust = trust
         self.renewed = ""
         self.refused = 0
 
@@ -28,7 +30,7 @@ class FixedSource:
         if refused:
             self.refused += 1
             self.token = self.renewed or self.token
-        return Credentials({"Authorization": f"Bearer {self.token}"}, None)
+        return Credentials({"Authorization": f"Bearer {self.token}"}, self.trust)
 
 
 class Followed(Reflector):
@@ -48,13 +50,12 @@ class Followed(Reflector):
         return news
 
 
-class World:
-    """A fake server, a client of it, and what the reflector did."""
+class Client:
+    """A client of any API server, and what the reflector did."""
 
-    def __init__(self, server: FakeApiServer) -> None:
-        self.server = server
-        self.source = FixedSource(server.base_url)
-        self.api = ApiServer(self.source)
+    def __init__(self, source: FixedSource) -> None:
+        self.source = source
+        self.api = ApiServer(source)
         self.index = Index("nats.io/")
         self.events: Counter[str] = Counter()
         self.restarts: list[str] = []
@@ -79,6 +80,14 @@ class World:
 
     def holds(self, namespace: str, name: str) -> bool:
         return self.index.find(namespace, name) is not None
+
+
+class World(Client):
+    """A fake server and a client of it."""
+
+    def __init__(self, server: FakeApiServer) -> None:
+        super().__init__(FixedSource(server.base_url))
+        self.server = server
 
 
 @contextlib.asynccontextmanager
