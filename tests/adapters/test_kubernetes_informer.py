@@ -24,7 +24,7 @@ async def test_a_scoped_informer_watches_each_namespace_alone(world: World) -> N
     world.server.put("team-a", "app")
     world.server.put("team-b", "app")
     world.server.put("other", "app")
-    informer = Informer(world.api, world.index, ["team-a", "team-b"], pace=QUICK)
+    informer = Informer(world.api, world.index, ["team-a", "team-b"], on_restart=world.restarts.append, pace=QUICK)
     before = (informer.synced, informer.last_contact)
     with capture_logs() as logs:
         async with running(informer):
@@ -55,7 +55,7 @@ async def test_the_age_is_that_of_the_namespace_heard_least(world: World) -> Non
     """
     One namespace that was never heard of leaves the age of all unknown; then the oldest counts.
     """
-    informer = Informer(world.api, world.index, ["team-a", "team-b"])
+    informer = Informer(world.api, world.index, ["team-a", "team-b"], on_restart=world.restarts.append)
     informer._reflectors["team-a"].last_contact = 5.0
     before = informer.last_contact
     informer._reflectors["team-b"].last_contact = 3.0
@@ -69,7 +69,7 @@ async def test_the_informer_says_a_summary_at_the_start(world: World) -> None:
     """
     world.server.put("team", "app")
     with capture_logs() as logs:
-        async with running(Informer(world.api, world.index, pace=QUICK)):
+        async with running(Informer(world.api, world.index, on_restart=world.restarts.append, pace=QUICK)):
             await until(lambda: world.server.streams == 1)
 
     (summary,) = (entry for entry in logs if entry["event"] == "informer summary")

@@ -8,7 +8,7 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
-from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector, ignore
+from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 
 log = structlog.get_logger("informer")
@@ -25,23 +25,13 @@ class Informer:
         index: Index,
         namespaces: Sequence[str] = (),
         *,
+        on_restart: Callable[[str], None],
         pace: Pace | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-        on_restart: Callable[[str], None] = ignore,
     ) -> None:
         """`on_restart(reason)` as for a Reflector."""
         self._index = index
-        self._monotonic = monotonic
         self._reflectors = {
-            namespace: Reflector(
-                api,
-                index,
-                namespace,
-                pace=pace,
-                monotonic=monotonic,
-                on_restart=on_restart,
-                on_synced=self._one_synced,
-            )
+            namespace: Reflector(api, index, namespace, on_restart=on_restart, on_synced=self._one_synced, pace=pace)
             for namespace in (namespaces or (None,))
         }
 
@@ -78,6 +68,6 @@ class Informer:
             "informer summary",
             synced=self.synced,
             objects=len(self._index),
-            age_seconds=None if heard is None else round(self._monotonic() - heard, 1),
+            age_seconds=None if heard is None else round(time.monotonic() - heard, 1),
             skipped=self._index.skipped,
         )

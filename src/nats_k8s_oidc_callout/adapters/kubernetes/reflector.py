@@ -34,14 +34,6 @@ REPEAT_LOG_SECONDS = 60.0
 RBAC_FIX = "grant get, list and watch on serviceaccounts: check the (Cluster)Role and its binding"
 
 
-def ignore(_: str) -> None:
-    """Do nothing: nobody counts."""
-
-
-def ignore_synced() -> None:
-    """Do nothing: nobody waits."""
-
-
 class Reflector:
     """Keeps the index's part for one namespace (None: all) equal to the cluster's, for ever, through any outage.
 
@@ -55,11 +47,11 @@ class Reflector:
         index: Index,
         namespace: str | None = None,
         *,
+        on_restart: Callable[[str], None],
+        on_synced: Callable[[], None],
         pace: Pace | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
-        on_restart: Callable[[str], None] = ignore,
-        on_synced: Callable[[], None] = ignore_synced,
     ) -> None:
         """`chance` gives a number from 0 to 1 for jitter."""
         self._api = api

@@ -102,8 +102,8 @@ class Telemetry:
                 level = "debug" if quiet else "warn"
                 self._write(level, "dropped", request, seconds, None, outcome.reason.value, outcome.detail)
 
-    def tick(self, monotonic: float) -> None:
-        """Tell what sampling held back in the seconds before `monotonic`: call it every second."""
+    def tick(self, monotonic: float | None) -> None:
+        """Tell what sampling held back in the seconds before `monotonic`, or ever (None): call it every second."""
         self._logs.tell(monotonic)
         for verified, sampler in ((False, self._unverified), (True, self._verified)):
             for reason, count in sampler.due(monotonic):
@@ -111,10 +111,7 @@ class Telemetry:
 
     def close(self) -> None:
         """Tell the last of what was held back, and flush the log. The log itself stays open."""
-        self._logs.tell(None)
-        for verified, sampler in ((False, self._unverified), (True, self._verified)):
-            for reason, count in sampler.rest():
-                self._suppressed(reason, count, verified)
+        self.tick(None)
         self._logs.output.flush()
 
     def cache_hit(self) -> None:

@@ -113,7 +113,7 @@ class Logs:
 
     def tell(self, monotonic: float | None) -> None:
         """Write how many warnings were held back in the seconds before `monotonic`, or ever (None: at the end)."""
-        for kind, count in self._warnings.rest() if monotonic is None else self._warnings.due(monotonic):
+        for kind, count in self._warnings.due(monotonic):
             line = {"ts": self.stamp(time.time()), "level": "warn", "event": "suppressed"}
             self.emit({**line, "reason": _fit(kind, TEXT_MAX), "count": count}, urgent=True)
 

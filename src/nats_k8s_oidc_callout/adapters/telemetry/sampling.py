@@ -37,20 +37,14 @@ class Sampler:
         window[2] += 1
         return False
 
-    def due(self, monotonic: float) -> list[Suppressed]:
-        """Return, once, what was held back in the seconds before `monotonic`."""
-        second = int(monotonic)
+    def due(self, monotonic: float | None) -> list[Suppressed]:
+        """Return, once, what was held back in the seconds before `monotonic`, or ever (None: the last before exit)."""
+        second = None if monotonic is None else int(monotonic)
         for key, window in self._windows.items():
             if window[2] and window[0] != second:
-                self._end(key, window, second)
+                self._end(key, window, window[0] if second is None else second)
         ended, self._ended = self._ended, []
         return ended
-
-    def rest(self) -> list[Suppressed]:
-        """Return everything held back so far, the running second too: for the last lines before exit."""
-        for key, window in self._windows.items():
-            self._end(key, window, window[0])
-        return self.due(0.0)
 
     def _end(self, key: str, window: list[int], second: int) -> None:
         if window[2]:
