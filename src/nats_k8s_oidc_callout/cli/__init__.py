@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from nats_k8s_oidc_callout.core.spelling import escape
 _COMMANDS = ("serve", "demo", "doctor", "explain", "keys")
 # Bad use and bad configuration, for scripts to tell from a failed check (1).
 EXIT_BAD_USE = 2
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Lazy(click.Group):

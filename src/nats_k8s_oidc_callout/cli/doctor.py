@@ -9,6 +9,7 @@ import click
 
 from nats_k8s_oidc_callout import doctor
 from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.cli import FILE
 from nats_k8s_oidc_callout.cli.output import say, say_json, say_painted
 from nats_k8s_oidc_callout.doctor import Finding, Report, Status
 from nats_k8s_oidc_callout.errors import ConfigurationError
@@ -20,7 +21,7 @@ _COLOURS = {Status.OK: "green", Status.FAIL: "red", Status.SKIPPED: "yellow"}
 @click.command("doctor", short_help="Check a deployment from the inside, with a fix for each fault.")
 @click.option(
     "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Log in with the token in this file, as its workload, instead of SELF_TEST_TOKEN_FILE.",
 )
 @click.option("--notes", is_flag=True, help="Also print notes on the configuration that are no faults.")

@@ -12,7 +12,7 @@ import click
 from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import inquiry
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.annotations import Grant, InboxMode, ReplyMode
@@ -42,7 +42,7 @@ def _workload(_: click.Context, __: click.Parameter, value: str | None) -> tuple
 @click.argument("workload", required=False, metavar="[NAMESPACE/NAME]", callback=_workload)
 @click.option(
     "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Explain the workload of this token, or why the token is refused. The file is read byte for byte.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

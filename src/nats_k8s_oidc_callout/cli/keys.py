@@ -8,7 +8,7 @@ from typing import TypeVar
 import click
 
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, decode_public
@@ -78,11 +78,11 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
     "--creds-file",
     "creds_file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The responder's login: a creds file, or a file with its seed (SU…).",
 )
-@click.option("--signing-key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SA… seeds.")
-@click.option("--xkey-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="SX… seeds.")
+@click.option("--signing-key-file", type=FILE, help="SA… seeds.")
+@click.option("--xkey-file", type=FILE, help="SX… seeds.")
 @click.option(
     "--system-user",
     metavar="U…",
