@@ -82,7 +82,7 @@ class Case:
         verdict = decide(request, self.facts, NOW, 0.0, NOTHING_ASKED)
         if isinstance(verdict, NeedKeys | NeedServiceAccount):
             # What the world had to say is not counted: nothing came of it.
-            verdict = decide(request, self.facts, NOW, 0.0, Asked(keys=True, looked_up=True))
+            verdict = decide(request, self.facts, NOW, 0.0, Asked({NeedKeys: None, NeedServiceAccount: None}))
         if not (isinstance(verdict, Allow) or (isinstance(verdict, Deny) and verdict.reason is self.expected)):
             raise AssertionError(f"{self.name}: {verdict}")
         return callout.encode(request, verdict, self.signers, opened_by, NOW, os.urandom)

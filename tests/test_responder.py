@@ -4,18 +4,29 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.decide import Answer, Facts
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason, Request, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import (
+    Allow,
+    Deny,
+    Drop,
+    DropReason,
+    Need,
+    NeedKeys,
+    Reason,
+    Request,
+    Verdict,
+)
 from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import Unreachable
-from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Ports, Responder
+from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Observers, Ports, Responder, Voice, ports
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
 from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
@@ -57,43 +68,39 @@ class World:
         self.accounts = Index("nats.io/")
         self.accounts.begin().put("team-a", "orders", self.accounts.entry(UID, None))
         self.facts = Facts(CLAIMS, SESSION, keyset, self.accounts, Grants(PERMISSIONS))
-        self.responder = Responder(self.facts, lambda: self.keys, self.ports(), timeout_seconds=1.5)
+        self.respond()
+
+    def respond(self, **observers: Any) -> None:
+        """Begin with a new responder, and with some of its observers changed."""
+        ours = self.ports()
+        ours = replace(ours, observers=replace(ours.observers, **observers))
+        self.responder = Responder(self.facts, lambda: self.keys, ours, timeout_seconds=1.5)
 
     def ports(self) -> Ports:
         def hit() -> None:
             self.hits += 1
 
-        def miss() -> None:
-            self.misses += 1
-
         def slowed() -> None:
             self.slowed += 1
 
-        async def refresh(budget: float) -> None:
+        async def fetch(need: Need, budget: float) -> Answer:
             assert budget < 1.41
-            self.refreshes += 1
-            if self.gate is not None:
-                await self.gate.wait()
-
-        async def look_up(workload: Workload, budget: float) -> ServiceAccount | None:
-            assert budget < 1.41
+            if isinstance(need, NeedKeys):
+                self.refreshes += 1
+                if self.gate is not None:
+                    await self.gate.wait()
+                return None
+            self.misses += 1
             if isinstance(self.account, Exception):
                 raise self.account
             return self.account
 
         return Ports(
-            send=lambda reply, payload: self.sent.append((reply, payload)),
-            max_payload=lambda: self.max_payload,
-            refresh_keys=refresh,
-            keys_may_come=lambda: self.keys_may_come,
-            look_up=look_up,
-            record=lambda verdict, request, _: self.verdicts.append((verdict, request)),
-            cache_hit=hit,
-            cache_miss=miss,
-            slowed=slowed,
-            clock=lambda: self.now,
-            monotonic=lambda: self.monotonic,
-            nonce=bytes,
+            Voice(lambda reply, payload: self.sent.append((reply, payload)), lambda: self.max_payload),
+            fetch,
+            lambda need: not isinstance(need, NeedKeys) or self.keys_may_come,
+            Observers([lambda verdict, request, _: self.verdicts.append((verdict, request))], hit, slowed),
+            ports.World(lambda: self.now, lambda: self.monotonic, bytes),
         )
 
     @asynccontextmanager
@@ -449,9 +456,7 @@ async def test_a_bug_in_recording_leaves_the_process_alive() -> None:
         if len(world.verdicts) == 1:
             raise ZeroDivisionError
 
-    world.responder = Responder(
-        world.facts, lambda: world.keys, replace(world.ports(), record=fail_once), timeout_seconds=1.5
-    )
+    world.respond(outcomes=[fail_once])
     async with world.running() as responder:
         for _ in range(2):
             responder.receive(world.server.ask(KUBERNETES.token()), "_R", "")
@@ -493,9 +498,7 @@ async def test_a_bug_within_a_turn_keeps_no_answer_back() -> None:
         if next(fails, False):
             raise ZeroDivisionError
 
-    world.responder = Responder(
-        world.facts, lambda: world.keys, replace(world.ports(), cache_hit=fail_at_the_second), timeout_seconds=1.5
-    )
+    world.respond(cache_hit=fail_at_the_second)
     async with world.running() as responder:
         for reply in ("_FIRST", "_BUG", "_LOST"):
             responder.receive(world.server.ask(KUBERNETES.token()), reply, "")

@@ -30,7 +30,7 @@ from nats_k8s_oidc_callout.core.model import Workload
 from nats_k8s_oidc_callout.core.nats import nkeys, signers
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
-from nats_k8s_oidc_callout.responder import Keys, Ports, Responder
+from nats_k8s_oidc_callout.responder import Keys, Observers, Ports, Responder, Voice, World
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, Issuer
 from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
@@ -177,11 +177,8 @@ async def main() -> None:
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    ports = Ports(
-        send=lambda *_: None, max_payload=lambda: 1 << 20, refresh_keys=never, keys_may_come=lambda: False,
-        look_up=never, record=lambda *_: None, cache_hit=lambda: None, cache_miss=lambda: None, slowed=lambda: None,
-        clock=lambda: NOW, monotonic=lambda: 1.0, nonce=bytes,
-    )  # fmt: skip
+    voice, observers = Voice(lambda *_: None, lambda: 1 << 20), Observers([], lambda: None, lambda: None)
+    ports = Ports(voice, never, lambda _: False, observers, World(lambda: NOW, lambda: 1.0, bytes))
     ours = Keys(signers.config_mode("APP", [servers.ISSUER]))
     responder = Responder(facts, lambda: ours, ports, timeout_seconds=1.5)
     lookup = LiveLookup(ApiServer(_Nobody()), index.read, time.monotonic)

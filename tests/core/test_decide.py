@@ -81,7 +81,7 @@ def test_an_unknown_key_is_asked_for_once() -> None:
     """
     token = KUBERNETES.token(key=issuer_key("RS256", 8))
     need = decided(token)
-    verdict = decided(token, asked=Asked(keys=True))
+    verdict = decided(token, asked=Asked({NeedKeys: None}))
 
     assert NeedKeys(issuer_key("RS256", 8).kid) == need
     assert isinstance(verdict, Deny)
@@ -115,8 +115,8 @@ def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected:
         world.accounts.begin().put("team-a", "orders", account)
     token = KUBERNETES.token()
     need = decided(token, world)
-    denied = decided(token, world, Asked(looked_up=True, account=account))
-    allowed = decided(token, world, Asked(looked_up=True, account=ServiceAccount(UID, None)))
+    denied = decided(token, world, Asked({NeedServiceAccount: account}))
+    allowed = decided(token, world, Asked({NeedServiceAccount: ServiceAccount(UID, None)}))
 
     assert isinstance(need, NeedServiceAccount)
     assert isinstance(denied, Deny)
@@ -129,7 +129,7 @@ def test_long_work_waits_for_its_turn() -> None:
     A workload with long annotations is told by name, and nothing is made of them, until its turn has come.
     """
     heavy = ServiceAccount(UID, {"nats.io/allowed-pub-subjects": "a.b," * 5_000})
-    need = decided(KUBERNETES.token(), asked=Asked(looked_up=True, account=heavy, in_turn=False))
+    need = decided(KUBERNETES.token(), asked=Asked({NeedServiceAccount: heavy}, in_turn=False))
 
     assert isinstance(need, NeedTurn)
     assert "team-a/orders" == str(need.workload)
@@ -156,7 +156,7 @@ def test_a_live_answer_beats_the_index() -> None:
     """
     world = facts()
     live = ServiceAccount(UID, {"nats.io/allowed-pub-subjects": "fresh.>"})
-    verdict = decided(KUBERNETES.token(), world, Asked(looked_up=True, account=live))
+    verdict = decided(KUBERNETES.token(), world, Asked({NeedServiceAccount: live}))
 
     assert isinstance(verdict, Allow)
     assert b"fresh.>" in verdict.grant
@@ -166,7 +166,7 @@ def test_a_watch_that_caught_up_meanwhile_counts() -> None:
     """
     Who the watch brought while the cluster was asked is let in, whatever became of the question.
     """
-    assert isinstance(decided(KUBERNETES.token(), facts(), Asked(looked_up=True, account=None)), Allow)
+    assert isinstance(decided(KUBERNETES.token(), facts(), Asked({NeedServiceAccount: None})), Allow)
 
 
 def test_a_manifest_without_a_uid_is_matched_by_name() -> None:

@@ -6,7 +6,7 @@ from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.model import Allow, Deny
+from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount
 from tests.core.test_decide import request
 from tests.fakes.forgery import Forge, uid_of
 from tests.fakes.hostile_tokens import ALGORITHMS, HOSTILE, LET_IN
@@ -22,7 +22,7 @@ def decided(token: str) -> object:
     keys.replace(parse_jwks(FORGE.issuer.jwks()).keys, 0.0)
     accounts.begin().put("team-a", "orders", accounts.entry(uid_of("team-a", "orders"), None))
     facts = Facts(CLAIMS, SESSION, keys, accounts, Grants(PERMISSIONS))
-    return decide(request(token), facts, NOW, 1.0, Asked(keys=True, looked_up=True))
+    return decide(request(token), facts, NOW, 1.0, Asked({NeedKeys: None, NeedServiceAccount: None}))
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -18,12 +18,13 @@ from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge
 from nats_k8s_oidc_callout.app import policy, sources
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.app.outcomes import Outcomes
 from nats_k8s_oidc_callout.app.readiness import Readiness
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
 from nats_k8s_oidc_callout.core.names import PROGRAM
-from nats_k8s_oidc_callout.responder import Ports, Responder
+from nats_k8s_oidc_callout.responder import Observers, Ports, Responder, Voice, World
 from nats_k8s_oidc_callout.settings import Settings
 
 log = structlog.get_logger("app")
@@ -50,20 +51,18 @@ class App:
         self._keys = sources.key_source(settings, api, self._files.watch, metrics)
         facts = policy.facts(settings, self._keys.keys, self._workloads.index)
         outcomes = Outcomes(self._telemetry, self._keyring)
+        needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
         ports = Ports(
-            send=self._send,
-            max_payload=lambda: self._link.max_payload,
-            refresh_keys=self._keys.refresh,
-            keys_may_come=self._keys.may_come,
-            look_up=self._workloads.look_up,
-            record=outcomes.record,
-            cache_hit=self._telemetry.cache_hit,
-            cache_miss=self._telemetry.cache_miss,
-            slowed=lambda: metrics.add(Count.SLOWED),
-            clock=time.time,
-            monotonic=time.monotonic,
-            nonce=os.urandom,
-            trace=tracer(facts) if self._telemetry.debug else None,
+            Voice(self._send, lambda: self._link.max_payload),
+            needs.fetch,
+            needs.may_come,
+            Observers(
+                [outcomes.record],
+                cache_hit=self._telemetry.cache_hit,
+                slowed=lambda: metrics.add(Count.SLOWED),
+                trace=tracer(facts) if self._telemetry.debug else None,
+            ),
+            World(time.time, time.monotonic, os.urandom),
         )
         self._responder = Responder(facts, lambda: self._keyring.keys, ports, settings.nats_auth_timeout_seconds)
         self._link = Link(

@@ -3,19 +3,21 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import policy, sources
+from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
-from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Facts
+from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
 from nats_k8s_oidc_callout.core.grants import annotations
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import Judgement, Need, Token, Verdict, Workload
+from nats_k8s_oidc_callout.responder import settle
 from nats_k8s_oidc_callout.settings import Settings
 
 # Nobody waits for the answer but a person.
@@ -29,6 +31,7 @@ class Inquiry:
         self._settings = settings
         self._keys = keys
         self._workloads = workloads
+        self._needs = Needs(keys, workloads)
         self._facts: Facts = policy.facts(settings, keys.keys, workloads.index)
 
     @property
@@ -56,17 +59,16 @@ class Inquiry:
 
     async def judge(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""
-        asked = NOTHING_ASKED
-        while True:
-            found = decide.judge(token, "", self._facts, time.time(), time.monotonic(), asked)
-            if isinstance(found, Allow | Deny | Drop):
-                return found
-            if isinstance(found, NeedKeys):
-                await self._keys.refresh(_PATIENCE_SECONDS)
-                asked = replace(asked, keys=True)
-            else:
-                account = await self.service_account(found.workload.namespace, found.workload.name)
-                asked = replace(asked, looked_up=True, account=account)
+
+        def decided(asked: Asked) -> Judgement:
+            return decide.judge(token, "", self._facts, time.time(), time.monotonic(), asked)
+
+        verdict, _ = await settle(decided(NOTHING_ASKED), NOTHING_ASKED, self._fetch, decided)
+        # Never a NeedTurn: nothing here says that long work must wait.
+        return cast("Verdict", verdict)
+
+    async def _fetch(self, need: Need) -> Answer:
+        return await self._needs.fetch(need, _PATIENCE_SECONDS)
 
 
 @asynccontextmanager

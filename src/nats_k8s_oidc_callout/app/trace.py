@@ -9,18 +9,18 @@ import structlog
 from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.identity.tokens import Unverified
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Need, Request, Verdict
+from nats_k8s_oidc_callout.core.model import Allow, Deny, Judgement, Request
 
 log = structlog.get_logger("trace")
 
-Trace = Callable[[Request, Verdict | Need], None]
+Trace = Callable[[Request, Judgement], None]
 _MAX = 128
 
 
 def tracer(facts: Facts) -> Trace:
     """Return what logs one line for each time a request is judged; it names claims, and never holds a token."""
 
-    def trace(request: Request, found: Verdict | Need) -> None:
+    def trace(request: Request, found: Judgement) -> None:
         seen: dict[str, object] = {
             "server": request.server_name[:_MAX],
             "sealed": bool(request.server_xkey),

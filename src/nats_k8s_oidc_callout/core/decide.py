@@ -1,8 +1,8 @@
 """The order of all checks on a login, once. No step calls the next one; this does."""
 
 import binascii
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -17,6 +17,7 @@ from nats_k8s_oidc_callout.core.model import (
     Deny,
     Drop,
     DropReason,
+    Judgement,
     Need,
     NeedKeys,
     NeedServiceAccount,
@@ -24,7 +25,6 @@ from nats_k8s_oidc_callout.core.model import (
     Reason,
     Request,
     Token,
-    Verdict,
     Workload,
 )
 from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
@@ -57,26 +57,33 @@ class Facts:
     verified: VerifiedTokens = field(default_factory=VerifiedTokens)
 
 
+class NoAnswer(str):
+    """Why a need was asked for in vain, for the log."""
+
+    __slots__ = ()
+
+
+Answer = ServiceAccount | NoAnswer | None
+"""What fetching for a need brought: nothing for keys, which are in the key set by then, or for what does not exist."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was already fetched for this request, so that nothing is asked for twice."""
 
-    keys: bool = False
-    looked_up: bool = False
-    account: ServiceAccount | None = None
-    """What the cluster itself answered; None with `looked_up` is "no such ServiceAccount", or no answer."""
-    trouble: str = ""
-    """Why the cluster gave no answer, for the log."""
+    answers: Mapping[type[Need], Answer] = field(default_factory=dict)
     in_turn: bool = True
     """Whether long work may be done now: False asks for a NeedTurn instead."""
+
+    def with_answer(self, need: Need, answer: Answer) -> "Asked":
+        """Return this and what one more need came to."""
+        return replace(self, answers={**self.answers, type(need): answer})
 
 
 NOTHING_ASKED = Asked()
 
 
-def decide(
-    request: Request, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
-) -> Verdict | Need:
+def decide(request: Request, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED) -> Judgement:
     """Return what to answer at `now` (Unix seconds), or what must be fetched before that can be said."""
     if now > request.expires_at + facts.session.clock_skew_seconds:
         return Drop(DropReason.LATE, "the server has given up on this request")
@@ -91,15 +98,17 @@ def decide(
 
 def judge(
     token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
-) -> Verdict | Need:
+) -> Judgement:
     """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end."""
-    identified = identify(token, facts, now, monotonic, asked)
-    if not isinstance(identified, Proved):
-        return identified
-    workload = identified.workload
+    proved = identify(token, facts, now, monotonic, asked)
+    if not isinstance(proved, Proved):
+        return proved
+    workload = proved.workload
 
     # The cluster's own answer is the newer one, but the watch may have caught up while we asked.
-    known = asked.account, facts.accounts.find(workload.namespace, workload.name)
+    answer = asked.answers.get(NeedServiceAccount)
+    fetched = answer if isinstance(answer, ServiceAccount) else None
+    known = fetched, facts.accounts.find(workload.namespace, workload.name)
     account = next((found for found in known if found is not None and _is_same(found, workload)), None)
     if account is None:
         return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.session, asked)
@@ -113,11 +122,11 @@ def judge(
         workload,
         facts.session.account,
         made.encoded,
-        session_end(identified.exp, user_nkey, facts.session, now),
+        session_end(proved.exp, user_nkey, facts.session, now),
         made.digest,
         made.refused,
-        identified.other_audiences,
-        identified.kid,
+        proved.other_audiences,
+        proved.kid,
     )
 
 
@@ -133,7 +142,7 @@ def identify(
     key = facts.keys.find(unverified.kid, monotonic)
     if key is None:
         # `kid` is the client's word: refused before any arithmetic, and asked about at most once a cool-down.
-        return Deny(Reason.UNKNOWN_KEY, unverified.kid) if asked.keys else NeedKeys(unverified.kid)
+        return Deny(Reason.UNKNOWN_KEY, unverified.kid) if NeedKeys in asked.answers else NeedKeys(unverified.kid)
     known = facts.verified.find(unverified, facts.keys.generation, now)
     if known is not None:
         return issuers.refuse_now(known, facts.claims, now) or known
@@ -162,11 +171,13 @@ def _ask_or_deny(
     # A scoped release has no right to look into others' namespaces.
     ours = not session.namespaces or workload.namespace in session.namespaces
     # The watch may lag behind a ServiceAccount that was just made, or made again: one look at the cluster decides.
-    if ours and not asked.looked_up:
+    if ours and NeedServiceAccount not in asked.answers:
         return NeedServiceAccount(workload)
+    answer = asked.answers.get(NeedServiceAccount)
+    trouble = answer if isinstance(answer, NoAnswer) else ""
     if other_uids:
-        return Deny(Reason.UID_MISMATCH, asked.trouble or f"its uid is now {other_uids[0]}", workload)
-    return Deny(Reason.UNKNOWN_SERVICE_ACCOUNT, asked.trouble or "it does not exist", workload)
+        return Deny(Reason.UID_MISMATCH, trouble or f"its uid is now {other_uids[0]}", workload)
+    return Deny(Reason.UNKNOWN_SERVICE_ACCOUNT, trouble or "it does not exist", workload)
 
 
 def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float) -> int:
@@ -181,9 +192,9 @@ def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float
     return start + longest - int(longest * _JITTER_SHARE * share)
 
 
-def _within_scope(verdict: Verdict | Need, namespaces: Collection[str]) -> Verdict | Need:
+def _within_scope(verdict: Judgement, namespaces: Collection[str]) -> Judgement:
     """Keep silent about everybody but our own workloads, so that a sibling release can answer."""
-    if isinstance(verdict, Drop | NeedKeys | NeedServiceAccount | NeedTurn):
+    if not isinstance(verdict, Allow | Deny):
         return verdict
     if verdict.workload is None or verdict.workload.namespace not in namespaces:
         verified = verdict.workload is not None

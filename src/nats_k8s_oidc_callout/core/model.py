@@ -170,6 +170,9 @@ class NeedServiceAccount:
 
     workload: Workload
 
+    def __str__(self) -> str:
+        return str(self.workload)
+
 
 @dataclass(frozen=True, slots=True)
 class NeedTurn:
@@ -179,4 +182,6 @@ class NeedTurn:
 
 
 Verdict = Allow | Deny | Drop
-Need = NeedKeys | NeedServiceAccount | NeedTurn
+Need = NeedKeys | NeedServiceAccount
+"""What must be fetched before a login can be judged."""
+Judgement = Verdict | Need | NeedTurn

@@ -3,7 +3,8 @@
 `turns` has the queue and sends the answers, `settle` decides and fetches what that needs, `ports` is the world.
 """
 
-from nats_k8s_oidc_callout.responder.ports import Keys, Ports
+from nats_k8s_oidc_callout.responder.ports import Keys, Observers, Ports, Voice, World
+from nats_k8s_oidc_callout.responder.settle import settle
 from nats_k8s_oidc_callout.responder.turns import QUEUE_BYTES, Responder
 
-__all__ = ["QUEUE_BYTES", "Keys", "Ports", "Responder"]
+__all__ = ["QUEUE_BYTES", "Keys", "Observers", "Ports", "Responder", "Voice", "World", "settle"]

@@ -1,10 +1,10 @@
-"""What the responder asks of the world, as plain callables, and the keys of ours that it is handed."""
+"""What the responder needs of others, as plain callables, and the keys of ours that it is handed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.model import Need, Request, Verdict, Workload
+from nats_k8s_oidc_callout.core.decide import Answer
+from nats_k8s_oidc_callout.core.model import Judgement, Need, Request, Verdict
 from nats_k8s_oidc_callout.core.nats.signers import Signers
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 
@@ -19,25 +19,44 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """What the responder asks of the world, as plain callables."""
+class Voice:
+    """The connection that answers leave by."""
 
     send: Callable[[str, bytes], None]
     """Publish an answer to a reply subject; never waits, never raises for a lost connection."""
     max_payload: Callable[[], int]
-    refresh_keys: Callable[[float], Awaitable[None]]
-    """Ask the issuer for its keys, for at most so many seconds; returns at once within the cool-down."""
-    keys_may_come: Callable[[], bool]
-    """Whether asking now can bring a key at all: in a flood of unknown keys it mostly cannot."""
-    look_up: Callable[[Workload, float], Awaitable[ServiceAccount | None]]
-    """Ask the cluster for one ServiceAccount, for at most so many seconds; raises Unreachable."""
-    record: Callable[[Verdict, Request | None, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who is told what happens. None of them decides anything."""
+
+    outcomes: Sequence[Callable[[Verdict, Request | None, float], None]]
+    """Told of each verdict, its request if it could be read, and how many seconds it took."""
     cache_hit: Callable[[], None]
-    cache_miss: Callable[[], None]
     slowed: Callable[[], None]
     """A request was put into the slow lane."""
+    trace: Callable[[Request, Judgement], None] | None = None
+    """Told of each judgement at debug level; None otherwise, since even a line that is not written costs time."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time and chance."""
+
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     nonce: Callable[[int], bytes]
-    trace: Callable[[Request, Verdict | Need], None] | None = None
-    """Told of each judgement at debug level; None otherwise, since even a line that is not written costs time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that the responder needs of others."""
+
+    voice: Voice
+    fetch: Callable[[Need, float], Awaitable[Answer]]
+    """Fetch what a decision needs, for at most so many seconds; raises Unreachable."""
+    may_come: Callable[[Need], bool]
+    """Whether fetching now can bring anything: in a flood of unknown keys it mostly cannot."""
+    observers: Observers
+    world: World

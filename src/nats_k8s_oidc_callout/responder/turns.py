@@ -7,7 +7,19 @@ from collections.abc import Callable
 import structlog
 
 from nats_k8s_oidc_callout.core.decide import Asked, Facts
-from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Need, NeedTurn, Reason, Request, Verdict
+from nats_k8s_oidc_callout.core.model import (
+    Allow,
+    Deny,
+    Drop,
+    DropReason,
+    Judgement,
+    Need,
+    NeedServiceAccount,
+    NeedTurn,
+    Reason,
+    Request,
+    Verdict,
+)
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
 from nats_k8s_oidc_callout.core.traffic.backlog import Backlog, Room
@@ -41,7 +53,7 @@ class Responder:
 
     def __init__(self, facts: Facts, keys: Callable[[], Keys], ports: Ports, timeout_seconds: float) -> None:
         self._keys = keys
-        self._ports = ports
+        self._voice, self._observers, self._world = ports.voice, ports.observers, ports.world
         self._patience = timeout_seconds - _RESERVE_SECONDS
         self._settle = Settle(facts, ports, self._patience)
         self._room = Room(QUEUE_BYTES)
@@ -76,7 +88,7 @@ class Responder:
 
     def receive(self, data: bytes, reply: str, server_xkey: str) -> None:
         """Take a message from NATS. Only queues it: the connection's read loop must never wait for a decision."""
-        message = Message(data, reply, server_xkey, self._ports.monotonic())
+        message = Message(data, reply, server_xkey, self._world.monotonic())
         self._queue.push(message, message.received, message.weight)
         if self._room.is_short:
             self._make_room()
@@ -103,7 +115,7 @@ class Responder:
     def _turn(self) -> None:
         """Take some messages through all steps."""
         self._drop_late()
-        behind_before = self._ports.monotonic() - self._patience / 2
+        behind_before = self._world.monotonic() - self._patience / 2
         messages = self._next_messages(behind_before)
         opened = [login for message in messages if (login := self._open(message)) is not None]
         due, self._since_slow = divmod(self._since_slow + len(messages), _SLOW_EVERY)
@@ -132,16 +144,18 @@ class Responder:
         return messages
 
     def _next_slow(self, most: int, behind_before: float) -> list[Login]:
-        number = self._pace.take(min(len(self._slow), most), self._ports.monotonic())
+        number = self._pace.take(min(len(self._slow), most), self._world.monotonic())
         items = [self._slow.pop(behind_before) for _ in range(number)]
         read = (self._read(item) if isinstance(item, Message) else item for item in items)
         return [login for login in read if login is not None]
 
-    def _go_on(self, login: Login, found: Verdict | Need, asked: Asked) -> None:
+    def _go_on(self, login: Login, found: Judgement, asked: Asked) -> None:
         """Answer, or put the login where it waits for what it needs."""
         if isinstance(found, Allow | Deny | Drop):
-            if not asked.looked_up and (isinstance(found, Allow) or found.reason is Reason.NO_PERMISSIONS):
-                self._ports.cache_hit()
+            if NeedServiceAccount not in asked.answers and (
+                isinstance(found, Allow) or found.reason is Reason.NO_PERMISSIONS
+            ):
+                self._observers.cache_hit()
             self._answer(login, found)
         elif isinstance(found, NeedTurn):
             self._long.push((login, asked), login.received, login.weight)
@@ -186,10 +200,11 @@ class Responder:
         answers, self._answers = self._answers, []
         outcomes, self._outcomes = self._outcomes, []
         for reply, payload in answers:
-            self._ports.send(reply, payload)
-        now = self._ports.monotonic()
+            self._voice.send(reply, payload)
+        now = self._world.monotonic()
         for verdict, request, received in outcomes:
-            self._ports.record(verdict, request, now - received)
+            for observe in self._observers.outcomes:
+                observe(verdict, request, now - received)
 
     async def drain(self) -> None:
         """Return once everything that has come in is answered or too late to be."""
@@ -197,7 +212,7 @@ class Responder:
             await asyncio.sleep(0.001)
 
     def _drop_late(self) -> None:
-        oldest_wanted = self._ports.monotonic() - self._patience
+        oldest_wanted = self._world.monotonic() - self._patience
         long = (login for login, _ in self._long.older_than(oldest_wanted))
         for item in (*self._queue.older_than(oldest_wanted), *self._slow.older_than(oldest_wanted), *long):
             self._give_up(item, DropReason.LATE, "it waited here too long")
@@ -207,7 +222,7 @@ class Responder:
 
     def _open(self, message: Message) -> Login | None:
         """Read a message; return what is to be judged now, and not later because its host floods us, or not at all."""
-        now = self._ports.monotonic()
+        now = self._world.monotonic()
         # Only while a flood goes on: a look at the unverified host costs a fortieth of opening, but all would pay it.
         if now < self._flood_until and self._hosts.is_suspect(callout.claimed_host(message.data), now):
             self._put_behind(message)
@@ -220,7 +235,7 @@ class Responder:
         return None
 
     def _put_behind(self, item: Message | Login) -> None:
-        self._ports.slowed()
+        self._observers.slowed()
         self._slow.push(item, item.received, item.weight)
         self._make_room()
 
@@ -249,20 +264,20 @@ class Responder:
         if isinstance(verdict, Drop):
             # A scoped release says nothing to strangers, but a flood of them is one here, too.
             if verdict.reason is DropReason.OUT_OF_SCOPE and not verdict.verified:
-                self._hosts.record(login.request.client_host, allowed=False, monotonic=self._ports.monotonic())
-        elif self._ports.monotonic() > login.received + self._patience:
+                self._hosts.record(login.request.client_host, allowed=False, monotonic=self._world.monotonic())
+        elif self._world.monotonic() > login.received + self._patience:
             verdict = Drop(DropReason.LATE, "the decision came too late")
         else:
             verdict = self._send(login, verdict)
             allowed = isinstance(verdict, Allow)
-            self._hosts.record(login.request.client_host, allowed, self._ports.monotonic())
+            self._hosts.record(login.request.client_host, allowed, self._world.monotonic())
         self._record(verdict, login.request, login.received)
 
     def _send(self, login: Login, verdict: Allow | Deny) -> Allow | Deny:
         """Send the answer to a verdict, and return the verdict that was really sent."""
         try:
             payload = self._encode(login, verdict)
-            if len(payload) > self._ports.max_payload():
+            if len(payload) > self._voice.max_payload():
                 verdict = Deny(Reason.ANSWER_TOO_LARGE, f"{len(payload)} bytes", verdict.workload)
                 payload = self._encode(login, verdict)
         except Exception:
@@ -273,8 +288,8 @@ class Responder:
         return verdict
 
     def _encode(self, login: Login, verdict: Allow | Deny) -> bytes:
-        now = int(self._ports.clock())
-        return callout.encode(login.request, verdict, login.keys.signers, login.opened_by, now, self._ports.nonce)
+        now = int(self._world.clock())
+        return callout.encode(login.request, verdict, login.keys.signers, login.opened_by, now, self._world.nonce)
 
     def _record(self, verdict: Verdict, request: Request | None, received: float) -> None:
         self._outcomes.append((verdict, request, received))
