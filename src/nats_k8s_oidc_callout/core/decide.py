@@ -100,7 +100,7 @@ def judge(
     token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
 ) -> Judgement:
     """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end."""
-    proved = identify(token, facts, now, monotonic, asked)
+    proved = authenticate(token, facts, now, monotonic, asked)
     if not isinstance(proved, Proved):
         return proved
     workload = proved.workload
@@ -130,7 +130,7 @@ def judge(
     )
 
 
-def identify(
+def authenticate(
     token: Token | None, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
 ) -> Proved | Deny | NeedKeys:
     """Return what this token proves; the ServiceAccount itself is not looked at."""

@@ -60,7 +60,7 @@ def accept(claims: VerifiedClaims, rules: ClaimRules, now: float, kid: str = "")
         # The commonest mistake: a pod's own token for the API server. The signature holds, so it may be said whose.
         named = ", ".join(_shown(audience) for audience in audiences[:4]) or "none"
         return Deny(Reason.WRONG_AUDIENCE, f"{_shown(claims.sub)} has a token for {named}")
-    workload = _named(claims)
+    workload = workload_of(claims)
     if isinstance(workload, Deny):
         return workload
     exp, nbf, iat = claims.exp, claims.nbf, claims.iat
@@ -82,7 +82,7 @@ def refuse_now(proved: Proved, rules: ClaimRules, now: float) -> Deny | None:
     return None if refusal is None else replace(refusal, workload=proved.workload)
 
 
-def _named(claims: VerifiedClaims) -> Workload | Deny:
+def workload_of(claims: VerifiedClaims) -> Workload | Deny:
     """Return the workload that `sub` and `kubernetes.io` agree on."""
     kubernetes = claims.kubernetes
     if kubernetes is UNSET or kubernetes.serviceaccount is UNSET:
