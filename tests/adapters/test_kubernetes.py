@@ -1,7 +1,6 @@
 """List and watch against a scripted API server that does as it should."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,14 +11,8 @@ from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_mod
 from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
-from tests.fakes.kubernetes_world import World, fill, in_the_middle, running, started
+from tests.fakes.kubernetes_world import World, fill, in_the_middle, running
 from tests.fakes.waiting import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with started() as made:
-        yield made
 
 
 async def test_a_list_is_paged_and_asks_for_the_newest_state(world: World) -> None:

@@ -1,7 +1,6 @@
 """The reflector against every fault that Python's clients stumble over (kubernetes-side.md 3.4)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,14 +9,8 @@ from structlog.testing import capture_logs
 from nats_k8s_oidc_callout.adapters.kubernetes import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX
 from tests.fakes import api_server as fake
-from tests.fakes.kubernetes_world import World, in_the_middle, running, started
+from tests.fakes.kubernetes_world import World, in_the_middle, running
 from tests.fakes.waiting import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with started() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The reflector where history went back: an etcd that was restored from a copy, as the API server over it shows it."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,10 @@ from structlog.testing import capture_logs
 from nats_k8s_oidc_callout.adapters.kubernetes import Informer, Pace
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
-from tests.fakes.kubernetes_world import QUICK, World, in_the_middle, running, started
+from tests.fakes.kubernetes_world import QUICK, World, in_the_middle, running
 from tests.fakes.waiting import until
 
 TEAMS = ("team-a", "team-b")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with started() as made:
-        yield made
 
 
 def asked_for(world: World) -> list[str]:

@@ -1,20 +1,11 @@
 """The reflectors of one release, together."""
 
-from collections.abc import AsyncIterator
-
-import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Informer
 from tests.fakes import api_server as fake
-from tests.fakes.kubernetes_world import QUICK, World, running, started
+from tests.fakes.kubernetes_world import QUICK, World, running
 from tests.fakes.waiting import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with started() as made:
-        yield made
 
 
 async def test_a_scoped_informer_watches_each_namespace_alone(world: World) -> None:

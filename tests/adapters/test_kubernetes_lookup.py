@@ -11,14 +11,8 @@ from nats_k8s_oidc_callout.adapters.kubernetes.lookup import KEPT_BYTES_MAX
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes import api_server as fake
-from tests.fakes.kubernetes_world import World, started
+from tests.fakes.kubernetes_world import World
 from tests.fakes.waiting import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with started() as made:
-        yield made
 
 
 class Looker:

@@ -1,5 +1,4 @@
 import re
-from collections.abc import Callable, Iterator
 from typing import get_args
 
 import pytest
@@ -9,23 +8,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes import failure
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, LabelledGauge
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason
 from nats_k8s_oidc_callout.core.nats.signers import Origin
-from tests.adapters.stage import WORKLOAD, Stage
-
-Make = Callable[..., Stage]
-
-
-@pytest.fixture
-def stage() -> Iterator[Make]:
-    stages: list[Stage] = []
-
-    def make(level: str = "info", form: str = "json") -> Stage:
-        stages.append(Stage(level, form))
-        return stages[-1]
-
-    yield make
-    for made in stages:
-        made.logs.close()
-
+from tests.adapters.stage import WORKLOAD, Make
 
 GUIDE = (
     "nats_auth_requests_total",

@@ -1,25 +1,9 @@
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, DropReason, Reason
-from tests.adapters.stage import WORKLOAD, Stage, request
-
-Make = Callable[..., Stage]
-
-
-@pytest.fixture
-def stage() -> Iterator[Make]:
-    stages: list[Stage] = []
-
-    def make(level: str = "info", form: str = "json") -> Stage:
-        stages.append(Stage(level, form))
-        return stages[-1]
-
-    yield make
-    for made in stages:
-        made.logs.close()
+from tests.adapters.stage import WORKLOAD, Make, request
 
 
 def test_denied_line_says_who_why_and_where(stage: Make) -> None:

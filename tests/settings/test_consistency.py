@@ -64,6 +64,24 @@ CROSS = [
         id="operator-mode-name",
     ),
     pytest.param(
+        CONFIG | {"NATS_USER_CREDS_FILE": "/user.seed"},
+        ["NATS_CREDS_FILE: has another value in NATS_USER_CREDS_FILE, and both are names of one setting"],
+        id="two-names-of-one-setting",
+    ),
+    pytest.param(
+        CONFIG | {"NATS_TOKEN": "t"}, ["NATS_CREDS_FILE: excludes NATS_TOKEN: one login only"], id="creds-and-token"
+    ),
+    pytest.param(
+        CONFIG | {"NATS_URL": "nats://u:p@h"},
+        ["NATS_CREDS_FILE: excludes the user info in NATS_URL: one login only"],
+        id="creds-and-user-info",
+    ),
+    pytest.param(
+        CONFIG | {"NATS_AUTH_ACCOUNT": "APP"},
+        ["NATS_ACCOUNT: is the callout account, where every client could read the tokens of the others"],
+        id="config-mode-callout-account",
+    ),
+    pytest.param(
         CONFIG | {"NATS_USER_CREDS_FILE": "/nope", "NATS_CREDS_FILE": ""},
         ["NATS_USER_CREDS_FILE: /nope cannot be read: No such file or directory"],
         id="the-name-that-was-used",
