@@ -12,7 +12,8 @@ from tools import build
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+RECIPES = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+TARGETS = set(RECIPES)
 # What only the place of publication can do, and only there.
 PUBLISHES = ("cosign sign ", "helm push ", "gh release create ", "mkdir dist && mv ")
 
@@ -21,6 +22,11 @@ def commands(path: Path) -> Iterator[str]:
     for job in yaml.safe_load(path.read_text())["jobs"].values():
         for step in job["steps"]:
             yield from step.get("run", "").splitlines()
+
+
+def test_each_make_target_has_one_recipe() -> None:
+    """The later one would win, with a warning that scrolls by: so `make check` once checked nothing for ten minutes."""
+    assert sorted(TARGETS) == sorted(RECIPES)
 
 
 @pytest.mark.go
