@@ -258,7 +258,7 @@ async def test_what_counts_again_is_listed_again(world: World, monkeypatch: pyte
     reflector = world.reflector(monotonic=lambda: now[0])
     async with running(reflector):
         await until(lambda: world.server.streams == 1)
-        assert ("bad",) == world.index.left_out
+        assert ("bad",) == world.index.ignored
         world.server.put("bad", "two", allowed_pub_subjects="a.b")
         await until(world.index.wants_list)
         assert ServiceAccount("uid-bad-one", None) == world.index.find("bad", "one")
@@ -270,4 +270,4 @@ async def test_what_counts_again_is_listed_again(world: World, monkeypatch: pyte
     found = world.index.find("bad", "one")
     assert found is not None
     assert found.annotations
-    assert not world.index.left_out
+    assert not world.index.ignored

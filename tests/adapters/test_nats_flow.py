@@ -30,7 +30,7 @@ async def test_refused_answer_is_told() -> None:
             await asyncio.gather(*(knock(server.url, auth_token="t") for _ in range(3)))
 
     assert 1 == len(
-        [line for line in logs if line["event"] == "nats refused an answer" and line["log_level"] == "warning"]
+        [line for line in logs if line["event"] == "nats refused our publish" and line["log_level"] == "warning"]
     )
 
 

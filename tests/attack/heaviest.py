@@ -200,7 +200,7 @@ async def main() -> None:
     gc.collect()
     counted = {
         "index": index._shares.weight,
-        "left out": len(index.left_out),
+        "ignored": len(index.ignored),
         "serviceaccounts": len(index),
         "grants": facts.grants.size,
         "tokens": facts.verified.weight,

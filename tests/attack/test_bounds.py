@@ -218,7 +218,7 @@ def test_annotations_are_bounded_by_what_they_weigh(traced: None, tail: str) -> 
         annotations = {key: text + tail for key, text in _heaviest(number).items()}
         relist.put("bad", f"sa-{number}", index.entry("uid", annotations))
 
-    assert ("bad",) == index.left_out
+    assert ("bad",) == index.ignored
     assert _held() < serviceaccounts.BYTES_MAX
     assert 1001 == len(index)
     good = index.find("good", "orders")
@@ -235,7 +235,7 @@ def test_many_namespaces_are_bounded_together(traced: None) -> None:
     for number in range(400):
         relist.put(f"bad-{number % 40}", f"sa-{number}", index.entry("uid", _heaviest(number)))
 
-    assert 0 < len(index.left_out) < 40
+    assert 0 < len(index.ignored) < 40
     assert 0.9 * index._shares.weight < _held() < serviceaccounts.BYTES_MAX
 
 

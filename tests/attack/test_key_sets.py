@@ -226,7 +226,7 @@ async def test_an_endpoint_that_is_down_at_the_start_is_waited_for(sealed_world:
     endpoint.down()
     late = sealed_world.start_responder(ready=False, LOG_LEVEL="info")
     try:
-        await until(lambda: late.events("key refresh failed"))
+        await until(lambda: late.events("issuer key refresh failed"))
         assert (200, 503) == (late.get("/health")[0], late.get("/readyz")[0])
     finally:
         endpoint.up()

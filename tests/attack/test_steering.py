@@ -123,7 +123,7 @@ async def test_a_false_complaint_raises_our_alert(hall: Hall) -> None:
     is counted and logged as if it were true, at most a hundred lines a second, and changes nothing else.
     """
     before = hall.responder.metrics()["nats_auth_answers_rejected_total"]
-    lines = len(hall.responder.events("nats rejected an answer of ours"))
+    lines = len(hall.responder.events("nats rejected an answer"))
     async with hall.mallory() as mallory:
         for _ in range(2000):
             await mallory.publish("$SYS.ACCOUNT.CLIENT.AUTH.ERR", "", b'{"reason":"I do not\\nlike you"}')
@@ -131,7 +131,7 @@ async def test_a_false_complaint_raises_our_alert(hall: Hall) -> None:
         await until(lambda: hall.responder.metrics()["nats_auth_answers_rejected_total"] == before + 2000)
     await hall.still_answers()
 
-    assert len(hall.responder.events("nats rejected an answer of ours")) - lines <= 1000
+    assert len(hall.responder.events("nats rejected an answer")) - lines <= 1000
 
 
 AUTH_USERS = f'{{ user: mallory, password: "{nats_modes.PASSWORD}" }}'

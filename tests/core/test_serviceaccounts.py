@@ -168,13 +168,13 @@ def test_the_heaviest_namespace_has_its_defaults_only(monkeypatch: pytest.Monkey
     held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 40_000})))
 
     assert [("b", False)] == told
-    assert ("b",) == held.left_out
+    assert ("b",) == held.ignored
     assert ([True] * 4, [False] * 4) == (counting(held, "a"), counting(held, "b"))
     assert ServiceAccount("u1", None) == held.find("b", "more")
     assert len(held) == 9
 
 
-def test_what_is_left_out_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_ignored_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Whatever a namespace that is left out adds, the others keep theirs.
     """
@@ -208,7 +208,7 @@ def test_it_comes_back_when_the_weight_falls(monkeypatch: pytest.MonkeyPatch, wa
     held.begin("b").page(page(*(item("b", f"app-{number}", annotations={PUB: "x" * 9_400}) for number in range(4))))
     assert [True] * 4 == counting(held, "b")
     assert not held.wants_list()
-    assert ((), {}) == (held.left_out, held._claims)
+    assert ((), {}) == (held.ignored, held._claims)
 
 
 def whole(held: Index, **sizes: int) -> None:
@@ -226,7 +226,7 @@ def test_nobody_pays_for_one_that_has_become_heavier(monkeypatch: pytest.MonkeyP
     """
     held, told = crowded(monkeypatch)
     held.apply(line("ADDED", item("c", "app-0", annotations={PUB: "x" * 30_000})))
-    assert ("a",) == held.left_out
+    assert ("a",) == held.ignored
     for number in range(1, 4):
         held.apply(line("ADDED", item("c", f"app-{number}", annotations={PUB: "x" * 30_000})))
 
@@ -262,7 +262,7 @@ def test_one_that_has_no_annotations_any_more_is_told(monkeypatch: pytest.Monkey
     held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 19_000})))
     whole(held, a=22_000, b=0)
 
-    assert ([("b", False), ("b", True)], ()) == (told, held.left_out)
+    assert ([("b", False), ("b", True)], ()) == (told, held.ignored)
     assert not held.wants_list()
 
 

@@ -16,17 +16,17 @@ def test_the_heaviest_pays() -> None:
     """
     shares = filled(a=10, b=50, c=40)
 
-    assert "b" == shares.leave_out_heaviest()
-    assert (50, ("b",)) == (shares.weight, shares.left_out)
-    assert shares.is_left_out("b")
+    assert "b" == shares.ignore_heaviest()
+    assert (50, ("b",)) == (shares.weight, shares.ignored)
+    assert shares.is_ignored("b")
 
 
-def test_who_is_left_out_weighs_nothing_more() -> None:
+def test_who_is_ignored_weighs_nothing_more() -> None:
     """
     What a namespace adds while it is left out takes nobody's room.
     """
     shares = filled(a=10, b=50)
-    shares.leave_out_heaviest()
+    shares.ignore_heaviest()
     shares.change("b", 1000)
 
     assert 10 == shares.weight
@@ -37,12 +37,12 @@ def test_it_comes_back_when_it_fits() -> None:
     A namespace counts again once it fits with an eighth to spare, the lightest first, and is empty until it is put again.
     """
     shares = filled(a=10, b=50, c=60)
-    shares.leave_out_heaviest()
-    shares.leave_out_heaviest()
+    shares.ignore_heaviest()
+    shares.ignore_heaviest()
 
     assert [] == shares.let_in(60)
     assert ["b"] == shares.let_in(80)
-    assert (10, ("c",)) == (shares.weight, shares.left_out)
+    assert (10, ("c",)) == (shares.weight, shares.ignored)
     shares.change("b", 50)
     shares.change("c", -40)
     assert ["c"] == shares.let_in(100)
@@ -53,8 +53,8 @@ def test_what_is_gone_leaves_nothing() -> None:
     Namespaces without annotations take no place, held or left out.
     """
     shares = filled(a=10, b=20)
-    shares.leave_out_heaviest()
+    shares.ignore_heaviest()
     shares.change("a", -10)
     shares.change("b", -20)
 
-    assert ((), 0, {}) == (shares.left_out, shares.weight, shares._held)
+    assert ((), 0, {}) == (shares.ignored, shares.weight, shares._held)

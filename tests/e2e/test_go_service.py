@@ -115,6 +115,6 @@ def test_variables_without_effect_are_told(switched: World) -> None:
     """
     K8S_NAMESPACE and CACHE_CLEANUP_INTERVAL had no effect in the Go service; each has a warning at the start.
     """
-    warned = [line["detail"].partition(":")[0] for line in switched.responder.events("configuration")]
+    warned = [line["detail"].partition(":")[0] for line in switched.responder.events("configuration warning")]
 
     assert {"K8S_NAMESPACE", "CACHE_CLEANUP_INTERVAL"} <= set(warned)

@@ -191,7 +191,7 @@ async def test_one_creds_file_runs_operator_mode() -> None:
         responder = world.start_responder()
         async with connected(world, name="quick", **world.fields(world.token())):
             account = world.shown("quick")["account"]
-        warned = " ".join(line["detail"] for line in responder.events("configuration"))
+        warned = " ".join(line["detail"] for line in responder.events("configuration warning"))
 
         assert world.plan.target == account
         assert all(name in warned for name in ("NATS_SIGNING_KEY_FILE", "NATS_ACCOUNT_SIGNING_KEY_FILE"))

@@ -31,7 +31,7 @@ def test_success_is_seen(setting: str, either_end: str) -> None:
     with world_of(setting, either_end) as world:
         responder = world.start_responder(**variables(world))
         measured(responder, SUCCESS, lambda value: value == 1)
-        line = line_of(responder, "self-test login works")
+        line = line_of(responder, "self-test login succeeded")
 
         assert world.plan.target == line["account"]
         assert [] == responder.events("self-test login failed")
@@ -121,9 +121,9 @@ async def test_change_is_told_once() -> None:
         told = [(line["event"], line.get("reason", "")) for line in logs]
 
     assert [
-        ("self-test login works", ""),
+        ("self-test login succeeded", ""),
         ("self-test login failed", "refused"),
-        ("self-test login works", ""),
+        ("self-test login succeeded", ""),
     ] == told
 
 

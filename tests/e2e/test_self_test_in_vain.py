@@ -39,7 +39,7 @@ def run_in_vain(plan: Callable[[Path], Plan], rejected: str, binary: str) -> InV
         rejection = ""
         if rejected:
             measured(responder, REJECTED, lambda value: value >= 1)
-            rejection = line_of(responder, "nats rejected an answer of ours")["reason"]
+            rejection = line_of(responder, "nats rejected an answer")["reason"]
         leaks = SECRETS.scan(responder.log().encode())
         return InVain(world.version, line, responder.metrics()[REJECTED], rejection, leaks, responder.ready)
 

@@ -70,7 +70,7 @@ class Watched(Generic[T]):
         self._refused = b""
         if self.failing:
             self.failing = ""
-            log.info("file is good again", path=str(self.path))
+            log.info("file usable again", path=str(self.path))
 
 
 class Watch(Protocol):

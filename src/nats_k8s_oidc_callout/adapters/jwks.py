@@ -237,7 +237,7 @@ class KeyRefresher:
         cap = MAX_BACKOFF_SECONDS if self._keys.fresh(now) else MAX_BACKOFF_WITHOUT_KEYS_SECONDS
         delay = min(2.0 ** min(self._failures - 1, 16), cap) * (0.5 + 0.5 * self._rng())
         log.warning(
-            "key refresh failed",
+            "issuer key refresh failed",
             reason=reason,
             failures=self._failures,
             keys=len(self._keys),

@@ -121,7 +121,7 @@ class ManifestFolder:
             self.synced = True
             self._summary()
         if is_first and self.unchecked:
-            log.warning("informer has ServiceAccounts without a uid, matched by name alone", number=self.unchecked)
+            log.warning("informer found ServiceAccounts without a uid, matched by name alone", number=self.unchecked)
         self._report("; ".join(f"{name}: {file.failing}" for name, file in files.items() if file.failing)[:1000])
 
     def _scan(self, known: Mapping[str, _File]) -> dict[str, _File]:
@@ -174,7 +174,7 @@ class ManifestFolder:
         if why:
             log.warning("informer manifests cannot be used, keeping the last good ones", why=why)
         else:
-            log.info("informer manifests are good again")
+            log.info("informer manifests usable again")
 
     def _summary(self) -> None:
         heard = self.last_contact

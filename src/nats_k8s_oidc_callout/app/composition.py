@@ -181,4 +181,4 @@ class App:
             **self._keyring.public_keys(),
         )
         for warning in settings.warnings:
-            log.warning("configuration", detail=warning)
+            log.warning("configuration warning", detail=warning)

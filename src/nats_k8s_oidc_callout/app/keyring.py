@@ -132,7 +132,7 @@ class Keyring:
         # At the start all files are read first.
         if self.loaded:
             self._put_together()
-            log.info("keys reloaded", setting=variable, **self.public_keys())
+            log.info("nats keys reloaded", setting=variable, **self.public_keys())
 
     def _put_together(self) -> None:
         clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL

@@ -71,4 +71,4 @@ class Outcomes:
         """Count and log what a server says, if it complains about one of our answers."""
         if reason := complaint(event):
             self._telemetry.metrics.add(Count.ANSWERS_REJECTED)
-            log.error("nats rejected an answer of ours", reason=reason[:256])
+            log.error("nats rejected an answer", reason=reason[:256])

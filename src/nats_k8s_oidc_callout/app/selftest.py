@@ -171,4 +171,4 @@ class SelfTest:
         if failed:
             log.error("self-test login failed", reason=failed.reason, detail=failed.detail)
         else:
-            log.info("self-test login works", account=self._settings.nats_account)
+            log.info("self-test login succeeded", account=self._settings.nats_account)

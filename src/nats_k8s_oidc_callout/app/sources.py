@@ -230,7 +230,7 @@ def workload_source(settings: Settings, api: ApiServer | None, metrics: Metrics)
     """Return the manifests of SERVICE_ACCOUNTS_DIR, or the cluster."""
     index = Index(settings.sa_annotation_prefix, _tell_share)
     metrics.mirror(Gauge.CACHE_SERVICEACCOUNTS, lambda: len(index))
-    metrics.mirror(Gauge.CACHE_LEFT_OUT, lambda: len(index.left_out))
+    metrics.mirror(Gauge.CACHE_IGNORED, lambda: len(index.ignored))
     if settings.service_accounts_dir is not None:
         return FolderWorkloads(settings.service_accounts_dir, index)
     if api is None:
@@ -238,11 +238,12 @@ def workload_source(settings: Settings, api: ApiServer | None, metrics: Metrics)
     return ClusterWorkloads(api, index, settings.k8s_namespaces, metrics)
 
 
-def _tell_share(namespace: str, counts: bool) -> None:
-    if counts:
-        log.info("informer annotations of a namespace count again", namespace=namespace)
+def _tell_share(namespace: str, read: bool) -> None:
+    if read:
+        log.info("informer reads the annotations of a namespace again", namespace=namespace)
         return
     log.warning(
-        "informer annotations of a namespace do not count: all together are too large, and it has most",
+        "informer ignores the annotations of a namespace",
         namespace=namespace,
+        why="all annotations together are too large, and this namespace has the most",
     )

@@ -34,7 +34,9 @@ def command() -> None:
     except ConfigurationError as error:
         give_up(error)
     except OSError as error:
-        log.error("cannot serve", error=error.strerror or type(error).__name__, host=settings.host, port=settings.port)
+        log.error(
+            "http cannot listen", error=error.strerror or type(error).__name__, host=settings.host, port=settings.port
+        )
         sys.exit(1)
     except Exception:
         # The last line before the process goes: an orchestrator starts it again.

@@ -107,7 +107,7 @@ class Link:
         try:
             service.connection.post(reply, payload)
         except nats.errors.Error as error:
-            self._tell("nats rejected an answer", service.connection.address, words(error))
+            self._tell("nats message not sent", service.connection.address, words(error))
             return False
         return True
 

@@ -184,8 +184,8 @@ class Service:
         elif any(_names(ear, said) for ear in self._duty.beside):
             log.debug("nats refused an optional subscription", reason=words(error))
         else:
-            # Each has another subject; that our permissions lack the reply is one trouble.
-            self._on_refusal("nats refused an answer", "permissions violation for publish")
+            # Each answer has another subject; that our permissions lack the reply is one trouble.
+            self._on_refusal("nats refused our publish", "permissions violation for publish")
 
 
 def _names(ear: Ear, said: str) -> bool:

@@ -44,7 +44,7 @@ class Gauge(StrEnum):
     NATS_CONNECTED = "nats_auth_nats_connected"
     CACHE_SERVICEACCOUNTS = "nats_auth_cache_serviceaccounts"
     CACHE_SYNCED = "nats_auth_cache_synced"
-    CACHE_LEFT_OUT = "nats_auth_cache_left_out_namespaces"
+    CACHE_IGNORED = "nats_auth_cache_ignored_namespaces"
     WATCH_LAST_EVENT = "nats_auth_watch_last_event_timestamp_seconds"
     JWKS_LAST_SUCCESS = "nats_auth_jwks_last_success_timestamp_seconds"
     SELFTEST_SUCCESS = "nats_auth_selftest_success"
@@ -80,7 +80,7 @@ _GAUGE_HELP = {
     Gauge.NATS_CONNECTED: "1 while connected to a NATS server.",
     Gauge.CACHE_SERVICEACCOUNTS: "ServiceAccounts in the cache.",
     Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list.",
-    Gauge.CACHE_LEFT_OUT: "Namespaces whose annotations are ignored, because all annotations are too large together.",
+    Gauge.CACHE_IGNORED: "Namespaces whose annotations are ignored, because all annotations are too large together.",
     Gauge.WATCH_LAST_EVENT: "When the watch last heard anything, in Unix seconds.",
     Gauge.JWKS_LAST_SUCCESS: "When a usable key set was last fetched or read, in Unix seconds.",
     Gauge.SELFTEST_SUCCESS: "1 while a client of ours gets in, into the right account; absent without a self-test.",
@@ -102,7 +102,7 @@ _LABELLED = {
 _COUNT_HELP = {
     Count.NATS_RECONNECTS: "Reconnections to NATS.",
     Count.JWKS_REFRESH_FAILURES: "Fetches of the key set that failed.",
-    Count.FILTERED_SUBJECTS: "Annotation entries that were refused when permissions were compiled.",
+    Count.FILTERED_SUBJECTS: "Annotation entries that were left out of the permissions.",
     Count.ANSWERS_REJECTED: "Answers of ours that a NATS server said it rejected.",
     Count.SLOWED: "Requests moved to the slow lane: their hosts have almost only refusals.",
     Count.LOG_LINES_LOST: "Log lines that the log device did not take.",

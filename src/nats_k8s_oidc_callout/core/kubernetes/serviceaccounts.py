@@ -45,7 +45,7 @@ class Index:
         self._entries: dict[str, ServiceAccount] = {}
         self._shares = Shares()
         self._on_share = on_share
-        # What the entries of a namespace that is left out would weigh, to know when it fits again.
+        # What the entries of a namespace that is ignored would weigh, to know when it fits again.
         self._claims: dict[str, int] = {}
         self._unlisted: set[str] = set()
         self.skipped = 0
@@ -59,9 +59,9 @@ class Index:
         return self._entries.get(f"{namespace}/{name}")
 
     @property
-    def left_out(self) -> tuple[str, ...]:
-        """The namespaces whose annotations do not count, since all together are too heavy."""
-        return self._shares.left_out
+    def ignored(self) -> tuple[str, ...]:
+        """The namespaces whose annotations are ignored, since all together are too heavy."""
+        return self._shares.ignored
 
     def wants_list(self, namespace: str | None = None) -> bool:
         """Say whether annotations count again that only a new list of this namespace, or of all, can bring."""
@@ -113,15 +113,15 @@ class Index:
                 self._entries[key] = new
             return
         is_known = old is not None and old.uid == new.uid and version_of(old.annotations) == version_of(new.annotations)
-        # What is left out looks like an entry without annotations, and may have lost them just now.
+        # What is ignored looks like an entry without annotations, and may have lost them just now.
         if is_known and key not in self._claims:
             return
         namespace = key.partition("/")[0]
-        is_left_out = self._shares.is_left_out(namespace)
-        self._entries[key] = ServiceAccount(new.uid, None) if is_left_out else new
+        is_ignored = self._shares.is_ignored(namespace)
+        self._entries[key] = ServiceAccount(new.uid, None) if is_ignored else new
         has_room = self._weigh(namespace, key, old, weight_of(new.annotations))
         while self._shares.weight > self._room:
-            self._leave_out(self._shares.leave_out_heaviest())
+            self._ignore_namespace(self._shares.ignore_heaviest())
             # Somebody lighter may have been the heaviest before, and must not pay for this one too.
             has_room = True
         if has_room:
@@ -142,11 +142,11 @@ class Index:
     def _weigh(self, namespace: str, key: str, old: ServiceAccount | None, weight: int) -> bool:
         """Note what an entry weighs now, and say whether that is less than before."""
         before = self._claims.pop(key, 0) or weight_of(old.annotations if old is not None else None)
-        was_left_out = self._shares.is_left_out(namespace)
-        if weight and was_left_out:
+        was_ignored = self._shares.is_ignored(namespace)
+        if weight and was_ignored:
             self._claims[key] = weight
         self._shares.change(namespace, weight - before)
-        if was_left_out and not self._shares.is_left_out(namespace):
+        if was_ignored and not self._shares.is_ignored(namespace):
             # It has no annotations any more: nothing to bring back.
             self._on_share(namespace, True)
         return weight < before
@@ -161,7 +161,7 @@ class Index:
                 self._claims.pop(its, None)
             self._on_share(back, True)
 
-    def _leave_out(self, namespace: str) -> None:
+    def _ignore_namespace(self, namespace: str) -> None:
         """Take the annotations of a namespace away, and remember only what they weigh."""
         for key in self._known(namespace):
             entry = self._entries[key]
