@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 class Inquiry:
-    """Answers questions; `opened` makes one."""
+    """Answers questions; `open_inquiry` makes one."""
 
     def __init__(self, settings: Settings, keys: sources.KeySource, workloads: sources.WorkloadSource) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class Inquiry:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Inquiry]:
+async def open_inquiry(settings: Settings) -> AsyncIterator[Inquiry]:
     """Give an inquiry into what the settings name; close its connections afterwards."""
     metrics = Metrics(CollectorRegistry(), "")
     api = sources.api_server(settings)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, land
+from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, log_in_as_client
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.nats import subjects, user
@@ -150,7 +150,7 @@ class SelfTest:
         """Log in once; raise Failed, or Unreachable when there was no server to decide about it."""
         name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
         try:
-            landing = await land(address, self._tls(), who.login, name, who.inbox, STEP_SECONDS)
+            landing = await log_in_as_client(address, self._tls(), who.login, name, who.inbox, STEP_SECONDS)
         except Refused as refused:
             raise Failed("refused", f"{address} after {refused.seconds:.1f} s: {refused}") from None
         wanted = self._settings.nats_account

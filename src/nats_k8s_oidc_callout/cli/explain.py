@@ -81,7 +81,7 @@ def _read(file: Path) -> str:
 
 
 async def _explain(settings: Settings, workload: tuple[str, str] | None, text: str) -> Report:
-    async with inquiry.opened(settings) as asked:
+    async with inquiry.open_inquiry(settings) as asked:
         if workload is not None:
             return await _explain_workload(settings, asked, *workload)
         return await _explain_token(settings, asked, text)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
-from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, addresses, land
+from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, addresses, log_in_as_client
 from nats_k8s_oidc_callout.app import inquiry, selftest, sources
 from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.app.keyring import Keyring
@@ -164,7 +164,7 @@ class _Examination:
 
     async def _cluster(self) -> None:
         settings, report = self.settings, self.report
-        async with inquiry.opened(settings) as one:
+        async with inquiry.open_inquiry(settings) as one:
             trouble = await one.fetch_keys()
             report.add(check_kubernetes.jwks(one.keys_source, trouble))
             _, claims = check_kubernetes.read_token(settings.k8s_credentials_dir / "token")
@@ -212,7 +212,7 @@ class _Examination:
             for number in range(answers.LOGINS):
                 name = f"{user.SELF_TEST}doctor {number}"
                 landings.append(
-                    await land(server.address, self.keyring.tls(), who.login, name, who.inbox, STEP_SECONDS)
+                    await log_in_as_client(server.address, self.keyring.tls(), who.login, name, who.inbox, STEP_SECONDS)
                 )
         except Unreachable as refused:
             error = refused

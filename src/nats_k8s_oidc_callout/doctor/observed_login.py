@@ -12,7 +12,15 @@ from contextlib import suppress
 
 import msgspec
 
-from nats_k8s_oidc_callout.adapters.nats import Login, Message, Probe, Refused, WorkloadLogin, land, opened
+from nats_k8s_oidc_callout.adapters.nats import (
+    Login,
+    Message,
+    Probe,
+    Refused,
+    WorkloadLogin,
+    log_in_as_client,
+    open_probe,
+)
 from nats_k8s_oidc_callout.core.nats import natsjwt, user
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
@@ -108,13 +116,13 @@ async def attempt(
     trial = Trial()
     name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
     try:
-        async with opened(server.address, server.tls(), STEP_SECONDS) as probe:
+        async with open_probe(server.address, server.tls(), STEP_SECONDS) as probe:
             await probe.log_in(responder, NAME, STEP_SECONDS)
             listener = Listener(probe, xkeys, name, trial)
             await listener.listen(rights)
             await asyncio.sleep(_SPREAD_SECONDS)
             try:
-                trial.landing = await land(server.address, server.tls(), client, name, inbox, STEP_SECONDS)
+                trial.landing = await log_in_as_client(server.address, server.tls(), client, name, inbox, STEP_SECONDS)
             except Refused as refused:
                 trial.refusal = refused
             except Unreachable as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from nats_k8s_oidc_callout.adapters.nats import Login, Probe, Refused, ServerInfo, Untrusted, opened
+from nats_k8s_oidc_callout.adapters.nats import Login, Probe, Refused, ServerInfo, Untrusted, open_probe
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS
@@ -36,7 +36,7 @@ class Server:
     async def reach(self) -> Unreachable | None:
         """Connect, TLS included; return why that failed."""
         try:
-            async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
+            async with open_probe(self.address, self.tls(), STEP_SECONDS) as probe:
                 if probe.tls and await probe.silence(_SECOND_THOUGHT_SECONDS) is not None:
                     return Untrusted(f"it ends the connection after the TLS handshake {probe.trouble}".strip())
                 self.info = probe.info
@@ -47,7 +47,7 @@ class Server:
     async def measure_timeout(self) -> None:
         """Say nothing: the server ends that after the very time that it gives a callout (server.go, auth timer)."""
         with suppress(Unreachable):
-            async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
+            async with open_probe(self.address, self.tls(), STEP_SECONDS) as probe:
                 seconds = await probe.silence(_WAIT_SECONDS)
                 self.timeout = seconds if probe.words else None
                 self.waited = seconds is None or bool(probe.words)
@@ -64,7 +64,7 @@ class Server:
         return seen
 
     async def _account_of(self, login: Login) -> str:
-        async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
+        async with open_probe(self.address, self.tls(), STEP_SECONDS) as probe:
             await probe.log_in(login, NAME, STEP_SECONDS)
             return probe.account[:64]
 
@@ -80,7 +80,7 @@ class Server:
         return rights
 
     async def _rights_of(self, login: Login, queue_group: str) -> Rights:
-        async with opened(self.address, self.tls(), STEP_SECONDS) as probe:
+        async with open_probe(self.address, self.tls(), STEP_SECONDS) as probe:
             await probe.log_in(login, NAME, STEP_SECONDS)
             return await _try(probe, queue_group)
 

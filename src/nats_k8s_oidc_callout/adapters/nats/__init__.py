@@ -10,10 +10,10 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     TokenLogin,
     WorkloadLogin,
 )
-from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
+from nats_k8s_oidc_callout.adapters.nats.probe import Probe, open_probe
 from nats_k8s_oidc_callout.adapters.nats.requests import answer_requests
 from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, Timing
-from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, land
+from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, log_in_as_client
 from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted
 
 __all__ = [
@@ -35,6 +35,6 @@ __all__ = [
     "Untrusted",
     "WorkloadLogin",
     "answer_requests",
-    "land",
-    "opened",
+    "log_in_as_client",
+    "open_probe",
 ]

@@ -33,7 +33,7 @@ _PAYLOAD_MAX = 8 << 20
 
 @dataclass(slots=True)
 class Probe:
-    """One live connection; `opened` makes it."""
+    """One live connection; `open_probe` makes it."""
 
     address: Address
     info: ServerInfo
@@ -169,7 +169,7 @@ class Probe:
 
 
 @asynccontextmanager
-async def opened(address: Address, context: ssl.SSLContext | None, timeout: float) -> AsyncIterator[Probe]:
+async def open_probe(address: Address, context: ssl.SSLContext | None, timeout: float) -> AsyncIterator[Probe]:
     """Connect to one server, TLS included where it or we want it, and read what it says of itself.
 
     Raises Unreachable: no connection, Untrusted: no TLS.

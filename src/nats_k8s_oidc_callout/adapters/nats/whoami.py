@@ -14,7 +14,7 @@ import msgspec
 
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import WorkloadLogin
-from nats_k8s_oidc_callout.adapters.nats.probe import Probe, opened
+from nats_k8s_oidc_callout.adapters.nats.probe import Probe, open_probe
 from nats_k8s_oidc_callout.adapters.nats.wire import Message
 from nats_k8s_oidc_callout.core.nats.names import WHO_AM_I
 from nats_k8s_oidc_callout.core.strangers import reader
@@ -44,14 +44,14 @@ class _UserInfo(msgspec.Struct):
 _read = reader(_UserInfo)
 
 
-async def land(
+async def log_in_as_client(
     address: Address, context: ssl.SSLContext | None, login: WorkloadLogin, name: str, inbox: str, timeout: float
 ) -> Landing:
     """Log in under a connection name, and leave; `inbox` is where the session may listen.
 
     Each step takes at most `timeout` seconds. Raises Refused, Untrusted or Unreachable.
     """
-    async with opened(address, context, timeout) as probe:
+    async with open_probe(address, context, timeout) as probe:
         seconds = await probe.log_in(login, name, timeout)
         if probe.account:
             return Landing(probe.account, seconds)
