@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.adapters.nats.client import Connection, read_headers
+from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import NoLogin
+from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """What became of our answers, counted and logged: verdicts as we gave them, and the servers' complaints about them."""
 
-import msgspec
 import structlog
 
+from nats_k8s_oidc_callout.adapters.nats import read_complaint
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Telemetry
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.core.model import Allow, Request, Verdict
 from nats_k8s_oidc_callout.core.nats import callout
-from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreadable
 
 log = structlog.get_logger("app")
@@ -25,17 +24,10 @@ _NOT_ABOUT_US = frozenset(
 )
 
 
-class _Complaint(msgspec.Struct):
-    reason: str = ""
-
-
-_read_complaint = reader(_Complaint)
-
-
 def complaint(event: bytes) -> str:
     """Return why a server rejects one of our answers ($SYS.ACCOUNT.CLIENT.AUTH.ERR), or nothing when it does not."""
     try:
-        reason = _read_complaint(event).reason
+        reason = read_complaint(event).reason
     except Unreadable:
         return ""
     # Our own refusals come back here, and an empty text is a time-out: both are counted elsewhere.

@@ -20,6 +20,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     WorkloadLogin,
     log_in_as_client,
     open_probe,
+    read_complaint,
 )
 from nats_k8s_oidc_callout.core.nats import natsjwt, user
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
@@ -54,18 +55,6 @@ class _Claims(msgspec.Struct):
 _claims = reader(_Claims)
 
 
-class _Client(msgspec.Struct):
-    name: str = ""
-
-
-class _Complaint(msgspec.Struct):
-    reason: str = ""
-    client: _Client = msgspec.field(default_factory=_Client)
-
-
-_read_complaint = reader(_Complaint)
-
-
 class Listener:
     """A login as the responder that hears what a responder hears of one login, and answers nothing."""
 
@@ -86,7 +75,7 @@ class Listener:
     def _request(self, message: Message) -> None:
         data: bytes | None = message.payload
         sealed = not message.payload.startswith(b"eyJ")
-        if sealed and (data := self._unseal(message.payload, message.header(SERVER_XKEY))) is None:
+        if sealed and (data := self._unseal(message.payload, message.headers.get(SERVER_XKEY, ""))) is None:
             self._trial.unopened += 1
             return
         try:
@@ -104,7 +93,7 @@ class Listener:
 
     def _complain(self, message: Message) -> None:
         with suppress(Unreadable):
-            event = _read_complaint(message.payload)
+            event = read_complaint(message.payload)
             if event.client.name == self._name:
                 self._trial.complaints.append(event.reason)
 

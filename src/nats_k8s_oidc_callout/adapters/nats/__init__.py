@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.adapters.nats.probe import Probe, open_probe
 from nats_k8s_oidc_callout.adapters.nats.requests import answer_requests
 from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, Timing
 from nats_k8s_oidc_callout.adapters.nats.whoami import Landing, log_in_as_client
-from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted
+from nats_k8s_oidc_callout.adapters.nats.wire import Message, Refused, ServerInfo, Untrusted, read_complaint
 
 __all__ = [
     "CredsLogin",
@@ -37,4 +37,5 @@ __all__ = [
     "answer_requests",
     "log_in_as_client",
     "open_probe",
+    "read_complaint",
 ]

@@ -30,6 +30,7 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     TokenLogin,
     guarded,
 )
+from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.errors import Unreachable
 
@@ -176,19 +177,6 @@ class Connection(Client):
     def _abort(self) -> None:
         if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
             self._transport._io_writer.transport.abort()
-
-
-def read_headers(raw: bytes) -> dict[str, str]:
-    """Return the headers of a message by their names as written; lines that are none, and the status, are left out.
-
-    Never raises: whoever may publish on a subject chooses every byte after the length.
-    """
-    found = {}
-    for line in raw.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            found[name.decode("latin-1")] = value.strip().decode("latin-1")
-    return found
 
 
 def _is_ip(host: str) -> bool:

@@ -21,6 +21,7 @@ from nats_k8s_oidc_callout.adapters.nats.wire import (
     ServerInfo,
     Untrusted,
     connect_fields,
+    read_headers,
     read_info,
 )
 from nats_k8s_oidc_callout.core import spelling
@@ -165,7 +166,7 @@ class Probe:
         body = (await self.reader.readexactly(size + 2))[:size]
         take = self._subscriptions.get(middle[1])
         if take is not None:
-            take(Message(middle[0], middle[2] if len(middle) > 2 else "", body[:head], body[head:]))
+            take(Message(middle[0], middle[2] if len(middle) > 2 else "", read_headers(body[:head]), body[head:]))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a NATS server and a client say to each other before anything else: INFO, CONNECT, and the words of a refusal."""
+"""What a NATS server and a client say to each other before anything else: INFO, CONNECT, the words of a refusal, a message."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,19 +54,37 @@ class Message:
 
     subject: str
     reply: str
-    headers: bytes
+    headers: dict[str, str]
     payload: bytes
 
-    def header(self, name: str) -> str:
-        """Return a header's value, or nothing."""
-        for line in self.headers.split(b"\r\n")[1:]:
-            key, _, value = line.partition(b":")
-            if key.decode("latin-1").strip() == name:
-                return value.decode("latin-1").strip()
-        return ""
+
+class _Client(msgspec.Struct):
+    name: str = ""
+
+
+class Complaint(msgspec.Struct):
+    """What a server says of a login that failed (core.nats.names.COMPLAINTS)."""
+
+    reason: str = ""
+    """In the server's words; empty when the callout did not answer in time."""
+    client: _Client = msgspec.field(default_factory=_Client)
 
 
 _read = reader(ServerInfo)
+read_complaint = reader(Complaint)
+
+
+def read_headers(raw: bytes) -> dict[str, str]:
+    """Return the headers of a message by their names as written; lines that are none, and the status, are left out.
+
+    Never raises: whoever may publish on a subject chooses every byte after the length.
+    """
+    found = {}
+    for line in raw.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            found[name.decode("latin-1")] = value.strip().decode("latin-1")
+    return found
 
 
 def read_info(text: bytes) -> ServerInfo:
