@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -80,3 +81,28 @@ def guarded(sign: Sign) -> Callable[[object], bytes]:
         return base64url.encode(sign(nonce.encode("ascii")))
 
     return signature
+
+
+def connect_fields(login: Login | WorkloadLogin, nonce: str) -> dict[str, Any]:
+    """Return the fields of CONNECT that prove who we are."""
+    match login:
+        case CredsLogin(jwt=jwt, sign=sign):
+            return {"jwt": jwt, **_signature(sign, nonce)}
+        case NkeyLogin(public=public, sign=sign):
+            return {"nkey": public, **_signature(sign, nonce)}
+        case PasswordLogin(user=user, password=password):
+            return {"user": user, "pass": password}
+        case TokenLogin(token=token):
+            return {"auth_token": token}
+        case WorkloadLogin(token=token, sentinel=sentinel, sign=sign):
+            fields = {"auth_token": token} if token else {}
+            if sentinel:
+                fields["jwt"] = sentinel
+            return fields | (_signature(sign, nonce) if sign is not None else {})
+        case NoLogin():
+            return {}
+
+
+def _signature(sign: Sign, nonce: str) -> dict[str, str]:
+    # A server that asks for no login sends none.
+    return {"sig": guarded(sign)(nonce).decode()} if nonce else {}

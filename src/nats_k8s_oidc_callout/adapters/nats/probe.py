@@ -14,13 +14,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from nats_k8s_oidc_callout.adapters.nats.addresses import Address
-from nats_k8s_oidc_callout.adapters.nats.logins import Login, WorkloadLogin
+from nats_k8s_oidc_callout.adapters.nats.logins import Login, WorkloadLogin, connect_fields
 from nats_k8s_oidc_callout.adapters.nats.wire import (
     Message,
     Refused,
     ServerInfo,
     Untrusted,
-    connect_fields,
     read_headers,
     read_info,
 )

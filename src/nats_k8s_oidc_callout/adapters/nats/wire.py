@@ -1,21 +1,9 @@
-"""What a NATS server and a client say to each other before anything else: INFO, CONNECT, the words of a refusal, a message."""
+"""What a NATS server says to a client: INFO, the words of a refusal, messages, complaints."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from nats_k8s_oidc_callout.adapters.nats.logins import (
-    CredsLogin,
-    Login,
-    NkeyLogin,
-    NoLogin,
-    PasswordLogin,
-    Sign,
-    TokenLogin,
-    WorkloadLogin,
-    guarded,
-)
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
 
@@ -93,28 +81,3 @@ def read_info(text: bytes) -> ServerInfo:
         return _read(text)
     except Unreadable:
         raise Unreachable("the server's INFO cannot be read") from None
-
-
-def connect_fields(login: Login | WorkloadLogin, nonce: str) -> dict[str, Any]:
-    """Return the fields of CONNECT that prove who we are."""
-    match login:
-        case CredsLogin(jwt=jwt, sign=sign):
-            return {"jwt": jwt, **_signature(sign, nonce)}
-        case NkeyLogin(public=public, sign=sign):
-            return {"nkey": public, **_signature(sign, nonce)}
-        case PasswordLogin(user=user, password=password):
-            return {"user": user, "pass": password}
-        case TokenLogin(token=token):
-            return {"auth_token": token}
-        case WorkloadLogin(token=token, sentinel=sentinel, sign=sign):
-            fields = {"auth_token": token} if token else {}
-            if sentinel:
-                fields["jwt"] = sentinel
-            return fields | (_signature(sign, nonce) if sign is not None else {})
-        case NoLogin():
-            return {}
-
-
-def _signature(sign: Sign, nonce: str) -> dict[str, str]:
-    # A server that asks for no login sends none.
-    return {"sig": guarded(sign)(nonce).decode()} if nonce else {}
