@@ -317,7 +317,7 @@ async def test_a_bug_in_opening_harms_nobody_else() -> None:
     When a message cannot be read by a bug of ours it is dropped, and what came with it is answered.
     """
     world = World()
-    bugs = iter([Keys(None)])  # type: ignore[arg-type]  # the bug
+    bugs = iter([Keys(())])  # type: ignore[arg-type]  # the bug
     world.responder = Responder(world.facts, lambda: next(bugs, world.keys), world.ports(), timeout_seconds=1.5)
     async with world.running() as responder:
         for reply in ("_BUG", "_NEXT"):

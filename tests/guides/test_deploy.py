@@ -1,4 +1,4 @@
-"""A newcomer's path, from `git clone` to the first publish and beyond, in one cluster: DEPLOY, TROUBLESHOOTING, INCIDENTS.
+"""A newcomer's path, from `git clone` to the first publish and beyond, in one cluster: DEPLOY, TROUBLESHOOTING, SHADOW, INCIDENTS.
 
 What TROUBLESHOOTING.md shows broken is broken here, by the commands of BROKEN, before the section is walked.
 """
@@ -14,8 +14,8 @@ from tests.node import Node, why_not
 
 pytestmark = pytest.mark.slow
 
-WALKED = ("docs/DEPLOY.md", "docs/TROUBLESHOOTING.md", "docs/INCIDENTS.md")
-DEPLOY, TROUBLESHOOTING, INCIDENTS = (ROOT / name for name in WALKED)
+WALKED = ("docs/DEPLOY.md", "docs/TROUBLESHOOTING.md", "docs/SHADOW.md", "docs/INCIDENTS.md")
+DEPLOY, TROUBLESHOOTING, SHADOW, INCIDENTS = (ROOT / name for name in WALKED)
 CLONE = "nats-k8s-oidc-callout"
 LAST = ("A way back", "Multi-Namespace Deployment")
 """Walked at the end, in this order: the one ends the installation, the other begins without one."""
@@ -126,6 +126,21 @@ def test_troubleshooting(newcomer: Walk) -> None:
             shell(walk, BROKEN.get(heading, ""))
             walk.run((heading,))
             shell(walk, MENDED.get(heading, ""))
+
+
+def test_shadow(newcomer: Walk) -> None:
+    """A shadow beside the release sees a refusal, and answers nobody, as SHADOW.md says."""
+    with Walk(SHADOW, newcomer.world, newcomer.folder / "shadow", seconds=300) as walk:
+        shell(walk, f"cd {newcomer.folder / CLONE}")
+        walk.run(("Run it",))
+        shell(walk, BROKEN["Refused at once"])
+        walk.run(("Who would be refused", "Compare the subjects"))
+        _, said = walk.command("kubectl logs -n nats-auth deployment/shadow --tail=-1")
+        shell(walk, "helm uninstall shadow -n nats-auth")
+
+    denied = [line for line in said.splitlines() if '"event":"denied"' in line]
+    assert denied
+    assert all('"shadow":true' in line for line in denied)
 
 
 def test_incidents(newcomer: Walk) -> None:

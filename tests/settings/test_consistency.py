@@ -47,9 +47,9 @@ CROSS = [
     pytest.param(
         without(OPERATOR, "NATS_CREDS_FILE") | {"NATS_TOKEN": "t"},
         [
+            "NATS_AUTH_ACCOUNT: is required in operator mode without NATS_CREDS_FILE",
             "NATS_SIGNING_KEY_FILE: is required without NATS_CREDS_FILE",
             "NATS_ACCOUNT_SIGNING_KEY_FILE: is required without NATS_CREDS_FILE",
-            "NATS_AUTH_ACCOUNT: is required in operator mode without NATS_CREDS_FILE",
         ],
         id="operator-mode-without-creds",
     ),

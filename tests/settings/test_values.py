@@ -51,6 +51,7 @@ DEFAULTS = {
     "token_max_lifetime_seconds": 86400,
     "require_pod_bound": False,
     "clock_skew_seconds": 30.0,
+    "shadow": False,
     "host": "",
     "port": 8080,
     "log_level": LogLevel.INFO,

@@ -31,6 +31,7 @@ REPLY_MODE: replies.mode
 ALLOW_RESPONSES_MAX: replies.max
 ALLOW_RESPONSES_TTL_SECONDS: replies.ttlSeconds
 SESSION_MAX_SECONDS: sessionMaxSeconds
+SHADOW: shadow
 LOG_LEVEL: logLevel
 LOG_FORMAT: logFormat
 {{- end -}}
@@ -99,6 +100,7 @@ rules: JWT_ISSUER is then read from the Pod's own token. */}}
 {{- $set = concat $set (list
   (list "JETSTREAM_GRANTS" .Values.jetstreamGrants)
   (list "SESSION_MAX_SECONDS" (include $number .Values.sessionMaxSeconds))
+  (list "SHADOW" (ternary "true" "" .Values.shadow))
   (list "PORT" "8080")
   (list "LOG_LEVEL" .Values.logLevel)
   (list "LOG_FORMAT" .Values.logFormat)

@@ -107,7 +107,7 @@ imagePullSecrets:
 {{/* Out of its own namespace's scope the self-test could only fail. */}}
 {{- define "nats-k8s-oidc-callout.selfTest" -}}
 {{- $inScope := or (empty .Values.namespaces) (has (include "nats-k8s-oidc-callout.namespace" .) .Values.namespaces) -}}
-{{- if and .Values.selfTest.enabled $inScope }}true{{ end -}}
+{{- if and .Values.selfTest.enabled $inScope (not .Values.shadow) }}true{{ end -}}
 {{- end -}}
 
 {{- define "nats-k8s-oidc-callout.audience" -}}

@@ -86,11 +86,11 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- end -}}
 {{- else -}}
-{{- if not $nats.signingKey.existingSecret -}}
+{{- if not (or $nats.signingKey.existingSecret $.Values.shadow) -}}
 {{- include $problem "nats.signingKey.existingSecret is required without nats.credentials.existingSecret: nothing else could sign" -}}
 {{- end -}}
 {{- if include "nats-k8s-oidc-callout.operatorMode" . -}}
-{{- if not $nats.accountSigningKey.existingSecret -}}
+{{- if not (or $nats.accountSigningKey.existingSecret $.Values.shadow) -}}
 {{- include $problem "nats.accountSigningKey.existingSecret is required in operator mode without nats.credentials.existingSecret" -}}
 {{- end -}}
 {{- if not $nats.authAccount -}}

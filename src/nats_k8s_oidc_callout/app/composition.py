@@ -42,7 +42,7 @@ class App:
         """Raise ConfigurationError when a file that the settings name is no longer what it was."""
         self._settings = settings
         self._stop = asyncio.Event()
-        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PROGRAM))
+        self._telemetry = Telemetry(CollectorRegistry(), logs, version(PROGRAM), shadow=settings.shadow)
         metrics = self._telemetry.metrics
         self._files = FileWatch()
         self._keyring = Keyring(settings, self._files.watch)
@@ -50,7 +50,7 @@ class App:
         self._workloads = sources.workload_source(settings, api, metrics)
         self._keys = sources.key_source(settings, api, self._files.watch, metrics)
         facts = policy.facts(settings, self._keys.keys, self._workloads.index)
-        outcomes = Outcomes(self._telemetry, self._keyring)
+        outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
         ports = Ports(
             Voice(self._send, lambda: self._link.max_payload),
@@ -82,6 +82,10 @@ class App:
         """The port that health and metrics are really on."""
         return self._http.port
 
+    @property
+    def _tests_itself(self) -> bool:
+        return self._settings.self_test_token_file is not None and not self._settings.shadow
+
     def stop(self) -> None:
         """Leave in order: un-ready, everything in flight answered, then gone."""
         self._stop.set()
@@ -107,7 +111,7 @@ class App:
                         ("nats", self._link.run),
                         ("readiness", self.readiness.run),
                         ("log suppression", self._tick),
-                        *((("self-test", self._self_test.run),) if self._settings.self_test_token_file else ()),
+                        *((("self-test", self._self_test.run),) if self._tests_itself else ()),
                     )
                 ]
                 await self._stop.wait()
@@ -177,6 +181,7 @@ class App:
             inbox_mode=settings.inbox_mode.value,
             reply_mode=settings.reply_mode.value,
             queue_group=settings.nats_queue_group,
+            shadow=settings.shadow,
             configuration=fingerprint(settings, self._keyring.in_force()),
             **self._keyring.public_keys(),
         )

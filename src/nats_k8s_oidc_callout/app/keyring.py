@@ -39,8 +39,8 @@ class Keyring:
 
     @property
     def loaded(self) -> bool:
-        """There is somebody to sign."""
-        return bool(self.keys.signers.answers)
+        """There is somebody to sign, or nobody need (SHADOW)."""
+        return self.keys.signers is None or bool(self.keys.signers.answers)
 
     def login(self) -> Login:
         """Return how to log in to NATS now."""
@@ -84,7 +84,8 @@ class Keyring:
 
     def public_keys(self) -> dict[str, list[str]]:
         """Return what an operator compares with the servers' configuration."""
-        return {"signers": list(self.keys.signers.answers), "xkeys": [key.public for key in self._xkeys]}
+        signers = self.keys.signers.answers if self.keys.signers is not None else ()
+        return {"signers": list(signers), "xkeys": [key.public for key in self._xkeys]}
 
     def in_force(self) -> dict[str, list[str]]:
         """Return the public keys that decide who can sign and what opens here, to be compared between replicas.
@@ -136,8 +137,10 @@ class Keyring:
 
     def _put_together(self) -> None:
         clear_allowed = not self._xkeys or self._settings.nats_xkey_mode is XkeyMode.OPTIONAL
-        self.keys = Keys(self._signers(), self._xkeys, clear_allowed)
-        self.origins = {**self.origins, **self._origins()}
+        signers = None if self._settings.shadow else self._signers()
+        self.keys = Keys(signers, self._xkeys, clear_allowed)
+        if signers is not None:
+            self.origins = {**self.origins, **self._origins(signers)}
 
     def _signers(self) -> Signers:
         settings = self._settings
@@ -148,13 +151,13 @@ class Keyring:
         account_signing = self._account_signing or self._derive()
         return operator_mode(settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0])
 
-    def _origins(self) -> dict[str, Origin]:
+    def _origins(self, signers: Signers) -> dict[str, Origin]:
         login = {key.public for key in self._derived}
         if self._creds is not None:
             login.add(self._creds.key.in_form(Kind.ACCOUNT).public)
         accounts = (self._settings.nats_account, self._settings.nats_auth_account)
         configured = bool(self._signing or self._account_signing)
-        return origins(self.keys.signers, login, accounts, configured=configured)
+        return origins(signers, login, accounts, configured=configured)
 
     def _derive(self) -> tuple[SigningKey, ...]:
         """Return the login's seed as a signing key: creds alone run everything.

@@ -37,13 +37,13 @@ def complaint(event: bytes) -> str:
 class Outcomes:
     """Hears of every verdict, and of every complaint."""
 
-    def __init__(self, telemetry: Telemetry, keyring: Keyring) -> None:
-        self._telemetry, self._keyring = telemetry, keyring
+    def __init__(self, telemetry: Telemetry, keyring: Keyring, *, shadow: bool) -> None:
+        self._telemetry, self._keyring, self._shadow = telemetry, keyring, shadow
 
     def record(self, verdict: Verdict, request: Request | None, seconds: float) -> None:
         """Count and log a verdict that took so many seconds; `request` is None for a message that did not open."""
         self._telemetry.record(verdict, request, seconds)
-        if request is not None:
+        if request is not None and not self._shadow:
             self._telemetry.metrics.by_signer[self._keyring.origins[request.subject]] += 1
         if isinstance(verdict, Allow) and verdict.refused:
             self._warn_of_refused(verdict)
@@ -61,6 +61,7 @@ class Outcomes:
 
     def complain(self, event: bytes) -> None:
         """Count and log what a server says, if it complains about one of our answers."""
-        if reason := complaint(event):
+        # A shadow hears of another responder's answers.
+        if not self._shadow and (reason := complaint(event)):
             self._telemetry.metrics.add(Count.ANSWERS_REJECTED)
             log.error("nats rejected an answer", reason=reason[:256])

@@ -1,6 +1,6 @@
 """What the responder needs of others, as plain callables, and the keys of ours that it is handed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.core.decide import Answer
@@ -13,9 +13,23 @@ from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 class Keys:
     """Who signs and what opens, at one moment. A request keeps those it began with."""
 
-    signers: Signers
+    signers: Signers | None
+    """None is a shadow: it reads every question, whoever is asked, and answers none."""
     xkeys: tuple[CurveKey, ...] = ()
     clear_allowed: bool = True
+
+    @property
+    def subjects(self) -> Container[str]:
+        """Whose answers are asked for in questions that we read."""
+        return _ANYBODY if self.signers is None else self.signers.answers
+
+
+class _Anybody:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+_ANYBODY = _Anybody()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from nats_k8s_oidc_callout.core.model import (
 )
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
+from nats_k8s_oidc_callout.core.nats.signers import Signers
 from nats_k8s_oidc_callout.core.traffic.backlog import Backlog, Room
 from nats_k8s_oidc_callout.core.traffic.flooding import HALF_LIFE_SECONDS, Hosts
 from nats_k8s_oidc_callout.core.traffic.pace import Pace
@@ -247,7 +248,7 @@ class Responder:
         keys = self._keys()
         try:
             request, opened_by = callout.open_request(
-                message.data, message.xkey, keys.signers.answers, keys.xkeys, keys.clear_allowed
+                message.data, message.xkey, keys.subjects, keys.xkeys, keys.clear_allowed
             )
         except Unanswerable as error:
             self._record(Drop(error.reason, error.detail), None, message.received)
@@ -275,21 +276,23 @@ class Responder:
 
     def _send(self, login: Login, verdict: Allow | Deny) -> Allow | Deny:
         """Send the answer to a verdict, and return the verdict that was really sent."""
+        if login.keys.signers is None:
+            return verdict
         try:
-            payload = self._encode(login, verdict)
+            payload = self._encode(login, login.keys.signers, verdict)
             if len(payload) > self._voice.max_payload():
                 verdict = Deny(Reason.ANSWER_TOO_LARGE, f"{len(payload)} bytes", verdict.workload)
-                payload = self._encode(login, verdict)
+                payload = self._encode(login, login.keys.signers, verdict)
         except Exception:
             log.exception("answer could not be written")
             verdict = Deny(Reason.INTERNAL, workload=verdict.workload)
-            payload = self._encode(login, verdict)
+            payload = self._encode(login, login.keys.signers, verdict)
         self._answers.append((login.reply, payload))
         return verdict
 
-    def _encode(self, login: Login, verdict: Allow | Deny) -> bytes:
+    def _encode(self, login: Login, signers: Signers, verdict: Allow | Deny) -> bytes:
         now = int(self._world.clock())
-        return callout.encode(login.request, verdict, login.keys.signers, login.opened_by, now, self._world.nonce)
+        return callout.encode(login.request, verdict, signers, login.opened_by, now, self._world.nonce)
 
     def _record(self, verdict: Verdict, request: Request | None, received: float) -> None:
         self._outcomes.append((verdict, request, received))

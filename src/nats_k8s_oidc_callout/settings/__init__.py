@@ -85,7 +85,7 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
         if len({env[name] for name in names}) > 1:
             found.problem(first, f"has another value in {', '.join(names[1:])}, and both are names of one setting")
     draft = _parse({first: env[name] for first, name in found.names.items()}, found)
-    settled = consistency.nats(draft, draft.k8s_namespaces, found) | consistency.kubernetes(draft, found)
+    settled = consistency.nats(draft, draft.k8s_namespaces, draft.shadow, found) | consistency.kubernetes(draft, found)
     consistency.permissions(draft, found)
     if found.problems:
         raise ConfigurationError(found.problems)

@@ -22,6 +22,12 @@ from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
 # Past this, clients take the server's first PING for the answer to their login.
 _LONG_TIMEOUT_SECONDS = 2.0
 
+# Whose keys sign, beside the seed of the login.
+_SIGNERS = {
+    Mode.CONFIG: ("NATS_SIGNING_KEY_FILE",),
+    Mode.OPERATOR: ("NATS_SIGNING_KEY_FILE", "NATS_ACCOUNT_SIGNING_KEY_FILE"),
+}
+
 Settled = dict[str, Any]
 
 
@@ -33,7 +39,7 @@ def queue_group(account: str, namespaces: Sequence[str]) -> str:
     return f"{QUEUE_GROUP}.{hashlib.sha256(scope.encode()).hexdigest()[:8]}"
 
 
-def nats(draft: NatsVariables, namespaces: Sequence[str], found: Findings) -> Settled:
+def nats(draft: NatsVariables, namespaces: Sequence[str], shadow: bool, found: Findings) -> Settled:
     """Login, signing keys, accounts and encryption."""
     creds = found.contents("NATS_CREDS_FILE", draft.nats_creds_file, keyfiles.read_creds)
     found.contents("NATS_SIGNING_KEY_FILE", draft.nats_signing_key_file, keyfiles.read_signing_keys)
@@ -49,7 +55,15 @@ def nats(draft: NatsVariables, namespaces: Sequence[str], found: Findings) -> Se
         operator = draft.mode is Mode.OPERATOR
         settled["nats_auth_account"] = _operator_mode(draft, creds, found) if operator else _config_mode(draft, found)
         _accounts(draft.nats_account, settled["nats_auth_account"], found)
-    settled["nats_queue_group"] = draft.nats_queue_group or queue_group(draft.nats_account, namespaces)
+        for variable in () if shadow else _SIGNERS[draft.mode]:
+            _derived_key(variable, found)
+    group = draft.nats_queue_group or queue_group(draft.nats_account, namespaces)
+    # Never the group of those who answer: a shadow would take their requests away from them.
+    settled["nats_queue_group"] = f"{group}.shadow" if shadow else group
+    if shadow:
+        found.warn("SHADOW", "is true, so nobody is answered; another responder must do that")
+        if found.is_set("SELF_TEST_TOKEN_FILE"):
+            found.warn("SELF_TEST_TOKEN_FILE", "has no effect with SHADOW")
     if draft.nats_auth_timeout_seconds > _LONG_TIMEOUT_SECONDS:
         found.warn("NATS_AUTH_TIMEOUT_SECONDS", "over 2 s clients misread the server's first PING; 1.5 is recommended")
     return settled
@@ -87,7 +101,6 @@ def _config_mode(draft: NatsVariables, found: Findings) -> str:
         found.warn("NATS_ACCOUNT_SIGNING_KEY_FILE", "has no effect in config mode (NATS_ACCOUNT is a name)")
     if found.is_set("NATS_SENTINEL_CREDS_FILE"):
         found.warn("NATS_SENTINEL_CREDS_FILE", "has no effect in config mode, which knows no sentinel")
-    _derived_key("NATS_SIGNING_KEY_FILE", found)
     return draft.nats_auth_account
 
 
@@ -95,8 +108,6 @@ def _operator_mode(draft: NatsVariables, creds: Creds | None, found: Findings) -
     """Return the public key of the callout account."""
     if creds is not None and not creds.jwt:
         found.problem("NATS_CREDS_FILE", "operator mode needs a whole creds file; this one holds a seed only")
-    _derived_key("NATS_SIGNING_KEY_FILE", found)
-    _derived_key("NATS_ACCOUNT_SIGNING_KEY_FILE", found)
     own = creds.account if creds else ""
     account = draft.nats_auth_account
     if account and not values.looks_like_account_key(account):

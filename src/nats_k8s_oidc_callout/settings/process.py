@@ -12,6 +12,13 @@ from nats_k8s_oidc_callout.settings.declaring import Group, Whole, variable
 class ProcessVariables(BaseModel):
     """A part of Settings."""
 
+    shadow: Annotated[bool, BeforeValidator(values.boolean)] = variable(
+        "SHADOW",
+        group=Group.PROCESS,
+        default=False,
+        meaning="Decide, log and count beside another responder, in a queue group of its own (`.shadow` at its end), and "
+        "answer nobody. Needs no signing key: SHADOW.md.",
+    )
     host: Annotated[str, BeforeValidator(values.host)] = variable(
         "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
     )

@@ -47,6 +47,8 @@ class Line(msgspec.Struct, omit_defaults=True):
     ms: float = 0.0
     other_audiences: str = ""
     """Who else the token is good for, separated by spaces; a list would stand here as it stands in the token."""
+    shadow: bool = False
+    """Nobody was answered: another responder does that."""
 
 
 class Telemetry:
@@ -58,6 +60,7 @@ class Telemetry:
         logs: Logs,
         version: str,
         *,
+        shadow: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,6 +68,7 @@ class Telemetry:
         ProcessCollector(registry=registry)
         self._kids: dict[str, str] = {}
         self._logs = logs
+        self._shadow = shadow
         self._clock = clock
         self._monotonic = monotonic
         self._unverified = Sampler(UNVERIFIED_LINES_PER_SECOND)
@@ -204,5 +208,6 @@ class Telemetry:
             ends,
             int(seconds * 1e6) / 1000,
             audiences,
+            self._shadow,
         )
         self._logs.emit(line, urgent=level == "warn")
