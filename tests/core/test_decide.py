@@ -115,10 +115,12 @@ def test_a_lagging_watch_is_asked_past(account: ServiceAccount | None, expected:
         world.accounts.begin().put("team-a", "orders", account)
     token = KUBERNETES.token()
     need = decided(token, world)
-    denied = decided(token, world, Asked({NeedServiceAccount: account}))
-    allowed = decided(token, world, Asked({NeedServiceAccount: ServiceAccount(UID, None)}))
-
     assert isinstance(need, NeedServiceAccount)
+    asked = Asked({NeedKeys: None})
+    denied = decided(token, world, asked.with_answer(need, account))
+    allowed = decided(token, world, asked.with_answer(need, ServiceAccount(UID, None)))
+
+    assert "team-a/orders" == str(need)
     assert isinstance(denied, Deny)
     assert (expected, need.workload) == (denied.reason, denied.workload)
     assert isinstance(allowed, Allow)
