@@ -58,7 +58,7 @@ coverage: $(VENV)/.dev ## what the quick tests reach, by branches; all of core/,
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) tests/core $(ARGS)
 	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report --include='*/core/*' --fail-under=100
+	@$(BIN)/coverage report --include='src/*/core/*' --fail-under=100
 	@$(BIN)/coverage run -m pytest --quiet -m 'not slow and not go' $(SIDE_BY_SIDE) $(ARGS)
 	@$(BIN)/coverage combine --quiet --append
 	@$(BIN)/coverage report
