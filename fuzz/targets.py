@@ -20,8 +20,8 @@ from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.decide import Facts, decide
 from nats_k8s_oidc_callout.core.grants import annotations
-from nats_k8s_oidc_callout.core.grants.annotations import InboxMode
 from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index

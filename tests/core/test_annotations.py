@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
 from nats_k8s_oidc_callout.core.grants.entries import Reader
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.nats import subjects
 from tests.fakes.rules import PERMISSIONS
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.grants import filter as reach
-from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, PermissionRules, ReplyMode, compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.nats import subjects
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox
 from tests.core.overlap import overlap

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, Settings, XkeyMode
 from tests.settings.whole import CONFIG, MOUNT, VARIABLES, load, without

@@ -15,7 +15,8 @@ from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.http import HttpServer
 from nats_k8s_oidc_callout.adapters.nats import Link, answer_requests
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
-from nats_k8s_oidc_callout.app import policy, sources
+from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.needs import Needs
@@ -49,7 +50,7 @@ class App:
         api = sources.api_server(settings)
         self._workloads = sources.workload_source(settings, api, metrics)
         self._keys = sources.key_source(settings, api, self._files.watch, metrics)
-        facts = policy.facts(settings, self._keys.keys, self._workloads.index)
+        facts = facts_of(settings, self._keys.keys, self._workloads.index)
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
         ports = Ports(

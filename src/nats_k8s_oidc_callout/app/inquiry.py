@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
-from nats_k8s_oidc_callout.app import policy, sources
+from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app.facts import facts_of, permission_rules
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
@@ -32,7 +33,7 @@ class Inquiry:
         self._keys = keys
         self._workloads = workloads
         self._needs = Needs(keys, workloads)
-        self._facts: Facts = policy.facts(settings, keys.keys, workloads.index)
+        self._facts: Facts = facts_of(settings, keys.keys, workloads.index)
 
     @property
     def keys_trouble(self) -> str:
@@ -55,7 +56,7 @@ class Inquiry:
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
         """Return what a ServiceAccount may do, and which of its annotation entries are left out."""
-        return annotations.compile_grant(namespace, name, account.annotations, policy.permission_rules(self._settings))
+        return annotations.compile_grant(namespace, name, account.annotations, permission_rules(self._settings))
 
     async def judge(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

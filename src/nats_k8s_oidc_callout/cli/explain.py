@@ -15,7 +15,8 @@ from nats_k8s_oidc_callout.app.inquiry import Inquiry
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
-from nats_k8s_oidc_callout.core.grants.annotations import Grant, InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox, subscribed

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator
 
-from nats_k8s_oidc_callout.core.grants.annotations import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.declaring import Group, Seconds, Whole, variable
 

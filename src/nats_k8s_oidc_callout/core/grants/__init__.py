@@ -3,5 +3,6 @@
 grants       the encoded permissions of each workload, kept by weight
 annotations  its defaults, and what it asks for
 entries      how much of an annotation is read
+terms        what the platform decides about a workload
 filter       which subjects a tenant may ask for
 """

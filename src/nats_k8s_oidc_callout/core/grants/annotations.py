@@ -5,11 +5,11 @@ Annotations are written by tenants: `subjects` checks each entry's grammar, `fil
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from nats_k8s_oidc_callout.core.grants import entries
 from nats_k8s_oidc_callout.core.grants import filter as reach
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
 from nats_k8s_oidc_callout.core.nats import subjects
 from nats_k8s_oidc_callout.core.nats.subjects import PRIVATE_INBOXES, SHARED_INBOX, guide_inbox, private_inbox
@@ -19,25 +19,6 @@ MAX_ENTRIES = 256
 # Reading on after so many bad entries would be work that a tenant can order at will.
 _MAX_REFUSALS = 32
 _NOT_READ = "is not supported: allowed-pub-subjects and allowed-sub-subjects are, with the same prefix"
-
-
-class InboxMode(StrEnum):
-    """Whether every workload of an account may read `_INBOX.>` (the guide's default), or only its own inboxes."""
-
-    SHARED = "shared"
-    PRIVATE = "private"
-
-
-class ReplyMode(StrEnum):
-    """How whoever receives a request may answer it.
-
-    RESPONSES is the reply permission of NATS. The server checks nothing but that a message with this reply subject came
-    in, and a workload can send itself one: with it the publish side of every grant is void.
-    """
-
-    INBOX = "inbox"
-    RESPONSES = "responses"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The settings as the core's rules."""
+"""The settings as all that a decision looks at."""
 
 from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
 from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules
@@ -42,7 +42,7 @@ def session_rules(settings: Settings) -> SessionRules:
     )
 
 
-def facts(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
+def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
     """Return everything that a decision looks at."""
     return Facts(
         claims=claim_rules(settings),
