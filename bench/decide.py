@@ -32,9 +32,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa
 
 from nats_k8s_oidc_callout.core import base64url  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
-from nats_k8s_oidc_callout.core.grants.grants import Grants  # noqa: E402
+from nats_k8s_oidc_callout.core.grants.terms import Terms  # noqa: E402
 from nats_k8s_oidc_callout.core.identity import keyset  # noqa: E402
-from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
@@ -43,7 +42,7 @@ from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
 from tests.fakes.issuer import UID, Issuer, issuer_key  # noqa: E402
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION  # noqa: E402
+from tests.fakes.rules import CLAIMS, TERMS, fresh_grants  # noqa: E402
 from tests.fakes.server import ISSUER as SIGNER  # noqa: E402
 from tests.fakes.server import NOW, Server  # noqa: E402
 from tests.fakes.serviceaccounts import item, listed  # noqa: E402
@@ -88,16 +87,16 @@ class Case:
         return callout.encode(request, verdict, self.signers, opened_by, NOW, os.urandom)
 
 
-def facts(issuer: Issuer, rules: ClaimRules) -> Facts:
+def facts(issuer: Issuer, terms: Terms) -> Facts:
     keys = KeySet()
     keys.replace(keyset.parse_jwks(issuer.jwks()).keys, 0.0)
     accounts = listed(item("team-a", "orders", UID))
-    return Facts(rules, SESSION, keys, accounts, Grants(PERMISSIONS))
+    return Facts(CLAIMS, (), keys, accounts, fresh_grants(terms))
 
 
 def cases(batch: int) -> list[Case]:
     """Return every kind, each with `batch` questions of different clients."""
-    server, rules = Server(), CLAIMS
+    server = Server()
     rs, es = Issuer(), Issuer(keys=[issuer_key("ES256")])
     config = config_mode("APP", [SIGNER])
     operator = operator_mode(_TARGET.public, SigningKey(Kind.ACCOUNT, bytes([8] * 32)), _CALLOUT.public, SIGNER)
@@ -120,12 +119,12 @@ def cases(batch: int) -> list[Case]:
         issuer: Issuer = rs,
         asker: Server = server,
         signers: Signers = config,
-        rules: ClaimRules = rules,
+        terms: Terms = TERMS,
         sealed: bool = False,
         seen_before: bool = False,
         token_alg: str = "RS256",
     ) -> Case:
-        questions, known = ask(tokens, asker, sealed), facts(issuer, rules)
+        questions, known = ask(tokens, asker, sealed), facts(issuer, terms)
         return Case(name, expected, questions, signers, known, asker, sealed, seen_before, token_alg)
 
     def new(issuer: Issuer = rs, claims: Mapping[str, object] | None = None, **more: Any) -> list[str]:  # noqa: ANN401  # the builder's own
@@ -158,7 +157,7 @@ def cases(batch: int) -> list[Case]:
         (Reason.NOT_YET_VALID, new(now=NOW + 300), {}),
         (Reason.LIFETIME_TOO_LONG, new(lifetime=172_800), {}),
         (Reason.BAD_CLAIMS, new(claims={"sub": "system:serviceaccount:team-b:orders"}), {}),
-        (Reason.NOT_POD_BOUND, new(pod=""), {"rules": replace(rules, require_pod_bound=True)}),
+        (Reason.NOT_POD_BOUND, new(pod=""), {"terms": replace(TERMS, require_pod_bound=True)}),
         (Reason.UNKNOWN_SERVICE_ACCOUNT, new(name="nobody"), {}),
         (Reason.UID_MISMATCH, new(uid="00000000-0000-4000-8000-000000000000"), {}),
     ]

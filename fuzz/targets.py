@@ -20,7 +20,7 @@ from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.decide import Facts, decide
 from nats_k8s_oidc_callout.core.grants import annotations
-from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.grants.entries import PUBLISH, SUBSCRIBE
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
@@ -35,7 +35,7 @@ from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey, BadKeySet, BadManifest, Unreachable
 from nats_k8s_oidc_callout.settings import keyfiles
 from tests.fakes.issuer import AUDIENCE, ISSUER, NOW, UID, Issuer, IssuerKey, jwks
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
+from tests.fakes.rules import CLAIMS, PREFIX, TERMS, fresh_grants
 
 Target = Callable[[bytes], None]
 
@@ -109,7 +109,7 @@ def _facts() -> Facts:
     keys.replace(KEYS, 0.0)
     index = Index("nats.io/")
     index.begin().put("team-a", "orders", index.entry(UID, None))
-    return Facts(CLAIMS, SESSION, keys, index, Grants(PERMISSIONS))
+    return Facts(CLAIMS, (), keys, index, fresh_grants())
 
 
 FACTS = _facts()
@@ -234,14 +234,14 @@ def _check_reach(subject: str) -> None:
 
 
 def annotation(data: bytes) -> None:
-    """What a tenant writes for subjects; the first byte picks the rules."""
+    """What a tenant writes for subjects; the first byte picks side and inbox mode."""
     text = data[1:].decode("utf-8", "replace")
     private = bool(data[:1]) and data[0] & 1 == 1
-    rules = replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE if private else InboxMode.SHARED)
+    terms = replace(TERMS, inbox_mode=InboxMode.PRIVATE if private else InboxMode.SHARED)
     # One side at a time: both are compiled alike, and it is twice as fast.
-    side = rules.subscribe_annotation if data[:1] and data[0] & 2 else rules.publish_annotation
-    written = {side: text}
-    grant = annotations.compile_grant("team-a", "orders.v2", written, rules)
+    side = SUBSCRIBE if data[:1] and data[0] & 2 else PUBLISH
+    written = {PREFIX + side: text}
+    grant = annotations.compile_grant("team-a", "orders.v2", written, terms, PREFIX)
     for subjects_of_side, given in (
         (grant.permissions.publish, grant.default_publish),
         (grant.permissions.subscribe, grant.default_subscribe),

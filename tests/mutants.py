@@ -47,7 +47,7 @@ DEMO_MUTANTS = [
     Mutant(
         "answers anywhere",
         "core/grants/annotations.py",
-        "by_reply = rules.reply_mode is ReplyMode.RESPONSES",
+        "by_reply = terms.reply_mode is ReplyMode.RESPONSES",
         "by_reply = True",
     ),
     Mutant(
@@ -90,8 +90,8 @@ SUITE_MUTANTS = [
     Mutant(
         "session past the token",
         "core/decide.py",
-        "longest = max(0, min(token_ends - 1 - start, rules.max_seconds))",
-        "longest = rules.max_seconds",
+        "longest = max(0, min(token_ends - 1 - start, max_seconds))",
+        "longest = max_seconds",
         behaviour("config-creds", "test_session_ends_with_its_token"),
     ),
     Mutant(

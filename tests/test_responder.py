@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from nats_k8s_oidc_callout.core.decide import Answer, Facts
-from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
@@ -29,7 +28,7 @@ from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import QUEUE_BYTES, Keys, Observers, Ports, Responder, Voice, ports
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
+from tests.fakes.rules import CLAIMS, fresh_grants
 from tests.fakes.server import Server
 
 KUBERNETES = Issuer()
@@ -67,7 +66,7 @@ class World:
         keyset.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
         self.accounts = Index("nats.io/")
         self.accounts.begin().put("team-a", "orders", self.accounts.entry(UID, None))
-        self.facts = Facts(CLAIMS, SESSION, keyset, self.accounts, Grants(PERMISSIONS))
+        self.facts = Facts(CLAIMS, (), keyset, self.accounts, fresh_grants())
         self.respond()
 
     def respond(self, **observers: Any) -> None:
@@ -646,7 +645,7 @@ async def test_a_scoped_release_slows_floods_too(token: str, expected: bool) -> 
     A host that sends what a scoped release is silent about waits behind the others, unless it is a sibling's workloads.
     """
     world = World()
-    world.facts.session = replace(SESSION, namespaces=("team-b",))
+    world.facts.namespaces = ("team-b",)
     async with world.running() as responder:
         for _ in range(80):
             responder.receive(world.server.ask(token), "_R", "")

@@ -21,7 +21,6 @@ from nats_k8s_oidc_callout.adapters.telemetry.output import Output
 from nats_k8s_oidc_callout.cli.serve import give_memory_back  # and all that `serve` loads
 from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.entries import NAMES
-from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.identity.tokens import Unverified
@@ -33,7 +32,7 @@ from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
 from nats_k8s_oidc_callout.responder import Keys, Observers, Ports, Responder, Voice, World
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, Issuer
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
+from tests.fakes.rules import CLAIMS, fresh_grants
 
 SERVICE_ACCOUNTS = 50_000
 WIDE = "\N{GRINNING FACE}"
@@ -172,7 +171,7 @@ async def main() -> None:
     keys = KeySet()
     keys.replace(parse_jwks(Issuer().jwks()).keys, 0.0)
     index = Index("nats.io/")
-    facts = Facts(CLAIMS, SESSION, keys, index, Grants(PERMISSIONS))
+    facts = Facts(CLAIMS, (), keys, index, fresh_grants())
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()

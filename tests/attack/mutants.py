@@ -75,12 +75,10 @@ TOKEN_MUTANTS = [
         "proved.warnafter is not None and now >= proved.warnafter",
         *_OF_ISSUERS,
     ),
-    never(
-        "pods not required", _ISSUERS, "refusal is None and rules.require_pod_bound and not workload.pod", *_OF_ISSUERS
-    ),
+    other("pods not required", "core/decide.py", "if not workload.pod and", "if False and", "tests/core/test_decide.py"),
     other("uid not compared", "core/decide.py", "return not account.uid or account.uid == workload.uid", "return True",
           "tests/core/test_decide.py"),
-    never("late requests answered", "core/decide.py", "now > request.expires_at + facts.session.clock_skew_seconds",
+    never("late requests answered", "core/decide.py", "now > request.expires_at + facts.claims.clock_skew_seconds",
           "tests/core/test_decide.py"),
 ]  # fmt: skip
 
@@ -173,7 +171,7 @@ TENANT_MUTANTS = [
           *_OF_SUBJECTS),
     other("dots in the guide's inboxes", _SUBJECTS, "_INBOX_{namespace}_{name.replace('.', '_')}.>",
           "_INBOX_{namespace}_{name}.>", *_OF_SUBJECTS),
-    other("answers anywhere", _ANNOTATIONS, "by_reply = rules.reply_mode is ReplyMode.RESPONSES", "by_reply = True",
+    other("answers anywhere", _ANNOTATIONS, "by_reply = terms.reply_mode is ReplyMode.RESPONSES", "by_reply = True",
           *_OF_ANNOTATIONS),
     other("everybody reads every inbox", _ANNOTATIONS, "inboxes: tuple[str, ...] = (private_inbox(namespace, name), ",
           "inboxes: tuple[str, ...] = (PRIVATE_INBOXES, ", *_OF_ANNOTATIONS),

@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
 )
 from nats_k8s_oidc_callout.core.decide import judge
 from nats_k8s_oidc_callout.core.grants.entries import NAMES, Reader
-from nats_k8s_oidc_callout.core.grants.grants import CACHE_BYTES, Grants
+from nats_k8s_oidc_callout.core.grants.grants import CACHE_BYTES
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.identity.tokens import Unverified
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
@@ -32,7 +32,7 @@ from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.responder import Responder
 from tests.adapters.stage import Stage, request
 from tests.fakes.issuer import NOW, Issuer, issuer_key
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, fresh_grants
 from tests.fakes.server import ISSUER, Server
 from tests.test_responder import World
 
@@ -188,7 +188,7 @@ def test_grants_are_bounded_by_what_they_weigh(traced: None) -> None:
     """
     A tenant's hundreds of ServiceAccounts with the largest grants there are do not make the cache larger than its bound.
     """
-    grants = Grants(PERMISSIONS)
+    grants = fresh_grants()
     for number in range(200):
         grants.of("team-a", f"sa-{number}", _READER.read(_heaviest(number)))
 
@@ -213,7 +213,7 @@ def test_annotations_are_bounded_by_what_they_weigh(traced: None, tail: str) -> 
     """
     index = Index("nats.io/")
     relist = index.begin()
-    relist.put("good", "orders", index.entry("uid", {PERMISSIONS.publish_annotation: "orders.>"}))
+    relist.put("good", "orders", index.entry("uid", {f"{PREFIX}allowed-pub-subjects": "orders.>"}))
     for number in range(1000):
         annotations = {key: text + tail for key, text in _heaviest(number).items()}
         relist.put("bad", f"sa-{number}", index.entry("uid", annotations))

@@ -21,7 +21,7 @@ from tests.e2e.worlds import World, world_of
 from tests.fakes import nats_modes
 from tests.fakes.nats_modes import Pair
 from tests.fakes.nats_world import NatsServer, until
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, TERMS
 from tests.fakes.server import Server, claims_of
 
 pytestmark = pytest.mark.e2e
@@ -216,7 +216,7 @@ async def test_an_answer_is_a_login_of_its_own_in_operator_mode() -> None:
         asked["nats"]["user_nkey"] = mine.public
         request, _ = callout.open_request(Server().sign(asked), "", placed.answers, (), clear_allowed=True)
         now = int(time.time())
-        grant = encode(compile_grant("team-a", "orders", None, PERMISSIONS).permissions)
+        grant = encode(compile_grant("team-a", "orders", None, TERMS, PREFIX).permissions)
         allowed = Allow(Workload("team-a", "orders", "uid"), target.public, grant, now + 60)
         jwt = claims_of(callout.encode(request, allowed, placed, None, now, os.urandom))["nats"]["jwt"]
 

@@ -4,21 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
 from nats_k8s_oidc_callout.core.grants.entries import Reader
-from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.nats import subjects
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, TERMS
 
-RULES = PERMISSIONS
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
 INBOXES = ("shop.>", "_INBOX.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>")
 
 
-def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
+def publish(text: str, terms: Terms = TERMS) -> tuple[str, ...]:
     """Return what an annotation added to the publish side."""
-    grant = compile_grant("shop", "web", {PUB: text}, rules)
+    grant = compile_grant("shop", "web", {PUB: text}, terms, PREFIX)
     return grant.permissions.publish[len(grant.default_publish) :]
 
 
@@ -27,7 +26,7 @@ def test_defaults() -> None:
     Without annotations a workload has its namespace, may answer into the inboxes that all may answer, and hears the
     shared inbox and its own two. The reply permission, by which it could publish anywhere, is not among them.
     """
-    grant = compile_grant("shop", "web", None, RULES)
+    grant = compile_grant("shop", "web", None, TERMS, PREFIX)
 
     assert ("shop.>", "_INBOX.>", "_INBOX_SA.>") == grant.permissions.publish == grant.default_publish
     assert INBOXES == grant.permissions.subscribe == grant.default_subscribe
@@ -38,7 +37,7 @@ def test_private_inbox_mode() -> None:
     """
     In private mode nobody gets the inbox that all share; its own two each still has, and may answer as before.
     """
-    granted = compile_grant("shop", "web", None, replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE)).permissions
+    granted = compile_grant("shop", "web", None, replace(TERMS, inbox_mode=InboxMode.PRIVATE), PREFIX).permissions
 
     assert ("shop.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>") == granted.subscribe
     assert ("shop.>", "_INBOX.>", "_INBOX_SA.>") == granted.publish
@@ -50,8 +49,8 @@ def test_reply_modes_without_the_right_to_publish_to_inboxes(mode: ReplyMode, re
     With `responses` the reply permission takes the place of the inboxes, with `none` nothing does; what a workload hears
     is the same.
     """
-    rules = replace(PERMISSIONS, reply_mode=mode, replies_max=3, replies_ttl_seconds=7.5)
-    granted = compile_grant("shop", "web", None, rules).permissions
+    terms = replace(TERMS, reply_mode=mode, replies_max=3, replies_ttl_seconds=7.5)
+    granted = compile_grant("shop", "web", None, terms, PREFIX).permissions
 
     assert (("shop.>",), INBOXES) == (granted.publish, granted.subscribe)
     assert replies == (granted.replies_max, granted.replies_ttl_seconds)
@@ -62,7 +61,7 @@ def test_annotations_add() -> None:
     Annotations add to the defaults, each side its own, in the order written and each entry once.
     """
     annotations = {PUB: "test.>, a.b,a.b,\n shop.> ,", SUB: "x.*"}
-    granted = compile_grant("shop", "web", annotations, RULES).permissions
+    granted = compile_grant("shop", "web", annotations, TERMS, PREFIX).permissions
 
     assert ("shop.>", "_INBOX.>", "_INBOX_SA.>", "test.>", "a.b") == granted.publish
     assert (*INBOXES, "x.*") == granted.subscribe
@@ -74,8 +73,10 @@ def test_a_key_that_nobody_reads_is_told() -> None:
     is right still counts.
     """
     keys = [PUB, "nats.io/allowed-pub-subject", "nats.io/jetstream", "other.io/x"]
-    grant = compile_grant("shop", "web", Reader("nats.io/").read(dict.fromkeys(keys, "a.b")), RULES)
-    many = compile_grant("shop", "web", Reader("nats.io/").read({f"nats.io/{n:0200}": "" for n in range(99)}), RULES)
+    grant = compile_grant("shop", "web", Reader("nats.io/").read(dict.fromkeys(keys, "a.b")), TERMS, PREFIX)
+    many = compile_grant(
+        "shop", "web", Reader("nats.io/").read({f"nats.io/{n:0200}": "" for n in range(99)}), TERMS, PREFIX
+    )
 
     assert "a.b" in grant.permissions.publish
     assert [keys[1:3], ["", ""]] == [[one.annotation for one in grant.refused], [one.subject for one in grant.refused]]
@@ -89,11 +90,10 @@ def test_another_prefix() -> None:
     """
     With another annotation prefix the guide's annotations mean nothing.
     """
-    rules = replace(PERMISSIONS, annotation_prefix="corp.example/")
-
-    assert () == publish("a.b", rules)
-    granted = compile_grant("shop", "web", {"corp.example/allowed-pub-subjects": "a.b"}, rules)
-    assert "a.b" == granted.permissions.publish[-1]
+    for prefix, more in (("nats.io/", ()), ("corp.example/", ("a.b",))):
+        written = {f"{prefix}allowed-pub-subjects": "a.b"}
+        grant = compile_grant("shop", "web", written, TERMS, "corp.example/")
+        assert (*grant.default_publish, *more) == grant.permissions.publish
 
 
 @pytest.mark.parametrize("bad", ["foo..bar", "a b", "a\x07b", "x" * 257, "foo.>.bar", "fo*"])
@@ -101,7 +101,7 @@ def test_a_bad_entry_spoils_no_other(bad: str) -> None:
     """
     An entry that is no subject is left out and named; its neighbours count.
     """
-    grant = compile_grant("shop", "web", {PUB: f"one.>,{bad},two"}, RULES)
+    grant = compile_grant("shop", "web", {PUB: f"one.>,{bad},two"}, TERMS, PREFIX)
 
     assert (*grant.default_publish, "one.>", "two") == grant.permissions.publish
     assert [(PUB, bad[:256])] == [(refusal.annotation, refusal.subject) for refusal in grant.refused]
@@ -111,7 +111,7 @@ def test_no_more_than_256_entries_a_side() -> None:
     """
     One side has at most 256 entries, the defaults included.
     """
-    grant = compile_grant("shop", "web", {PUB: ",".join(f"s.{i}" for i in range(400))}, RULES)
+    grant = compile_grant("shop", "web", {PUB: ",".join(f"s.{i}" for i in range(400))}, TERMS, PREFIX)
 
     assert 256 == len(grant.permissions.publish)
     assert "256" in grant.refused[0].why
@@ -121,7 +121,7 @@ def test_a_huge_annotation_is_read_in_part() -> None:
     """
     Of thousands of bad entries 32 are named and the rest counted; nothing after them is read.
     """
-    grant = compile_grant("shop", "web", {PUB: ",".join(f"a {n}" for n in range(1000)) + ",good"}, RULES)
+    grant = compile_grant("shop", "web", {PUB: ",".join(f"a {n}" for n in range(1000)) + ",good"}, TERMS, PREFIX)
 
     assert 33 == len(grant.refused)
     last = grant.refused[-1]
@@ -135,8 +135,8 @@ def test_reading_stops_at_72_kib() -> None:
     """
     What stands beyond 72 KiB is not read, and that is told; no half entry counts.
     """
-    grant = compile_grant("shop", "web", {PUB: "a.b.>," * 12_500 + "beyond"}, RULES)
-    half = compile_grant("shop", "web", {PUB: "x" * (72 * 1024 - 5) + ",a.b.>x"}, RULES)
+    grant = compile_grant("shop", "web", {PUB: "a.b.>," * 12_500 + "beyond"}, TERMS, PREFIX)
+    half = compile_grant("shop", "web", {PUB: "x" * (72 * 1024 - 5) + ",a.b.>x"}, TERMS, PREFIX)
 
     assert (*grant.default_publish, "a.b.>") == grant.permissions.publish
     assert ["is where reading stops: an annotation may have 72 KiB"] == [refusal.why for refusal in grant.refused]
@@ -157,5 +157,5 @@ def test_nothing_is_checked_after_the_last_entry_that_fits(monkeypatch: pytest.M
     monkeypatch.setattr(subjects, "problem", look)
     for text in (",".join(f"s.{n}" for n in range(9000)), ",".join(f"a {n}" for n in range(9000)), "a," * 9000):
         looked_at.clear()
-        compile_grant("shop", "web", {PUB: text}, RULES)
+        compile_grant("shop", "web", {PUB: text}, TERMS, PREFIX)
         assert len(looked_at) <= 256

@@ -10,14 +10,14 @@ from nats_k8s_oidc_callout.core.nats import callout, user
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode, operator_mode
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, TERMS
 from tests.fakes.server import ISSUER, NOW, Server
 
 OURS = CurveKey(bytes([5] * 32))
 WORKLOAD = Workload("shop", "web", "uid-1")
 APP, APP_SIGNING, AUTH, AUTH_SIGNING = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (11, 12, 13, 14))
 ASKED = {"nats.io/allowed-pub-subjects": "orders.new,audit.>", "nats.io/allowed-sub-subjects": "orders.*"}
-GRANT = user.encode(annotations.compile_grant("shop", "web", ASKED, PERMISSIONS).permissions)
+GRANT = user.encode(annotations.compile_grant("shop", "web", ASKED, TERMS, PREFIX).permissions)
 CONFIG, OWN, SIGNING = (
     config_mode("APP", [ISSUER]),
     operator_mode(APP.public, APP, AUTH.public, AUTH),

@@ -12,14 +12,14 @@ from nats_k8s_oidc_callout.core.nats import callout, natsjwt, signers, user
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, TERMS
 from tests.fakes.server import ISSUER, NONCE, NOW, USER_NKEY, Server
 
 SERVER = Server()
 OURS = CurveKey(bytes([5] * 32))
 OLD = CurveKey(bytes([6] * 32))
 SIGNERS = signers.config_mode("APP", [ISSUER])
-GRANT = user.encode(annotations.compile_grant("shop", "web", None, PERMISSIONS).permissions)
+GRANT = user.encode(annotations.compile_grant("shop", "web", None, TERMS, PREFIX).permissions)
 WORKLOAD = Workload("shop", "web", "uid-1")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
 from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of
+from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
@@ -26,7 +27,7 @@ from nats_k8s_oidc_callout.core.model import (
     Token,
 )
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
+from tests.fakes.rules import CLAIMS, PREFIX, TERMS, fresh_grants
 from tests.fakes.server import ISSUER as OUR_KEY
 from tests.fakes.server import USER_NKEY
 
@@ -39,7 +40,7 @@ def facts(**changes: Any) -> Facts:
     keys.replace(parse_jwks(KUBERNETES.jwks()).keys, 0.0)
     accounts = Index("nats.io/")
     accounts.begin().put("team-a", "orders", accounts.entry(UID, None))
-    whole = Facts(CLAIMS, SESSION, keys, accounts, Grants(PERMISSIONS))
+    whole = Facts(CLAIMS, (), keys, accounts, fresh_grants())
     return replace(whole, **changes)
 
 
@@ -137,6 +138,42 @@ def test_long_work_waits_for_its_turn() -> None:
     assert "team-a/orders" == str(need.workload)
 
 
+@pytest.mark.parametrize("name", ["orders", "gone"])
+def test_pod_may_be_required(name: str) -> None:
+    """
+    Where a pod is required a token that none holds is refused, before anybody asks the cluster, however often it comes.
+    """
+    strict = facts(grants=fresh_grants(replace(TERMS, require_pod_bound=True)))
+    unbound = KUBERNETES.token(name=name, pod="")
+
+    for _ in range(2):
+        verdict = decided(unbound, strict)
+        assert isinstance(verdict, Deny)
+        assert (Reason.NOT_POD_BOUND, f"team-a/{name}") == (verdict.reason, str(verdict.workload))
+
+
+def test_pods_and_their_lack_are_let_in() -> None:
+    """
+    A pod's token is let in where a pod is required, and one without a pod where none is.
+    """
+    strict = facts(grants=fresh_grants(replace(TERMS, require_pod_bound=True)))
+
+    assert isinstance(decided(KUBERNETES.token(), strict), Allow)
+    assert isinstance(decided(KUBERNETES.token(pod="")), Allow)
+
+
+def test_terms_decide_account_and_session() -> None:
+    """
+    Where a client lands, and for how long at most, is what the policy says of its workload.
+    """
+    terms = replace(TERMS, account="SHOP", session_max_seconds=60)
+    verdict = decided(KUBERNETES.token(), facts(grants=fresh_grants(terms)))
+
+    assert isinstance(verdict, Allow)
+    assert "SHOP" == verdict.account
+    assert NOW + 54 <= verdict.expires_at <= NOW + 60
+
+
 def test_nobody_is_let_in_for_nothing() -> None:
     """
     A grant that is empty, which NATS would take for every right, is a refusal.
@@ -144,9 +181,9 @@ def test_nobody_is_let_in_for_nothing() -> None:
 
     class Nothing(Grants):
         def of(self, namespace: str, name: str, annotations: object) -> Made:
-            return Made(b"", "")
+            return Made(b"", "", TERMS)
 
-    verdict = decided(KUBERNETES.token(), facts(grants=Nothing(PERMISSIONS)))
+    verdict = decided(KUBERNETES.token(), facts(grants=Nothing(Policy(TERMS), PREFIX)))
 
     assert isinstance(verdict, Deny)
     assert Reason.NO_PERMISSIONS == verdict.reason
@@ -248,7 +285,7 @@ def test_a_request_the_server_gave_up_on_is_dropped() -> None:
     assert isinstance(skewed, Allow)
 
 
-SCOPED = replace(SESSION, namespaces=("team-b",))
+SCOPED = ("team-b",)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +302,7 @@ def test_a_scoped_release_is_silent_about_others(token: str) -> None:
     """
     A scoped release says nothing about whoever is not a verified workload of its namespaces.
     """
-    verdict = decided(token, facts(session=SCOPED))
+    verdict = decided(token, facts(namespaces=SCOPED))
 
     assert isinstance(verdict, Drop)
     assert DropReason.OUT_OF_SCOPE == verdict.reason
@@ -277,7 +314,7 @@ def test_a_scoped_release_answers_for_its_own() -> None:
     """
     accounts = Index("nats.io/")
     accounts.begin().put("team-b", "orders", accounts.entry(UID, None))
-    world = facts(session=SCOPED, accounts=accounts)
+    world = facts(namespaces=SCOPED, accounts=accounts)
     expired = decided(KUBERNETES.token(namespace="team-b", claims={"exp": NOW}), world)
 
     assert isinstance(decided(KUBERNETES.token(namespace="team-b"), world), Allow)
@@ -289,8 +326,8 @@ def test_a_scoped_release_looks_nowhere_else() -> None:
     """
     A scoped release never asks the cluster about a namespace that it has no right to.
     """
-    nobody = decided(KUBERNETES.token(), facts(session=SCOPED, accounts=Index("nats.io/")))
-    ours = decided(KUBERNETES.token(namespace="team-b"), facts(session=SCOPED, accounts=Index("nats.io/")))
+    nobody = decided(KUBERNETES.token(), facts(namespaces=SCOPED, accounts=Index("nats.io/")))
+    ours = decided(KUBERNETES.token(namespace="team-b"), facts(namespaces=SCOPED, accounts=Index("nats.io/")))
 
     assert [Drop, NeedServiceAccount] == [type(nobody), type(ours)]
 
@@ -300,7 +337,7 @@ def test_a_session_never_outlives_its_token(lifetime: int, longest: int, dice: s
     """
     A session ends before its token, within the maximum, and at most a tenth sooner than it could.
     """
-    end = session_end(NOW + lifetime, dice, replace(SESSION, max_seconds=longest), NOW + 0.9)
+    end = session_end(NOW + lifetime, dice, longest, NOW + 0.9)
     could = min(NOW + lifetime - 1, NOW + longest)
 
     assert NOW <= end <= could
@@ -311,7 +348,7 @@ def test_sessions_that_start_together_end_apart() -> None:
     """
     A hundred pods with one token expiry do not come back in one second.
     """
-    ends = {session_end(NOW + 3600, f"U{number}", SESSION, NOW) for number in range(100)}
+    ends = {session_end(NOW + 3600, f"U{number}", TERMS.session_max_seconds, NOW) for number in range(100)}
 
     assert len(ends) > 50
 

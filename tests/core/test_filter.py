@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.grants import filter as reach
-from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
-from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.nats import subjects
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox
 from tests.core.overlap import overlap
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import PREFIX, TERMS
 
 # Nothing that is refused here is a default already.
-RULES = replace(PERMISSIONS, inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
+RULES = replace(TERMS, inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE)
 PUB = "nats.io/allowed-pub-subjects"
 SUB = "nats.io/allowed-sub-subjects"
 labels = st.from_regex(r"\A[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?\Z")
@@ -25,15 +25,15 @@ names = st.lists(labels, min_size=1, max_size=3).map(".".join)
 subject_texts = st.text(st.sampled_from("ab*>._$ JSKVIO,\n"), max_size=30)
 
 
-def publish(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
+def publish(text: str, terms: Terms = RULES) -> tuple[str, ...]:
     """Return what an annotation added to the publish side."""
-    grant = compile_grant("shop", "web", {PUB: text}, rules)
+    grant = compile_grant("shop", "web", {PUB: text}, terms, PREFIX)
     return tuple(entry for entry in grant.permissions.publish if entry not in grant.default_publish)
 
 
-def subscribe(text: str, rules: PermissionRules = RULES) -> tuple[str, ...]:
+def subscribe(text: str, terms: Terms = RULES) -> tuple[str, ...]:
     """Return what an annotation added to the subscribe side."""
-    grant = compile_grant("shop", "web", {SUB: text}, rules)
+    grant = compile_grant("shop", "web", {SUB: text}, terms, PREFIX)
     return tuple(entry for entry in grant.permissions.subscribe if entry not in grant.default_subscribe)
 
 
@@ -119,9 +119,9 @@ def test_what_no_annotation_reaches(trespass: str) -> None:
     """
     Inboxes, system subjects, and JetStream beyond one named stream stay out of a tenant's reach.
     """
-    grant = compile_grant("shop", "web", {PUB: trespass, SUB: trespass}, RULES)
+    grant = compile_grant("shop", "web", {PUB: trespass, SUB: trespass}, RULES, PREFIX)
 
-    assert compile_grant("shop", "web", None, RULES).permissions == grant.permissions
+    assert compile_grant("shop", "web", None, RULES, PREFIX).permissions == grant.permissions
     assert (PUB, trespass) in [(refusal.annotation, refusal.subject) for refusal in grant.refused]
 
 
@@ -192,11 +192,11 @@ def test_each_side_has_a_list_of_its_own(entry: str, grants: JetStreamGrants) ->
     What is on one side's list only is refused on the other: who hears requests to JetStream learns the inboxes of others,
     and only a platform user asks `$SRV`. JETSTREAM_GRANTS=admin changes nothing on the subscribe side.
     """
-    rules = replace(PERMISSIONS, jetstream_grants=grants)
+    terms = replace(TERMS, jetstream_grants=grants)
 
-    assert (entry in HEARD) == (entry in subscribe(entry, rules))
+    assert (entry in HEARD) == (entry in subscribe(entry, terms))
     assert (entry in PUBLISHED or (grants == "admin" and not entry.startswith("$SRV"))) == (
-        entry in publish(entry, rules)
+        entry in publish(entry, terms)
     )
 
 
@@ -204,7 +204,7 @@ def test_admin_grants() -> None:
     """
     With JETSTREAM_GRANTS=admin any JetStream subject may be published, the system's still not.
     """
-    admin = replace(PERMISSIONS, jetstream_grants=JetStreamGrants.ADMIN)
+    admin = replace(TERMS, jetstream_grants=JetStreamGrants.ADMIN)
 
     assert ("$JS.API.>", "$KV.>", "$O.>") == publish("$JS.API.>,$KV.>,$O.>,$SYS.>,$SRV.PING,_INBOX.>,>", admin)
     assert () == subscribe("$JS.API.>,$JS.ACK.S.>,$KV.>,$O.>,$SYS.>,$SRV.>,_INBOX.>,>", admin)

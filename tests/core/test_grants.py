@@ -6,10 +6,8 @@ import pytest
 
 from nats_k8s_oidc_callout.core.grants import grants as cache
 from nats_k8s_oidc_callout.core.grants.entries import Reader
-from nats_k8s_oidc_callout.core.grants.grants import Grants
-from tests.fakes.rules import PERMISSIONS
+from tests.fakes.rules import fresh_grants
 
-RULES = PERMISSIONS
 PUB = "nats.io/allowed-pub-subjects"
 
 
@@ -17,7 +15,7 @@ def test_grants_are_made_once() -> None:
     """
     The refusals of a workload's annotations are told when its grant is made, and not again until they change.
     """
-    grants = Grants(RULES)
+    grants = fresh_grants()
     first = grants.of("shop", "web", {PUB: "a b"})
 
     assert 1 == len(first.refused)
@@ -31,17 +29,17 @@ def test_digest_of_a_grant() -> None:
     """
     Each grant has the first 12 hex digits of its SHA-256 beside it, of whoever has it.
     """
-    made = Grants(RULES).of("shop", "web", None)
+    made = fresh_grants().of("shop", "web", None)
 
     assert hashlib.sha256(made.encoded).hexdigest()[:12] == made.digest
-    assert made.digest != Grants(RULES).of("shop", "web", {PUB: "other"}).digest
+    assert made.digest != fresh_grants().of("shop", "web", {PUB: "other"}).digest
 
 
 def test_annotations_are_not_kept() -> None:
     """
     The cache tells a change by a digest: the annotations that the index dropped live on nowhere.
     """
-    grants = Grants(RULES)
+    grants = fresh_grants()
     text = ",".join(f"refused..{number}" for number in range(8000))
     grants.of("shop", "web", Reader("nats.io/").read({PUB: text}))
 
@@ -53,7 +51,7 @@ def test_grants_of_others_are_not_mixed_up() -> None:
     """
     Two workloads with equal annotations have each its own grant.
     """
-    grants = Grants(RULES)
+    grants = fresh_grants()
 
     assert grants.of("shop", "web", None) != grants.of("shop", "api", None)
     assert grants.of("shop", "web", None) != grants.of("bank", "web", None)
@@ -64,7 +62,7 @@ def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     Large grants push out old ones, never the newest.
     """
     monkeypatch.setattr(cache, "CACHE_BYTES", 10_000)
-    grants = Grants(RULES)
+    grants = fresh_grants()
     for number in range(50):
         grants.of("shop", f"web{number}", {PUB: ",".join(f"a.{i}" for i in range(200))})
 

@@ -3,7 +3,6 @@
 import pytest
 
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide
-from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount
@@ -11,7 +10,7 @@ from tests.core.test_decide import request
 from tests.fakes.forgery import Forge, uid_of
 from tests.fakes.hostile_tokens import ALGORITHMS, HOSTILE, LET_IN
 from tests.fakes.issuer import NOW, Issuer, issuer_key
-from tests.fakes.rules import CLAIMS, PERMISSIONS, SESSION
+from tests.fakes.rules import CLAIMS, fresh_grants
 
 FORGE = Forge(Issuer(keys=[issuer_key(alg) for alg in ALGORITHMS]), NOW)
 
@@ -21,7 +20,7 @@ def decided(token: str) -> object:
     keys, accounts = KeySet(), Index("nats.io/")
     keys.replace(parse_jwks(FORGE.issuer.jwks()).keys, 0.0)
     accounts.begin().put("team-a", "orders", accounts.entry(uid_of("team-a", "orders"), None))
-    facts = Facts(CLAIMS, SESSION, keys, accounts, Grants(PERMISSIONS))
+    facts = Facts(CLAIMS, (), keys, accounts, fresh_grants())
     return decide(request(token), facts, NOW, 1.0, Asked({NeedKeys: None, NeedServiceAccount: None}))
 
 

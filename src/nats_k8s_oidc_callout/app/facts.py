@@ -1,8 +1,9 @@
 """The settings as all that a decision looks at."""
 
-from nats_k8s_oidc_callout.core.decide import Facts, SessionRules
-from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules
+from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.terms import Terms
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
@@ -16,14 +17,15 @@ def claim_rules(settings: Settings) -> ClaimRules:
         audience=settings.jwt_audience,
         clock_skew_seconds=settings.clock_skew_seconds,
         token_max_lifetime_seconds=settings.token_max_lifetime_seconds,
-        require_pod_bound=settings.require_pod_bound,
     )
 
 
-def permission_rules(settings: Settings) -> PermissionRules:
-    """Return what the settings say about permissions."""
-    return PermissionRules(
-        annotation_prefix=settings.sa_annotation_prefix,
+def terms_of(settings: Settings) -> Terms:
+    """Return what the settings decide about every workload."""
+    return Terms(
+        account=settings.nats_account,
+        require_pod_bound=settings.require_pod_bound,
+        session_max_seconds=settings.session_max_seconds,
         inbox_mode=settings.inbox_mode,
         jetstream_grants=settings.jetstream_grants,
         reply_mode=settings.reply_mode,
@@ -32,22 +34,12 @@ def permission_rules(settings: Settings) -> PermissionRules:
     )
 
 
-def session_rules(settings: Settings) -> SessionRules:
-    """Return what the settings say about sessions, and about whom we answer for."""
-    return SessionRules(
-        account=settings.nats_account,
-        max_seconds=settings.session_max_seconds,
-        clock_skew_seconds=settings.clock_skew_seconds,
-        namespaces=frozenset(settings.k8s_namespaces),
-    )
-
-
 def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
     """Return everything that a decision looks at."""
     return Facts(
         claims=claim_rules(settings),
-        session=session_rules(settings),
+        namespaces=frozenset(settings.k8s_namespaces),
         keys=keys,
         accounts=accounts,
-        grants=Grants(permission_rules(settings)),
+        grants=Grants(Policy(terms_of(settings)), settings.sa_annotation_prefix),
     )

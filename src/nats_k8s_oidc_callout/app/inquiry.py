@@ -10,11 +10,10 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import sources
-from nats_k8s_oidc_callout.app.facts import facts_of, permission_rules
+from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
-from nats_k8s_oidc_callout.core.grants import annotations
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import Judgement, Need, Token, Verdict, Workload
@@ -29,7 +28,6 @@ class Inquiry:
     """Answers questions; `open_inquiry` makes one."""
 
     def __init__(self, settings: Settings, keys: sources.KeySource, workloads: sources.WorkloadSource) -> None:
-        self._settings = settings
         self._keys = keys
         self._workloads = workloads
         self._needs = Needs(keys, workloads)
@@ -56,7 +54,7 @@ class Inquiry:
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
         """Return what a ServiceAccount may do, and which of its annotation entries are left out."""
-        return annotations.compile_grant(namespace, name, account.annotations, permission_rules(self._settings))
+        return self._facts.grants.compile(namespace, name, account.annotations)
 
     async def judge(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

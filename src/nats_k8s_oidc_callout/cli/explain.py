@@ -16,7 +16,7 @@ from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
-from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox, subscribed
@@ -150,17 +150,17 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
         reach = subscribed(entry["subject"])
         return entry if reach == entry["subject"] else {**entry, "works_as": reach}
 
-    granted = grant.permissions
+    granted, terms = grant.permissions, grant.terms
     return {
-        "account": settings.nats_account,
+        "account": terms.account,
         "mode": settings.mode.value,
-        "session_max_seconds": settings.session_max_seconds,
+        "session_max_seconds": terms.session_max_seconds,
         "publish": side(granted.publish, grant.default_publish, "allowed-pub-subjects"),
         "subscribe": [
             heard(entry) for entry in side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects")
         ],
         "replies": {
-            "mode": settings.reply_mode.value,
+            "mode": terms.reply_mode.value,
             "max": granted.replies_max,
             "ttl_seconds": granted.replies_ttl_seconds,
         },
@@ -172,16 +172,16 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
         "unknown": [
             {"annotation": refusal.annotation, "why": refusal.why} for refusal in grant.refused if not refusal.subject
         ],
-        "notes": _notes(settings, namespace, name),
+        "notes": _notes(terms, namespace, name),
     }
 
 
-def _notes(settings: Settings, namespace: str, name: str) -> list[str]:
+def _notes(terms: Terms, namespace: str, name: str) -> list[str]:
     private, guide = (inbox(namespace, name).removesuffix(".>") for inbox in (private_inbox, guide_inbox))
     notes = [f"the inbox prefix for clients is {private}; {guide} can be answered only with REPLY_MODE=responses"]
-    if settings.inbox_mode is InboxMode.SHARED:
+    if terms.inbox_mode is InboxMode.SHARED:
         notes.append("INBOX_MODE is shared: every workload of this account can read every reply on _INBOX.>")
-    if settings.reply_mode is ReplyMode.RESPONSES:
+    if terms.reply_mode is ReplyMode.RESPONSES:
         notes.append(
             "REPLY_MODE is responses: by answering itself a workload can publish on every subject of its account"
         )

@@ -33,24 +33,13 @@ from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
 _JITTER_SHARE = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRules:
-    """What the platform decides about sessions and about whom we answer for."""
-
-    account: str
-    """Where clients land."""
-    max_seconds: int
-    clock_skew_seconds: float
-    namespaces: Collection[str]
-    """The namespaces of a scoped release; empty means all."""
-
-
 @dataclass(slots=True)
 class Facts:
     """All that a decision may look at: live views of what the adapters keep up to date."""
 
     claims: ClaimRules
-    session: SessionRules
+    namespaces: Collection[str]
+    """Of a scoped release, which answers for these only; empty means all."""
     keys: KeySet
     accounts: Index
     grants: Grants
@@ -85,14 +74,14 @@ NOTHING_ASKED = Asked()
 
 def decide(request: Request, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED) -> Judgement:
     """Return what to answer at `now` (Unix seconds), or what must be fetched before that can be said."""
-    if now > request.expires_at + facts.session.clock_skew_seconds:
+    if now > request.expires_at + facts.claims.clock_skew_seconds:
         return Drop(DropReason.LATE, "the server has given up on this request")
     verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked)
     if isinstance(verdict, Allow) and request.client_name.startswith(SELF_TEST):
         grant = self_test(verdict.workload.namespace, verdict.workload.name)
         verdict = msgspec.structs.replace(verdict, grant=grant, grant_digest=digest_of(grant))
-    if facts.session.namespaces:
-        return _within_scope(verdict, facts.session.namespaces)
+    if facts.namespaces:
+        return _within_scope(verdict, facts.namespaces)
     return verdict
 
 
@@ -104,6 +93,8 @@ def judge(
     if not isinstance(proved, Proved):
         return proved
     workload = proved.workload
+    if not workload.pod and facts.grants.policy.terms_of(workload.namespace, workload.name).require_pod_bound:
+        return Deny(Reason.NOT_POD_BOUND, workload=workload)
 
     # The cluster's own answer is the newer one, but the watch may have caught up while we asked.
     answer = asked.answers.get(NeedServiceAccount)
@@ -111,7 +102,7 @@ def judge(
     known = fetched, facts.accounts.find(workload.namespace, workload.name)
     account = next((found for found in known if found is not None and _is_same(found, workload)), None)
     if account is None:
-        return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.session, asked)
+        return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.namespaces, asked)
 
     if not asked.in_turn and is_heavy(account.annotations):
         return NeedTurn(workload)
@@ -120,9 +111,9 @@ def judge(
         return Deny(Reason.NO_PERMISSIONS, workload=workload)
     return Allow(
         workload,
-        facts.session.account,
+        made.terms.account,
         made.encoded,
-        session_end(proved.exp, user_nkey, facts.session, now),
+        session_end(proved.exp, user_nkey, made.terms.session_max_seconds, now),
         made.digest,
         made.refused,
         proved.other_audiences,
@@ -166,10 +157,10 @@ def _is_same(account: ServiceAccount, workload: Workload) -> bool:
 
 
 def _ask_or_deny(
-    workload: Workload, other_uids: list[str], session: SessionRules, asked: Asked
+    workload: Workload, other_uids: list[str], namespaces: Collection[str], asked: Asked
 ) -> Deny | NeedServiceAccount:
     # A scoped release has no right to look into others' namespaces.
-    ours = not session.namespaces or workload.namespace in session.namespaces
+    ours = not namespaces or workload.namespace in namespaces
     # The watch may lag behind a ServiceAccount that was just made, or made again: one look at the cluster decides.
     if ours and NeedServiceAccount not in asked.answers:
         return NeedServiceAccount(workload)
@@ -180,14 +171,14 @@ def _ask_or_deny(
     return Deny(Reason.UNKNOWN_SERVICE_ACCOUNT, trouble or "it does not exist", workload)
 
 
-def session_end(token_ends: int, user_nkey: str, rules: SessionRules, now: float) -> int:
+def session_end(token_ends: int, user_nkey: str, max_seconds: int, now: float) -> int:
     """Return when the session ends (Unix seconds): before the token does, and within what the platform allows.
 
     The server counts `exp` minus its whole second from the moment it accepts, so up to a second past `exp`
     (NATS_FACTS 7.3): one second is taken off. `user_nkey` is new at every login and serves as the dice.
     """
     start = int(now)
-    longest = max(0, min(token_ends - 1 - start, rules.max_seconds))
+    longest = max(0, min(token_ends - 1 - start, max_seconds))
     share = binascii.crc32(user_nkey.encode()) % 1000 / 1000
     return start + longest - int(longest * _JITTER_SHARE * share)
 

@@ -3,6 +3,7 @@
 grants       the encoded permissions of each workload, kept by weight
 annotations  its defaults, and what it asks for
 entries      how much of an annotation is read
-terms        what the platform decides about a workload
+policy       which terms the platform gives to whom
+terms        all that the platform decides about one workload
 filter       which subjects a tenant may ask for
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.core.grants import entries
 from nats_k8s_oidc_callout.core.grants import filter as reach
-from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
-from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.grants.filter import Side
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.model import Permissions, Refusal
 from nats_k8s_oidc_callout.core.nats import subjects
 from nats_k8s_oidc_callout.core.nats.subjects import PRIVATE_INBOXES, SHARED_INBOX, guide_inbox, private_inbox
@@ -22,56 +22,37 @@ _NOT_READ = "is not supported: allowed-pub-subjects and allowed-sub-subjects are
 
 
 @dataclass(frozen=True, slots=True)
-class PermissionRules:
-    """What the platform decides for all workloads."""
-
-    annotation_prefix: str
-    inbox_mode: InboxMode
-    jetstream_grants: JetStreamGrants
-    reply_mode: ReplyMode
-    # Of ReplyMode.RESPONSES.
-    replies_max: int
-    replies_ttl_seconds: float
-
-    @property
-    def publish_annotation(self) -> str:
-        return f"{self.annotation_prefix}allowed-pub-subjects"
-
-    @property
-    def subscribe_annotation(self) -> str:
-        return f"{self.annotation_prefix}allowed-sub-subjects"
-
-
-@dataclass(frozen=True, slots=True)
 class Grant:
     """The permissions of one workload, which of them are defaults, and what was left out."""
 
+    terms: Terms
+    """The platform's, on which it was made."""
     permissions: Permissions
     default_publish: tuple[str, ...]
     default_subscribe: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
 
-def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | None, rules: PermissionRules) -> Grant:
-    """Return what a ServiceAccount with these annotations may do."""
+def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | None, terms: Terms, prefix: str) -> Grant:
+    """Return what a ServiceAccount with these annotations, under this prefix, may do."""
     own = (f"{namespace}.>",)
-    answers = (SHARED_INBOX, PRIVATE_INBOXES) if rules.reply_mode is ReplyMode.INBOX else ()
+    answers = (SHARED_INBOX, PRIVATE_INBOXES) if terms.reply_mode is ReplyMode.INBOX else ()
     inboxes: tuple[str, ...] = (private_inbox(namespace, name), guide_inbox(namespace, name))
-    if rules.inbox_mode is InboxMode.SHARED:
+    if terms.inbox_mode is InboxMode.SHARED:
         inboxes = (SHARED_INBOX, *inboxes)
     refused: list[Refusal] = []
-    publish = _add(Side.PUBLISH, own + answers, annotations, rules, refused)
-    subscribe = _add(Side.SUBSCRIBE, own + inboxes, annotations, rules, refused)
-    refused += [Refusal(key, "", _NOT_READ) for key in _not_read(annotations, rules)]
-    by_reply = rules.reply_mode is ReplyMode.RESPONSES
-    replies = (rules.replies_max, rules.replies_ttl_seconds) if by_reply else (0, 0.0)
-    return Grant(Permissions(publish, subscribe, *replies), own + answers, own + inboxes, tuple(refused))
+    publish = _add(Side.PUBLISH, own + answers, annotations, prefix, terms, refused)
+    subscribe = _add(Side.SUBSCRIBE, own + inboxes, annotations, prefix, terms, refused)
+    refused += [Refusal(key, "", _NOT_READ) for key in _not_read(annotations, prefix)]
+    by_reply = terms.reply_mode is ReplyMode.RESPONSES
+    replies = (terms.replies_max, terms.replies_ttl_seconds) if by_reply else (0, 0.0)
+    return Grant(terms, Permissions(publish, subscribe, *replies), own + answers, own + inboxes, tuple(refused))
 
 
-def _not_read(annotations: Mapping[str, str] | None, rules: PermissionRules) -> tuple[str, ...]:
+def _not_read(annotations: Mapping[str, str] | None, prefix: str) -> tuple[str, ...]:
     """Return the keys under our prefix that change nothing: a misspelling, most likely."""
     # Kept for the intents to come; until then nobody reads it, and who writes it must hear so.
-    intents = f"{rules.annotation_prefix}jetstream"
+    intents = prefix + entries.INTENTS
     unknown = entries.unknown_in(annotations)
     return (*unknown, intents)[: entries.UNKNOWN_MAX] if annotations and intents in annotations else unknown
 
@@ -80,11 +61,12 @@ def _add(
     side: Side,
     defaults: tuple[str, ...],
     annotations: Mapping[str, str] | None,
-    rules: PermissionRules,
+    prefix: str,
+    terms: Terms,
     refused: list[Refusal],
 ) -> tuple[str, ...]:
     """Return the defaults and the entries of one annotation, each once, in the order they were written."""
-    annotation = rules.publish_annotation if side is Side.PUBLISH else rules.subscribe_annotation
+    annotation = prefix + (entries.PUBLISH if side is Side.PUBLISH else entries.SUBSCRIBE)
     taken = dict.fromkeys(defaults)
     written = entries.split((annotations or {}).get(annotation, ""))
     refusals: list[Refusal] = []
@@ -102,7 +84,7 @@ def _add(
         if subject == entries.CUT:
             why = f"is where reading stops: an annotation may have {entries.BYTES_MAX // 1024} KiB"
         else:
-            why = subjects.problem(subject) or reach.trespass(subject, side, rules.jetstream_grants)
+            why = subjects.problem(subject) or reach.trespass(subject, side, terms.jetstream_grants)
         if why:
             refusals.append(Refusal(annotation, subject[: subjects.MAX_CHARACTERS], why))
         else:

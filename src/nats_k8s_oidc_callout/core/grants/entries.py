@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from nats_k8s_oidc_callout.core.weight import text_weight
 
-NAMES = ("allowed-pub-subjects", "allowed-sub-subjects", "jetstream")
+PUBLISH, SUBSCRIBE, INTENTS = "allowed-pub-subjects", "allowed-sub-subjects", "jetstream"
+NAMES = (PUBLISH, SUBSCRIBE, INTENTS)
 """All that we read, each after the annotation prefix."""
 
 BYTES_MAX = 72 * 1024

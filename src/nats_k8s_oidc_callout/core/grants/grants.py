@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nats_k8s_oidc_callout.core.grants.annotations import PermissionRules, compile_grant
+from nats_k8s_oidc_callout.core.grants.annotations import Grant, compile_grant
 from nats_k8s_oidc_callout.core.grants.entries import version_of, weight_of
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.terms import Terms
 from nats_k8s_oidc_callout.core.model import Refusal
 from nats_k8s_oidc_callout.core.nats.user import encode
 
@@ -26,6 +28,7 @@ class Made(NamedTuple):
     """By `user.encode`; empty when there is nothing that the workload may do."""
     digest: str
     """The first 12 hex digits of its SHA-256: two logins with the same one may do the same."""
+    terms: Terms
     refused: tuple[Refusal, ...] = ()
     """What was left out, told once: when the grant was made."""
 
@@ -37,9 +40,13 @@ class _Kept(NamedTuple):
 
 @dataclass(slots=True)
 class Grants:
-    """Encoded grants of the workloads that log in, made again only when their annotations changed."""
+    """Encoded grants of the workloads that log in, made again only when their annotations changed.
 
-    rules: PermissionRules
+    They are made by one policy: another policy is another Grants.
+    """
+
+    policy: Policy
+    annotation_prefix: str
     _kept: OrderedDict[tuple[str, str], _Kept] = field(default_factory=OrderedDict)
     size: int = 0
     """What is kept, in bytes."""
@@ -51,13 +58,18 @@ class Grants:
         kept = self._kept.get(key)
         if kept is not None and kept.version == version:
             return kept.made
-        grant = compile_grant(namespace, name, annotations, self.rules)
+        grant = self.compile(namespace, name, annotations)
         # A copy: the encoder's own has up to half as much again of room behind it.
         encoded = bytes(memoryview(encode(grant.permissions)))
-        made = Made(encoded, digest_of(encoded))
+        made = Made(encoded, digest_of(encoded), grant.terms)
         # The annotations themselves are not kept: the index has them.
         self._keep(key, _Kept(version, made))
         return made._replace(refused=grant.refused)
+
+    def compile(self, namespace: str, name: str, annotations: Mapping[str, str] | None) -> Grant:
+        """Return the grant itself, of which nothing is kept."""
+        terms = self.policy.terms_of(namespace, name)
+        return compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
 
     def _keep(self, key: tuple[str, str], new: _Kept) -> None:
         old = self._kept.pop(key, None)

@@ -1,6 +1,9 @@
-"""What the platform decides about a workload."""
+"""All that the platform decides about one workload."""
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 
 
 class InboxMode(StrEnum):
@@ -20,3 +23,20 @@ class ReplyMode(StrEnum):
     INBOX = "inbox"
     RESPONSES = "responses"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a workload is let in. What it asks for in annotations can never change them."""
+
+    account: str
+    """Where its clients land."""
+    require_pod_bound: bool
+    """Refuse tokens that no pod holds."""
+    session_max_seconds: int
+    inbox_mode: InboxMode
+    jetstream_grants: JetStreamGrants
+    reply_mode: ReplyMode
+    # Of ReplyMode.RESPONSES.
+    replies_max: int
+    replies_ttl_seconds: float

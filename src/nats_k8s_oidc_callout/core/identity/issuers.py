@@ -25,7 +25,6 @@ class ClaimRules:
     clock_skew_seconds: float
     """Leeway on `nbf` and `iat`; there is none on `exp`."""
     token_max_lifetime_seconds: int
-    require_pod_bound: bool
 
 
 class Proved(msgspec.Struct, frozen=True, gc=False):
@@ -71,8 +70,6 @@ def accept(claims: VerifiedClaims, rules: ClaimRules, now: float, kid: str = "")
     others = () if len(audiences) == 1 else tuple(one[:_MAX_AUDIENCE] for one in audiences if one != rules.audience)
     proved = Proved(workload, exp, max(nbf, iat), warnafter, others, kid)
     refusal = _refuse_time(proved, rules, now) or _refuse_span(exp, iat, rules) or _refuse_warned(proved, now)
-    if refusal is None and rules.require_pod_bound and not workload.pod:
-        refusal = Deny(Reason.NOT_POD_BOUND)
     return proved if refusal is None else replace(refusal, workload=workload)
 
 
