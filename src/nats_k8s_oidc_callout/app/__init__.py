@@ -1,4 +1,4 @@
-"""The composition root: where parts meet. Start reading at `composition`; `inquiry` answers single questions."""
+"""The composition root: where parts meet. Start reading at `composition`; `questions` answers single questions."""
 
 from nats_k8s_oidc_callout.app.composition import App
 

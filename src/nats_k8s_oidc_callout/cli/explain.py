@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from nats_k8s_oidc_callout.adapters import telemetry
-from nats_k8s_oidc_callout.app import inquiry
-from nats_k8s_oidc_callout.app.inquiry import Inquiry
+from nats_k8s_oidc_callout.app import questions
+from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
@@ -82,14 +82,14 @@ def _read(file: Path) -> str:
 
 
 async def _explain(settings: Settings, workload: tuple[str, str] | None, text: str) -> Report:
-    async with inquiry.open_inquiry(settings) as asked:
+    async with questions.open_with(settings) as source:
         if workload is not None:
-            return await _explain_workload(settings, asked, *workload)
-        return await _explain_token(settings, asked, text)
+            return await _explain_workload(settings, source, *workload)
+        return await _explain_token(settings, source, text)
 
 
-async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, name: str) -> Report:
-    account = await asked.service_account(namespace, name)
+async def _explain_workload(settings: Settings, source: Questions, namespace: str, name: str) -> Report:
+    account = await source.service_account(namespace, name)
     report: Report = {"workload": f"{namespace}/{name}", "allowed": account is not None}
     if settings.k8s_namespaces and namespace not in settings.k8s_namespaces:
         return {**report, "allowed": False, "reason": "out_of_scope", "detail": "K8S_NAMESPACES does not name it"}
@@ -98,20 +98,20 @@ async def _explain_workload(settings: Settings, asked: Inquiry, namespace: str, 
     return {
         **report,
         "uid": account.uid,
-        **_permissions(settings, namespace, name, asked.grant(namespace, name, account)),
+        **_permissions(settings, namespace, name, source.grant(namespace, name, account)),
     }
 
 
-async def _explain_token(settings: Settings, asked: Inquiry, text: str) -> Report:
-    verdict = await asked.judge(Token.of(text))
+async def _explain_token(settings: Settings, source: Questions, text: str) -> Report:
+    verdict = await source.verdict_on(Token.of(text))
     if not isinstance(verdict, Allow):
-        report = _refused(asked, verdict)
+        report = _refused(source, verdict)
         if verdict.reason is Reason.MALFORMED_TOKEN and (stripped := text.strip().rstrip("=")) != text:
             # The usual client strips: one command tells both.
-            again = await asked.judge(Token.of(stripped))
+            again = await source.verdict_on(Token.of(stripped))
             report["stripped"] = "allowed" if isinstance(again, Allow) else again.reason.value
         return report
-    report = await _explain_workload(settings, asked, verdict.workload.namespace, verdict.workload.name)
+    report = await _explain_workload(settings, source, verdict.workload.namespace, verdict.workload.name)
     ends = datetime.fromtimestamp(verdict.expires_at, UTC).isoformat()
     return {
         **report,
@@ -121,11 +121,11 @@ async def _explain_token(settings: Settings, asked: Inquiry, text: str) -> Repor
     }
 
 
-def _refused(asked: Inquiry, verdict: Deny | Drop) -> Report:
+def _refused(source: Questions, verdict: Deny | Drop) -> Report:
     workload = None if isinstance(verdict, Drop) else verdict.workload
     detail = verdict.detail
     if verdict.reason is Reason.UNKNOWN_KEY:
-        detail = asked.keys_trouble or detail
+        detail = source.keys_trouble or detail
     elif verdict.reason is Reason.NO_TOKEN:
         detail = "the file is empty"
     return {

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, addresses, log_in_as_client
-from nats_k8s_oidc_callout.app import inquiry, selftest, sources
-from nats_k8s_oidc_callout.app.inquiry import Inquiry
+from nats_k8s_oidc_callout.app import questions, selftest, sources
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.model import Token, Verdict
@@ -165,7 +165,7 @@ class _Examination:
 
     async def _cluster(self) -> None:
         settings, report = self.settings, self.report
-        async with inquiry.open_inquiry(settings) as one:
+        async with questions.open_with(settings) as one:
             trouble = await one.fetch_keys()
             report.add(check_kubernetes.jwks(one.keys_source, trouble))
             _, claims = check_kubernetes.read_token(settings.k8s_credentials_dir / "token")
@@ -183,13 +183,13 @@ class _Examination:
         question = self.trial.question
         report.add(check_kubernetes.clock(settings.clock_skew_seconds, ahead, question.ahead if question else None))
 
-    async def _self_test_token(self, one: Inquiry, *, keys_failed: bool) -> Finding:
+    async def _self_test_token(self, one: Questions, *, keys_failed: bool) -> Finding:
         path = self.settings.self_test_token_file
         token, claims = check_kubernetes.read_token(path) if path else ("", None)
         verdict: Verdict | Unreachable | None = None
         if claims is not None and not keys_failed:
             try:
-                verdict = await one.judge(Token(token))
+                verdict = await one.verdict_on(Token(token))
             except Unreachable as error:
                 verdict = error
         return check_kubernetes.self_test_token(claims, self.settings, verdict)

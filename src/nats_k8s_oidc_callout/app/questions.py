@@ -1,4 +1,4 @@
-"""One question about one workload or token, answered with the responder's own rules and sources, without NATS."""
+"""Questions about one workload or token, answered with the responder's own rules and sources, without NATS."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,8 +24,8 @@ from nats_k8s_oidc_callout.settings import Settings
 _PATIENCE_SECONDS = 10.0
 
 
-class Inquiry:
-    """Answers questions; `open_inquiry` makes one."""
+class Questions:
+    """Answers questions; `open_with` makes one."""
 
     def __init__(self, settings: Settings, keys: sources.KeySource, workloads: sources.WorkloadSource) -> None:
         self._keys = keys
@@ -56,7 +56,7 @@ class Inquiry:
         """Return what a ServiceAccount may do, and which of its annotation entries are left out."""
         return self._facts.grants.compile(namespace, name, account.annotations)
 
-    async def judge(self, token: Token | None) -> Verdict:
+    async def verdict_on(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""
 
         def decided(asked: Asked) -> Judgement:
@@ -71,14 +71,14 @@ class Inquiry:
 
 
 @asynccontextmanager
-async def open_inquiry(settings: Settings) -> AsyncIterator[Inquiry]:
-    """Give an inquiry into what the settings name; close its connections afterwards."""
+async def open_with(settings: Settings) -> AsyncIterator[Questions]:
+    """Answer from what the settings name; close its connections afterwards."""
     metrics = Metrics(CollectorRegistry(), "")
     api = sources.api_server(settings)
     keys = sources.key_source(settings, api, FileWatch().watch, metrics)
     workloads = sources.workload_source(settings, api, metrics)
     try:
         await workloads.prime()
-        yield Inquiry(settings, keys, workloads)
+        yield Questions(settings, keys, workloads)
     finally:
         await workloads.close()
