@@ -58,7 +58,7 @@ class App:
             needs.fetch,
             needs.may_come,
             Observers(
-                [outcomes.record],
+                outcomes.observers,
                 cache_hit=self._telemetry.cache_hit,
                 slowed=lambda: metrics.add(Count.SLOWED),
                 trace=tracer(facts) if self._telemetry.debug else None,

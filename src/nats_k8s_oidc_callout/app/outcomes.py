@@ -35,21 +35,22 @@ def complaint(event: bytes) -> str:
 
 
 class Outcomes:
-    """Hears of every verdict, and of every complaint."""
+    """The observers of every verdict, and of every complaint."""
 
     def __init__(self, telemetry: Telemetry, keyring: Keyring, *, shadow: bool) -> None:
         self._telemetry, self._keyring, self._shadow = telemetry, keyring, shadow
+        # A shadow signs nothing.
+        signers = () if shadow else (self._count_signer,)
+        self.observers = (telemetry.record, *signers, self._warn_of_refused)
 
-    def record(self, verdict: Verdict, request: Request | None, seconds: float) -> None:
-        """Count and log a verdict that took so many seconds; `request` is None for a message that did not open."""
-        self._telemetry.record(verdict, request, seconds)
-        if request is not None and not self._shadow:
+    def _count_signer(self, _: Verdict, request: Request | None, __: float) -> None:
+        if request is not None:
             self._telemetry.metrics.by_signer[self._keyring.origins[request.subject]] += 1
-        if isinstance(verdict, Allow) and verdict.refused:
-            self._warn_of_refused(verdict)
 
-    def _warn_of_refused(self, verdict: Allow) -> None:
-        """Warn of annotation entries that were left out. Called once a change: when the grant is made."""
+    def _warn_of_refused(self, verdict: Verdict, _: Request | None, __: float) -> None:
+        """Warn of annotation entries that were left out. They are in one verdict a change: when the grant is made."""
+        if not isinstance(verdict, Allow) or not verdict.refused:
+            return
         workload = str(verdict.workload)
         self._telemetry.metrics.add(Count.FILTERED_SUBJECTS, sum(bool(one.subject) for one in verdict.refused))
         for one in verdict.refused:
