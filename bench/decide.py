@@ -140,7 +140,13 @@ def cases(batch: int) -> list[Case]:
         case("ES256, new", new(es), issuer=es, token_alg="ES256"),
         case("RS256, new, xkey", good, sealed=True),
         case("RS256, seen before, xkey", good, sealed=True, seen_before=True, token_alg=""),
-        case("RS256, new, operator mode", good, signers=operator, asker=replace(server, sub=_CALLOUT.public)),
+        case(
+            "RS256, new, operator mode",
+            good,
+            signers=operator,
+            asker=replace(server, sub=_CALLOUT.public),
+            terms=replace(TERMS, account=_TARGET.public),
+        ),
     ]
     forged = good[0][:-10] + ("A" if good[0][-10] != "A" else "B") + good[0][-9:]
     stranger = Issuer(keys=[issuer_key("RS256", 1)])
