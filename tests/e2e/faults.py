@@ -8,31 +8,52 @@ from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e import plans
 from tests.e2e.plans import Plan
 from tests.fakes import nats_modes
-from tests.fakes.nats_modes import AS_IN_THE_GUIDE, Pair, config_mode, creds_text, mint, operator_mode
+from tests.fakes.nats_modes import AS_IN_THE_GUIDE, OperatorMode, Pair, config_mode, operator_mode
 from tests.fakes.nats_tls import mint_tls
+
+
+def _config(
+    folder: Path, permissions: str = nats_modes.MAY_ANSWER, *, issuer: Pair | None = None, **variables: str
+) -> Plan:
+    """Config mode run by one creds file, whose user has these permissions; `issuer` stands in the server's file."""
+    user = Pair.new(Kind.USER)
+    mode = config_mode(responder=user, issuer=issuer or user.in_form(Kind.ACCOUNT), permissions=permissions)
+    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
+    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds, **variables})
 
 
 def answers_refused(folder: Path) -> Plan:
     """The responder may hear requests and not answer them."""
-    user = Pair.new(Kind.USER)
-    dumb = '{ subscribe: ["$SYS.REQ.USER.AUTH", "_INBOX.>"], publish: { deny: ">" } }'
-    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=dumb)
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
+    return _config(folder, '{ subscribe: ["$SYS.REQ.USER.AUTH", "_INBOX.>"], publish: { deny: ">" } }')
+
+
+def other_issuer(folder: Path) -> Plan:
+    """The server's file names another key than the one that signs."""
+    return _config(folder, issuer=Pair.new(Kind.ACCOUNT))
+
+
+def reversed_permissions(folder: Path) -> Plan:
+    """The rights of the guide as given: publish what is to be subscribed."""
+    return _config(folder, AS_IN_THE_GUIDE)
+
+
+_RIGHTS = '{{ subscribe: ["{}", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"], allow_responses: {{ max: 1, expires: "5s" }} }}'
+
+
+def queue_only(folder: Path) -> Plan:
+    """Nothing is wrong: the responder's user may subscribe in the one queue group only."""
+    return _config(folder, _RIGHTS.format("$SYS.REQ.USER.AUTH nats-k8s-oidc-callout"))
+
+
+def as_keys_prints(folder: Path) -> Plan:
+    """Nothing is wrong: the responder's user has the permissions that the command `keys` prints, and no others."""
+    return _config(folder, _RIGHTS.format("$SYS.REQ.USER.AUTH"), NATS_AUTH_ACCOUNT="AUTH")
 
 
 def target_unknown(folder: Path) -> Plan:
     """The account that we place clients in is none of the server's."""
     plan = plans.config_creds(folder)
     return replace(plan, variables={**plan.variables, "NATS_ACCOUNT": "AP"})
-
-
-def other_issuer(folder: Path) -> Plan:
-    """The server's file names another key than the one that signs."""
-    user = Pair.new(Kind.USER)
-    mode = config_mode(responder=user)
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
 
 
 def callout_off(folder: Path) -> Plan:
@@ -54,8 +75,15 @@ def sealed_for_another(folder: Path) -> Plan:
     return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", **keys}, user=f"responder:{nats_modes.PASSWORD}@")
 
 
-def _operator(folder: Path, *, callout: Pair | None = None, target: Pair | None = None, **options: Any) -> Plan:
-    mode = operator_mode(**options)
+def _operator(
+    folder: Path,
+    *,
+    callout: Pair | None = None,
+    target: Pair | None = None,
+    mode: OperatorMode | None = None,
+    **options: Any,
+) -> Plan:
+    mode = mode or operator_mode(**options)
     found = {
         "NATS_ACCOUNT": mode.app.public,
         "NATS_CREDS_FILE": plans.write_creds(folder / "responder.creds", mode.creds),
@@ -79,38 +107,6 @@ def target_key_unknown(folder: Path) -> Plan:
 
 def sentinel_missing(folder: Path) -> Plan:
     return _operator(folder, default_sentinel=False)
-
-
-def reversed_permissions(folder: Path) -> Plan:
-    """The rights of the guide as given: publish what is to be subscribed."""
-    user = Pair.new(Kind.USER)
-    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=AS_IN_THE_GUIDE)
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
-
-
-def queue_only(folder: Path) -> Plan:
-    """Nothing is wrong: the responder's user may subscribe in the one queue group only."""
-    user = Pair.new(Kind.USER)
-    rights = (
-        '{ subscribe: ["$SYS.REQ.USER.AUTH nats-k8s-oidc-callout", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],'
-        ' allow_responses: { max: 1, expires: "5s" } }'
-    )
-    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=rights)
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_CREDS_FILE": creds})
-
-
-def as_keys_prints(folder: Path) -> Plan:
-    """Nothing is wrong: the responder's user has the permissions that the command `keys` prints, and no others."""
-    user = Pair.new(Kind.USER)
-    rights = (
-        '{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],'
-        ' allow_responses: { max: 1, expires: "5s" } }'
-    )
-    mode = config_mode(responder=user, issuer=user.in_form(Kind.ACCOUNT), permissions=rights)
-    creds = plans.write_creds(folder / "responder.creds", plans.seed_as_creds(user))
-    return Plan([mode.text], "APP", {}, {"NATS_ACCOUNT": "APP", "NATS_AUTH_ACCOUNT": "AUTH", "NATS_CREDS_FILE": creds})
 
 
 def name_for_an_operator(folder: Path) -> Plan:
@@ -157,23 +153,12 @@ def scoped(folder: Path) -> Plan:
     return _operator(folder, target=key, extra_app_signing=[scope])
 
 
-def _with_sentinel(folder: Path, nats: dict[str, Any], account: Pair | None = None) -> Plan:
-    mode = operator_mode(default_sentinel=False)
-    user = Pair.new(Kind.USER)
-    deny = {"pub": {"deny": [">"]}, "sub": {"deny": [">"]}, "subs": -1, "data": -1, "payload": -1, "type": "user"}
-    creds = creds_text(mint(account or mode.auth, user.public, "sentinel", {**deny, **nats}), user)
-    found = {
-        "NATS_ACCOUNT": mode.app.public,
-        "NATS_CREDS_FILE": plans.write_creds(folder / "responder.creds", mode.creds),
-        "NATS_SIGNING_KEY_FILE": plans.write_seeds(folder / "signing.seed", mode.auth_signing),
-        "NATS_ACCOUNT_SIGNING_KEY_FILE": plans.write_seeds(folder / "account.seed", mode.app_signing),
-        "NATS_SENTINEL_CREDS_FILE": plans.write_creds(folder / "sentinel.creds", creds),
-    }
-    return Plan([mode.text], mode.app.public, {}, found)
-
-
 def good_sentinel(folder: Path) -> Plan:
-    return _with_sentinel(folder, {"bearer_token": True})
+    """Nothing is wrong: the servers have no default sentinel, and we have one."""
+    mode = operator_mode(default_sentinel=False)
+    plan = _operator(folder, mode=mode)
+    sentinel = plans.write_creds(folder / "sentinel.jwt", mode.sentinel)
+    return replace(plan, variables={**plan.variables, "NATS_SENTINEL_CREDS_FILE": sentinel})
 
 
 def other_ca(folder: Path) -> Plan:
