@@ -1,5 +1,7 @@
 """What `keys` prints goes into servers as it stands; here is what the guides' walks do not see."""
 
+import os
+
 import pytest
 import yaml
 
@@ -50,6 +52,19 @@ def test_the_values_for_the_nats_chart_are_the_example_filled_in() -> None:
     example = (ROOT / "examples" / "nats" / "config-mode-values.yaml").read_text(encoding="utf-8")
 
     assert example.endswith(f"\n{filled}")
+
+
+def test_creds_may_come_from_a_pipe(desk: Desk) -> None:
+    """
+    A login that is in no file, `--creds-file <(kubectl get secret …)`, can be read, too.
+    """
+    reader, writer = os.pipe()
+    os.write(writer, (desk.folder / "creds").read_bytes())
+    os.close(writer)
+    ran = desk.run("keys", "--creds-file", f"/dev/fd/{reader}")
+
+    assert 0 == ran.exit_code, ran.stderr
+    assert "# user    U" in ran.output
 
 
 @pytest.mark.parametrize("account", ["AUTH_ACCOUNT", "no", "1e3", "a: b", 'a"b', "<A>b"])

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import click
 
-from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
@@ -165,7 +164,8 @@ def _user_key(value: str | None) -> str | None:
 
 def _read(path: Path, parse: Callable[[bytes], T]) -> T:
     try:
-        return parse(read_file(path))
+        # Whoever calls may hand in a pipe, such as <(kubectl get secret …).
+        return parse(path.read_bytes())
     except (BadKey, OSError) as error:
         why = error if isinstance(error, BadKey) else error.strerror
         say(f"{path} {why}", err=True)
