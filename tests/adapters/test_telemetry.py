@@ -194,3 +194,65 @@ def test_global_registry_stays_empty_of_ours(stage: Make) -> None:
     stage()
 
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("nats_auth")]
+
+
+def test_nothing_is_told_of_a_policy_without_a_file(stage: Make) -> None:
+    """
+    Without a policy file a scrape has no series of one.
+    """
+    made = stage()
+
+    assert [] == [name for name in made.samples() if re.match("nats_auth_(policy|rule)", name)]
+
+
+def test_the_policy_in_force_and_its_last_reload_are_told(stage: Make) -> None:
+    """
+    A scrape has the file's digest, its number of rules, when it was read, and whether the file of now is the one in force.
+    """
+    made = stage()
+    policy = made.telemetry.metrics.policy
+    digest = "3fa9c1d2" + 56 * "0"
+    policy.took("ee" * 32, ["old"], 5.0)
+    policy.rejected()
+    rejected = made.samples()
+    policy.took(digest, ["teams", "edge"], 7.0)
+    taken = made.samples()
+
+    assert (1, 0, 5) == (
+        rejected[f'nats_auth_policy_info{{sha256="{"ee" * 32}"}}'],
+        rejected["nats_auth_policy_reload_success"],
+        rejected["nats_auth_policy_reload_timestamp_seconds"],
+    )
+    assert {
+        f'nats_auth_policy_info{{sha256="{digest}"}}': 1,
+        "nats_auth_policy_rules": 2,
+        "nats_auth_policy_reload_success": 1,
+        "nats_auth_policy_reload_timestamp_seconds": 7,
+    } == {name: value for name, value in taken.items() if name.startswith("nats_auth_policy")}
+
+
+def test_decisions_are_counted_by_rule(stage: Make) -> None:
+    """
+    Each rule has its two series from the start, and goes on counting when a new file still has it.
+    """
+    made = stage()
+    policy = made.telemetry.metrics.policy
+    policy.took("aa" * 32, ["teams", "edge"], 0.0)
+    made.record(
+        Allow(WORKLOAD, "APP", b"{}", 1, rule="teams"),
+        Deny(Reason.NOT_POD_BOUND, "", WORKLOAD, "edge"),
+        Deny(Reason.EXPIRED),
+    )
+    policy.took("bb" * 32, ["teams", "later"], 0.0)
+    made.record(Allow(WORKLOAD, "APP", b"{}", 1, rule="teams"))
+
+    assert {
+        'outcome="allowed",rule="teams"': 2,
+        'outcome="denied",rule="teams"': 0,
+        'outcome="allowed",rule="later"': 0,
+        'outcome="denied",rule="later"': 0,
+    } == {
+        name.partition("{")[2][:-1]: value
+        for name, value in made.samples().items()
+        if name.startswith("nats_auth_rule_decisions_total")
+    }

@@ -195,3 +195,22 @@ def test_console_form_is_one_readable_line(stage: Make) -> None:
         b'2026-09-10T00:26:40.250Z warn  denied  reason=expired detail="since 5 s" client_host=10.0.0.7 client_id=42 '
         b'connection="a\\" reason=none" server=nats-0 ms=2.0\n'
     ) == made.device.getvalue()
+
+
+def test_lines_name_rule_and_policy_where_there_is_a_file(stage: Make) -> None:
+    """
+    With a policy file each allowed and denied line has its digest, and the rule if one was reached; a dropped one has none.
+    """
+    made = stage()
+    outcomes = (
+        Allow(WORKLOAD, "APP", b"{}", 1, rule="teams"),
+        Deny(Reason.NOT_POD_BOUND, "", WORKLOAD, "edge"),
+        Deny(Reason.EXPIRED),
+        Drop(DropReason.LATE),
+    )
+    made.telemetry.metrics.policy.took("3fa9c1d2" + 56 * "0", ["teams", "edge"], 0.0)
+    made.record(*outcomes)
+
+    assert [("teams", "3fa9c1d2"), ("edge", "3fa9c1d2"), (None, "3fa9c1d2"), (None, None)] == [
+        (line.get("rule"), line.get("policy")) for line in made.lines()
+    ]

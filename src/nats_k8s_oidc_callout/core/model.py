@@ -136,6 +136,8 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     """Who else the token is good for, and could therefore replay it here."""
     kid: str = ""
     """The issuer's name of the key that has signed the token."""
+    rule: str = ""
+    """The rule of the policy file that decided; empty without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,8 @@ class Deny:
     reason: Reason
     detail: str = ""
     workload: Workload | None = None
+    rule: str = ""
+    """The rule of the policy file that decided; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)

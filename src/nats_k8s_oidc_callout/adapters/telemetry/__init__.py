@@ -1,12 +1,13 @@
 """What the outside sees of us: metrics, one log line a decision, and the log itself.
 
-Read in this order: `decisions` (what one verdict counts and writes), `metrics`, `logs` (set-up and
+Read in this order: `decisions` (what one verdict counts and writes), `metrics`, `policy`, `logs` (set-up and
 rendering), `sampling`, `redaction` (the second net under every line), `output` (bytes to the device).
 """
 
 from nats_k8s_oidc_callout.adapters.telemetry.decisions import Telemetry
 from nats_k8s_oidc_callout.adapters.telemetry.logs import Logs, configure
 from nats_k8s_oidc_callout.adapters.telemetry.metrics import Count, Gauge, LabelledCount, LabelledGauge, Metrics
+from nats_k8s_oidc_callout.adapters.telemetry.policy import PolicyMetric, PolicyMetrics
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "LabelledGauge",
     "Logs",
     "Metrics",
+    "PolicyMetric",
+    "PolicyMetrics",
     "Telemetry",
     "clean",
     "configure",

@@ -40,6 +40,10 @@ class Line(msgspec.Struct, omit_defaults=True):
     account: str = ""
     """Where the client lands."""
     kid: str = ""
+    rule: str = ""
+    """Of the policy file: the rule that decided."""
+    policy: str = ""
+    """The file that it stands in, by the first 8 hex digits of its SHA-256."""
     grant: str = ""
     """A digest of what the session may do: two logins with the same one may do the same."""
     expires_at: str = ""
@@ -89,14 +93,18 @@ class Telemetry:
         if isinstance(outcome, Allow):
             metrics.success += 1
             metrics.observe(seconds)
+            if outcome.rule:
+                metrics.policy.count(outcome.rule, allowed=True)
             if self._allowed_logged:
-                self._write("info", "allowed", request, seconds, outcome.workload, allowed=outcome)
+                self._write("info", "allowed", request, seconds, outcome.workload, outcome.rule, allowed=outcome)
         elif isinstance(outcome, Deny):
             metrics.denied[outcome.reason] += 1
             metrics.observe(seconds)
+            if outcome.rule:
+                metrics.policy.count(outcome.rule, allowed=False)
             if self._denied_logged and self._admit(outcome.reason.value, verified=outcome.workload is not None):
                 workload, reason = outcome.workload, outcome.reason.value
-                self._write("warn", "denied", request, seconds, workload, reason, outcome.detail)
+                self._write("warn", "denied", request, seconds, workload, outcome.rule, reason, outcome.detail)
         else:
             metrics.dropped[outcome.reason] += 1
             # Not ours to answer is the daily business of scoped siblings, not a fault.
@@ -104,7 +112,7 @@ class Telemetry:
             wanted = self.debug if quiet else self._denied_logged
             if wanted and self._admit(outcome.reason.value, verified=False):
                 level = "debug" if quiet else "warn"
-                self._write(level, "dropped", request, seconds, None, outcome.reason.value, outcome.detail)
+                self._write(level, "dropped", request, seconds, None, "", outcome.reason.value, outcome.detail)
 
     def tick(self, monotonic: float | None) -> None:
         """Tell what sampling held back in the seconds before `monotonic`, or ever (None): call it every second."""
@@ -165,6 +173,7 @@ class Telemetry:
         request: Request | None,
         seconds: float,
         workload: Workload | None,
+        rule: str,
         reason: str = "",
         detail: str = "",
         allowed: Allow | None = None,
@@ -204,6 +213,8 @@ class Telemetry:
             server,
             account,
             kid,
+            rule,
+            "" if event == "dropped" else self.metrics.policy.shown,
             grant,
             ends,
             int(seconds * 1e6) / 1000,
