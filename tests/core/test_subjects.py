@@ -81,7 +81,8 @@ def test_overlap_misses_no_shared_message(one: str, other: str, message: list[st
 
 
 @pytest.mark.parametrize(
-    ("pattern", "expected"), [("a.*", "a.>"), ("a.*.*", "a.*.>"), ("a.*.b", "a.*.b"), ("a.>", "a.>"), ("a", "a")]
+    ("pattern", "expected"),
+    [("a.*", "a.>"), ("a.*.*", "a.*.>"), ("a.*.b", "a.*.b"), ("a.>", "a.>"), ("a", "a"), ("*", ">")],
 )
 def test_subscribed(pattern: str, expected: str) -> None:
     """

@@ -35,9 +35,9 @@ def subscribed(pattern: str) -> str:
     """Return what a permission to subscribe this pattern comes to.
 
     nats-server checks a subscription as if it were a message's subject, and matches the token `>` with a last `*`: who may
-    subscribe `a.*` may subscribe `a.>` (NATS_FACTS 3.3).
+    subscribe `a.*` may subscribe `a.>`, and with `*` alone everything (NATS_FACTS 3.3).
     """
-    return f"{pattern[:-1]}>" if pattern.endswith(".*") else pattern
+    return f"{pattern[:-1]}>" if pattern == "*" or pattern.endswith(".*") else pattern
 
 
 def is_literal(token: str) -> bool:
