@@ -5,5 +5,6 @@ annotations  its defaults, and what it asks for
 entries      how much of an annotation is read
 policy       which terms the platform gives to whom
 terms        all that the platform decides about one workload
+intents      what JetStream intents come to
 filter       which subjects a tenant may ask for
 """
