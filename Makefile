@@ -89,6 +89,7 @@ image: ## build the container image, with docker, podman or buildah (ARGS=--help
 docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README, copies in examples/
 	@cp src/nats_k8s_oidc_callout/client.py src/nats_k8s_oidc_callout/frameworks.py examples/clients/python/
 	@$(BIN)/python -m tools.configuration_table
+	@$(BIN)/python -m tools.policy_reference
 	@$(BIN)/python -m tools.chart_readme
 
 lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
