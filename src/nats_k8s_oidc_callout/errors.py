@@ -8,6 +8,8 @@ CalloutError
 ├── Unreadable           a stranger's JSON that is not what was expected
 ├── BadKeySet            a key endpoint's or file's answer that holds no usable key set
 ├── BadManifest          a manifest that does not describe ServiceAccounts
+├── BadGlob              a glob of a policy whose parts cannot be told apart
+├── BadTemplate          a text of a policy with a brace that opens or closes no variable
 └── Unreachable          the API server or a key endpoint did not answer as it should
 
 A client that is turned away is not an exception: that is `model.Deny`.
@@ -49,6 +51,14 @@ class BadKeySet(CalloutError):
 
 class BadManifest(CalloutError):
     """A manifest that does not describe ServiceAccounts."""
+
+
+class BadGlob(CalloutError):
+    """A glob that cannot be used; the message is a phrase that goes after it: "has ..."."""
+
+
+class BadTemplate(CalloutError):
+    """A text whose variables cannot be read; the message is a phrase that goes after it: "has ..."."""
 
 
 class Unreachable(CalloutError):

@@ -1,6 +1,7 @@
-"""The grammar of NATS subjects: what one may look like, and the names of inboxes."""
+"""The grammar of NATS subjects: what one may look like, what patterns share, and the names of inboxes."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 MAX_CHARACTERS = 256
 # Printable ASCII without the space. The server takes more, but neither logs nor people can tell the rest apart.
@@ -43,6 +44,58 @@ def subscribed(pattern: str) -> str:
 def is_literal(token: str) -> bool:
     """Say whether a token names exactly one thing."""
     return token not in ("*", ">")
+
+
+def covered(pattern: str, by: Iterable[str]) -> bool:
+    """Say whether every subject that `pattern` matches is matched by one of the patterns in `by`.
+
+    Put a token that nobody names into each `*` of the pattern: what matches this subject has wildcards there, so it covers
+    the whole pattern. Hence without a last `>` only a single pattern can cover. A last `>` is the union of `*`, `*.*` and
+    so on, and beyond the longest of `by` only those that end in `>` match, always the same ones.
+    """
+    wanted = pattern.split(".")
+    covers = [cover.split(".") for cover in by]
+    if any(_lies_inside(wanted, cover) for cover in covers):
+        return True
+    if wanted[-1] != ">":
+        return False
+    head = wanted[:-1]
+    longest = max(map(len, covers), default=0)
+    return all(
+        any(_lies_inside([*head, *("*" * more)], cover) for cover in covers)
+        for more in range(1, max(1, longest - len(head) + 1) + 1)
+    )
+
+
+def _lies_inside(wanted: Sequence[str], cover: Sequence[str]) -> bool:
+    if len(cover) > len(wanted):
+        return False
+    for mine, theirs in zip(wanted, cover, strict=False):
+        if theirs == ">":
+            return True
+        if mine == ">" or theirs not in ("*", mine):
+            return False
+    return len(wanted) == len(cover)
+
+
+def meet(one: str, other: str) -> str | None:
+    """Return the pattern that matches just what both match, or None when they share no subject."""
+    left, right = one.split("."), other.split(".")
+    shared: list[str] = []
+    for i, (mine, theirs) in enumerate(zip(left, right, strict=False)):
+        if theirs == ">":
+            return ".".join([*shared, *left[i:]])
+        if mine == ">":
+            return ".".join([*shared, *right[i:]])
+        if mine not in ("*", theirs) and theirs != "*":
+            return None
+        shared.append(theirs if mine == "*" else mine)
+    return ".".join(shared) if len(left) == len(right) else None
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Say whether some subject matches both patterns."""
+    return meet(one, other) is not None
 
 
 # Inboxes that everybody may answer: the one that is shared, and below the other a private one for each workload.

@@ -1,0 +1,107 @@
+"""What patterns of subjects share and cover, against all subjects of a small alphabet."""
+
+import random
+from functools import cache
+from itertools import product
+
+import pytest
+
+from nats_k8s_oidc_callout.core.nats.subjects import covered, meet, overlaps
+
+# No pattern names `z`: it stands for every token that nobody thought of.
+SUBJECTS = [subject for size in range(1, 6) for subject in product("abz", repeat=size)]
+PATTERNS = [
+    ".".join(pattern)
+    for size in range(1, 5)
+    for pattern in product("ab*>", repeat=size)
+    if ">" not in pattern[:-1] and (size < 4 or pattern[-1] == ">")
+]
+
+
+@cache
+def matched(pattern: str) -> int:
+    """Return the set of SUBJECTS that match, one bit for each."""
+    *head, last = tokens = pattern.split(".")
+    wanted = head if last == ">" else tokens
+
+    def matches(subject: tuple[str, ...]) -> bool:
+        ends = len(subject) > len(head) if last == ">" else len(subject) == len(tokens)
+        return ends and all(w in ("*", s) for w, s in zip(wanted, subject, strict=False))
+
+    return sum(1 << i for i, subject in enumerate(SUBJECTS) if matches(subject))
+
+
+def test_meet_and_overlap_of_every_pair() -> None:
+    """
+    Two patterns meet in just the subjects that both match.
+    """
+    for one, other in product(PATTERNS, PATTERNS):
+        both = meet(one, other)
+        expected = matched(one) & matched(other)
+
+        assert expected == (0 if both is None else matched(both)), (one, other, both)
+        assert (expected != 0) is overlaps(one, other)
+
+
+def test_covered_by_a_union() -> None:
+    """
+    A pattern is covered when each subject that it matches is matched by one of the others, whichever.
+    """
+    chance = random.Random(37)
+    by_several = 0
+    for _ in range(60_000):
+        pattern, by = chance.choice(PATTERNS), chance.choices(PATTERNS, k=chance.randrange(5))
+        union = 0
+        for cover in by:
+            union |= matched(cover)
+        expected = not matched(pattern) & ~union
+
+        assert expected is covered(pattern, by), (pattern, by)
+        by_several += expected and not any(covered(pattern, [cover]) for cover in by)
+
+    assert by_several
+
+
+@pytest.mark.parametrize(
+    ("pattern", "by", "expected"),
+    [
+        ("a.b.c", ["a.*.c"], True),
+        ("a.>", ["a.*", "a.*.>"], True),
+        (">", ["*", "*.>"], True),
+        ("a.*.>", ["a.*.*", "a.*.*.>"], True),
+        ("a.>", ["a.b.>", "a.*", "a.*.*.>"], False),
+        ("a.*", ["a.b", "a.c"], False),
+        ("a", ["a.>"], False),
+        ("a.b.c.>", ["a.>"], True),
+        ("a.b.c.d.>", ["a.b", ">"], True),
+        ("a.b.c.d.>", ["a.b"], False),
+        ("foo.>", ["foo.*"], False),
+        ("foo.*", ["foo.>"], True),
+        ("a", [], False),
+        (">", [], False),
+    ],
+)
+def test_covered(pattern: str, by: list[str], expected: bool) -> None:
+    """
+    Only a last `>` can be covered by several patterns together: split by length.
+    """
+    assert expected is covered(pattern, by)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("a.*", "*.b", "a.b"),
+        ("a.>", "*.*.c", "a.*.c"),
+        ("*.>", "a.>", "a.>"),
+        (">", ">", ">"),
+        ("a.>", "a", None),
+        ("a", "a.b", None),
+        ("a.b", "a.c", None),
+    ],
+)
+def test_meet(one: str, other: str, expected: str | None) -> None:
+    """
+    Token by token a literal is narrower than `*`, and anything is narrower than `>`.
+    """
+    assert expected == meet(one, other) == meet(other, one)
