@@ -82,6 +82,18 @@ CROSS = [
         id="config-mode-callout-account",
     ),
     pytest.param(
+        CONFIG | {"NATS_ACCOUNTS_DIR": "/manifests"},
+        [
+            "NATS_ACCOUNTS_DIR: is for operator mode: in config mode one issuer signs for all accounts, and the folder would keep nobody out"
+        ],
+        id="config-mode-accounts-dir",
+    ),
+    pytest.param(
+        OPERATOR | {"NATS_ACCOUNTS_DIR": "/account.seed"},
+        ["NATS_ACCOUNTS_DIR: /account.seed is a file, but a folder is required"],
+        id="accounts-dir-is-a-file",
+    ),
+    pytest.param(
         CONFIG | {"NATS_USER_CREDS_FILE": "/nope", "NATS_CREDS_FILE": ""},
         ["NATS_USER_CREDS_FILE: /nope cannot be read: No such file or directory"],
         id="the-name-that-was-used",

@@ -8,7 +8,17 @@ from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.errors import BadKey
-from tests.settings.whole import ACCOUNT, ACCOUNT_SEED, CALLOUT, CURVE_SEED, OTHER_ACCOUNT_SEED, USER, USER_SEED, creds
+from tests.settings.whole import (
+    ACCOUNT,
+    ACCOUNT_SEED,
+    BAD_CHECKSUM,
+    CALLOUT,
+    CURVE_SEED,
+    OTHER_ACCOUNT_SEED,
+    USER,
+    USER_SEED,
+    creds,
+)
 
 
 def test_signing_keys_in_their_order() -> None:
@@ -40,6 +50,44 @@ def test_signing_keys_refused(data: bytes, text: str) -> None:
     """
     with pytest.raises(BadKey) as caught:
         settings.read_signing_keys(data)
+
+    assert text == str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [ACCOUNT_SEED, OTHER_ACCOUNT_SEED], ids=["own key", "signing key"])
+def test_account_signer(seed: str) -> None:
+    """
+    Account and seed stand in two lines, in either order; comments do not count.
+    """
+    lines = ["# nsc", ACCOUNT.public, seed]
+    for text in ("\n".join(lines), "\r\n".join(lines[::-1])):
+        found = settings.read_account_signer(text.encode())
+        assert (ACCOUNT.public, nkeys.parse_signing_key(seed, Kind.ACCOUNT)) == found
+
+
+TWO_LINES = "must hold two lines: the account's public key (A…), and its seed or that of a signing key (SA…)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        pytest.param([], "holds no seed", id="empty"),
+        pytest.param([ACCOUNT_SEED], TWO_LINES, id="seed alone"),
+        pytest.param([ACCOUNT.public], TWO_LINES, id="account alone"),
+        pytest.param([ACCOUNT.public, ACCOUNT_SEED, OTHER_ACCOUNT_SEED], TWO_LINES, id="two seeds"),
+        pytest.param([ACCOUNT.public, CALLOUT.public, ACCOUNT_SEED], TWO_LINES, id="two accounts"),
+        pytest.param([BAD_CHECKSUM, ACCOUNT_SEED], "line 1 has a wrong checksum", id="account"),
+        pytest.param(
+            [ACCOUNT.public, USER_SEED], "line 2 is the user seed SU…, but SA… is required", id="seed of a user"
+        ),
+    ],
+)
+def test_account_signer_refused(lines: list[str], text: str) -> None:
+    """
+    What is wrong is told without quoting a line.
+    """
+    with pytest.raises(BadKey) as caught:
+        settings.read_account_signer("\n".join(lines).encode())
 
     assert text == str(caught.value)
 

@@ -19,6 +19,7 @@ DEFAULTS = {
     "nats_token": None,
     "nats_signing_key_file": None,
     "nats_account_signing_key_file": None,
+    "nats_accounts_dir": None,
     "nats_auth_account": "",
     "nats_auth_timeout_seconds": 1.5,
     "nats_xkey_file": None,

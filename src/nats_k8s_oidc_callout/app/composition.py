@@ -107,6 +107,7 @@ class App:
                     for name, work in (
                         *self._workloads.loops,
                         *self._keys.loops,
+                        *self._keyring.accounts.loops,
                         ("files", self._files.run),
                         ("responder", self._responder.run),
                         ("nats", self._link.run),

@@ -7,6 +7,7 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.files import Watch
 from nats_k8s_oidc_callout.adapters.nats import CredsLogin, Login, NkeyLogin, NoLogin, PasswordLogin, TokenLogin
+from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.tls import TlsFiles
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
@@ -35,6 +36,8 @@ class Keyring:
         self.origins: Mapping[str, Origin] = {}
         """Whose key answers a request, by its `sub`; those of keys that are gone stay, for requests under way."""
         self._watch_files(watch)
+        self.accounts = TargetAccounts(settings, lambda: self._changed("NATS_ACCOUNTS_DIR"))
+        """Where clients can be placed, and who signs for them there."""
         self._put_together()
 
     @property
@@ -76,7 +79,8 @@ class Keyring:
 
     def file_errors(self) -> dict[str, float]:
         """Return 1 for what is not used although each file of it can be read."""
-        return {"tls": 1.0} if self._tls.failing else {}
+        failing = {"tls": self._tls.failing, "accounts": self.accounts.failing}
+        return {name: 1.0 for name, one in failing.items() if one}
 
     def expiries(self) -> dict[str, float | None]:
         """Return when each credential ends (Unix seconds), by the label of its metric; None is never."""
@@ -94,7 +98,8 @@ class Keyring:
         """
         own = [self._creds.key.in_form(Kind.ACCOUNT)] if self._creds is not None else []
         signers = (*self._signing, *self._account_signing, *own)
-        return {"signers": [key.public for key in signers], "xkeys": [key.public for key in self._xkeys]}
+        accounts = {"accounts": [self.accounts.digest]} if self.accounts.digest else {}
+        return {"signers": [key.public for key in signers], "xkeys": [key.public for key in self._xkeys], **accounts}
 
     def _watch_files(self, watch: Watch) -> None:
         settings = self._settings
@@ -146,16 +151,24 @@ class Keyring:
         settings = self._settings
         if settings.mode is Mode.CONFIG:
             # A server that was not restarted yet asks for the login's own key, and its clients must still get in.
-            return config_mode(settings.nats_account, (*self._signing, *self._derive()))
+            keys = (*self._signing, *self._derive())
+            return config_mode(settings.nats_account, keys, settings.nats_auth_account)
         signing = self._signing or self._derive()
         account_signing = self._account_signing or self._derive()
-        return operator_mode(settings.nats_account, account_signing[0], settings.nats_auth_account, signing[0])
+        return operator_mode(
+            settings.nats_account,
+            account_signing[0],
+            settings.nats_auth_account,
+            signing[0],
+            self.accounts.signers,
+        )
 
     def _origins(self, signers: Signers) -> dict[str, Origin]:
         login = {key.public for key in self._derived}
         if self._creds is not None:
             login.add(self._creds.key.in_form(Kind.ACCOUNT).public)
-        accounts = (self._settings.nats_account, self._settings.nats_auth_account)
+        others = (other.account for other in self.accounts.signers.values())
+        accounts = (self._settings.nats_account, self._settings.nats_auth_account, *others)
         configured = bool(self._signing or self._account_signing)
         return origins(signers, login, accounts, configured=configured)
 

@@ -24,7 +24,14 @@ from nats_k8s_oidc_callout.settings import consistency
 from nats_k8s_oidc_callout.settings.choices import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.consistency import queue_group
 from nats_k8s_oidc_callout.settings.findings import Findings, Read
-from nats_k8s_oidc_callout.settings.keyfiles import Sentinel, read_creds, read_sentinel, read_signing_keys, read_xkeys
+from nats_k8s_oidc_callout.settings.keyfiles import (
+    Sentinel,
+    read_account_signer,
+    read_creds,
+    read_sentinel,
+    read_signing_keys,
+    read_xkeys,
+)
 from nats_k8s_oidc_callout.settings.kubernetes import KubernetesVariables
 from nats_k8s_oidc_callout.settings.nats import NatsVariables
 from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
@@ -43,6 +50,7 @@ __all__ = [
     "load",
     "names_of",
     "queue_group",
+    "read_account_signer",
     "read_creds",
     "read_sentinel",
     "read_signing_keys",

@@ -99,6 +99,12 @@ def _config_mode(draft: NatsVariables, found: Findings) -> str:
         found.problem("NATS_AUTH_ACCOUNT", "is a public key (operator mode), but NATS_ACCOUNT a name (config mode)")
     if found.is_set("NATS_ACCOUNT_SIGNING_KEY_FILE"):
         found.warn("NATS_ACCOUNT_SIGNING_KEY_FILE", "has no effect in config mode (NATS_ACCOUNT is a name)")
+    if found.is_set("NATS_ACCOUNTS_DIR"):
+        # No mere warning: whoever sets it takes it for the list of accounts that are open.
+        found.problem(
+            "NATS_ACCOUNTS_DIR",
+            "is for operator mode: in config mode one issuer signs for all accounts, and the folder would keep nobody out",
+        )
     if found.is_set("NATS_SENTINEL_CREDS_FILE"):
         found.warn("NATS_SENTINEL_CREDS_FILE", "has no effect in config mode, which knows no sentinel")
     return draft.nats_auth_account
@@ -106,6 +112,8 @@ def _config_mode(draft: NatsVariables, found: Findings) -> str:
 
 def _operator_mode(draft: NatsVariables, creds: Creds | None, found: Findings) -> str:
     """Return the public key of the callout account."""
+    if draft.nats_accounts_dir is not None:
+        found.folder("NATS_ACCOUNTS_DIR", draft.nats_accounts_dir)
     if creds is not None and not creds.jwt:
         found.problem("NATS_CREDS_FILE", "operator mode needs a whole creds file; this one holds a seed only")
     own = creds.account if creds else ""

@@ -15,6 +15,7 @@ from nats_k8s_oidc_callout.core.identity.own_token import claims_of
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.nats.natsjwt import Creds
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.nats.signers import AccountSigner
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import BadKey, BadToken
@@ -59,6 +60,21 @@ def _each(data: bytes, parse: Callable[[str], T]) -> list[T]:
 def read_signing_keys(data: bytes) -> tuple[SigningKey, ...]:
     """Return the account signing keys of `SA…` seeds, one a line, in their order, each once."""
     return tuple(dict.fromkeys(_each(data, lambda seed: nkeys.parse_signing_key(seed, Kind.ACCOUNT))))
+
+
+def read_account_signer(data: bytes) -> AccountSigner:
+    """Return the account of a line `A…` and the key of a line `SA…`, in either order."""
+    accounts = [(number, line) for number, line in _seeds(data) if line.startswith("A")]
+    seeds = [(number, line) for number, line in _seeds(data) if not line.startswith("A")]
+    if len(accounts) != 1 or len(seeds) != 1:
+        raise BadKey("must hold two lines: the account's public key (A…), and its seed or that of a signing key (SA…)")
+    (number, account), (of_seed, seed) = accounts[0], seeds[0]
+    try:
+        nkeys.decode_public(account, Kind.ACCOUNT)
+        number = of_seed
+        return AccountSigner(account, nkeys.parse_signing_key(seed, Kind.ACCOUNT))
+    except BadKey as error:
+        raise BadKey(f"line {number} {error}") from None
 
 
 def read_xkeys(data: bytes) -> tuple[CurveKey, ...]:

@@ -58,6 +58,14 @@ class NatsVariables(BaseModel):
         changes=KEY_FILE,
         meaning="Operator mode only: a seed (`SA…`) that signs for `NATS_ACCOUNT`; the first one counts.",
     )
+    nats_accounts_dir: OptionalPath = variable(
+        "NATS_ACCOUNTS_DIR",
+        group=Group.NATS,
+        changes=KEY_FILE,
+        meaning="Operator mode only: a folder with one file for each account that a policy may name, called as the policy "
+        "calls it. It has two lines: the account's public key (`A…`), and its seed or that of one of its plain signing "
+        "keys (`SA…`). Nobody gets into an account whose file is missing or bad.",
+    )
     nats_auth_account: Account = variable(
         "NATS_AUTH_ACCOUNT",
         group=Group.NATS,

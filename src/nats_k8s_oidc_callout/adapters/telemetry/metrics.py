@@ -95,9 +95,9 @@ _LABELLED = {
         ("user", "signing", "tls", "ca"),
     ),
     LabelledGauge.FILE_ERRORS: (
-        "1 while a file does not parse and the value before it is still used.",
+        "1 while a file does not parse; the value before it is still used, but of `accounts`, which has none then.",
         "file",
-        ("creds", "signing_key", "xkey", "tls", "jwks", "manifests"),
+        ("creds", "signing_key", "xkey", "tls", "jwks", "manifests", "accounts"),
     ),
 }
 _COUNT_HELP = {

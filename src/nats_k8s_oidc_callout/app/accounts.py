@@ -1,0 +1,74 @@
+"""Where a policy can place clients beside NATS_ACCOUNT, and in operator mode who signs for them there."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+from nats_k8s_oidc_callout.adapters.keyfolder import FOLDER, KeyFolder
+from nats_k8s_oidc_callout.app.sources import Loop
+from nats_k8s_oidc_callout.core.nats.signers import AccountSigner, never_placed
+from nats_k8s_oidc_callout.errors import BadKey
+from nats_k8s_oidc_callout.settings import Mode, Settings, read_account_signer
+
+
+class TargetAccounts:
+    """The accounts of NATS_ACCOUNTS_DIR by the names that a policy calls them, as the folder is now."""
+
+    def __init__(self, settings: Settings, changed: Callable[[], None]) -> None:
+        """Read the folder; `changed` is told of each change after that."""
+        self._default, self._callout = settings.nats_account, settings.nats_auth_account
+        self._any_name = settings.shadow or settings.mode is Mode.CONFIG
+        self._changed: Callable[[], None] = lambda: None
+        self._folder: KeyFolder[AccountSigner] | None = None
+        self.signers: Mapping[str, AccountSigner] = {}
+        self.digest = ""
+        """Of all names and public keys, to be compared between replicas; empty without any."""
+        if settings.nats_accounts_dir is not None and not settings.shadow:
+            self._folder = KeyFolder(settings.nats_accounts_dir, self._read, self._take)
+            self._folder.read()
+        self._changed = changed
+
+    @property
+    def loops(self) -> Sequence[Loop]:
+        """What follows the folder."""
+        return [("account keys", self._folder.run)] if self._folder is not None else []
+
+    @property
+    def failing(self) -> bool:
+        """A file of the folder is bad, or the folder itself."""
+        return self._folder is not None and bool(self._folder.failing)
+
+    def placeable(self, account: str) -> str:
+        """Return why no client can be placed in this account now, or nothing. Asked at each login: it reads no file."""
+        if account == self._default or account in self.signers:
+            return ""
+        if why := never_placed(account, self._callout):
+            return why
+        if self._any_name:
+            return ""
+        if self._folder is None:
+            return "NATS_ACCOUNTS_DIR is not set"
+        failing = self._folder.failing
+        return f"its key file {failing[account]}" if account in failing else failing.get(FOLDER, "it has no key file")
+
+    def landing(self, account: str) -> str:
+        """Return what the servers call this account: in operator mode its public key."""
+        return self.signers[account].account if account in self.signers else account
+
+    def named_in(self, text: str) -> list[str]:
+        """Return what a policy calls the accounts whose public keys stand in a server's text."""
+        return [name for name, signer in self.signers.items() if signer.account in text]
+
+    def _read(self, name: str, data: bytes) -> AccountSigner:
+        found = read_account_signer(data)
+        if why := never_placed(name, self._callout):
+            raise BadKey(f"is of no use, since {why}")
+        if self._callout in (found.account, found.key.public):
+            raise BadKey("holds the callout account's key: clients there could read the tokens of the others")
+        return found
+
+    def _take(self, signers: Mapping[str, AccountSigner]) -> None:
+        self.signers = signers
+        lines = sorted(f"{name} {found.account} {found.key.public}\n" for name, found in signers.items())
+        text = "".join(lines).encode(errors="surrogateescape")
+        self.digest = hashlib.sha256(text).hexdigest() if text else ""
+        self._changed()
