@@ -25,7 +25,7 @@ from nats_k8s_oidc_callout.core.grants.terms import InboxMode
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.kubernetes.wire import read_version
+from nats_k8s_oidc_callout.core.kubernetes.wire import SERVICE_ACCOUNTS
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Reason, Token
 from nats_k8s_oidc_callout.core.nats import callout, natsjwt, subjects, user
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
@@ -202,7 +202,7 @@ def list_page(data: bytes) -> None:
     except Unreachable:
         assert index.find("team-a", "orders") is not None
         return
-    assert page.resource_version == read_version(data)
+    assert page.resource_version == SERVICE_ACCOUNTS.read_version(data)
     relist.commit()
     _check_index(index)
 

@@ -202,7 +202,7 @@ TENANT_MUTANTS = [
     other("a half line deletes nothing", "core/kubernetes/serviceaccounts.py", "if is_deleted or meta.deletion:", "if is_deleted:",
           "tests/core/test_serviceaccounts_events.py"),
     other("{} is an empty cluster", "core/kubernetes/wire.py",
-          'if read.kind != "ServiceAccountList" or not read.metadata.resource_version:', "if False:",
+          'if read.kind != f"{self.name}List" or not read.metadata.resource_version:', "if False:",
           "tests/core/test_wire.py"),
     other("aliases in manifests", "adapters/manifests.py", "if isinstance(event, yaml.AliasEvent):", "if False:",
           "tests/adapters/test_manifest_forms.py"),

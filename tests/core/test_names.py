@@ -2,7 +2,7 @@
 
 import pytest
 
-from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
+from nats_k8s_oidc_callout.core.names import is_label, is_label_value, is_subdomain
 
 NEITHER = {
     "empty": "",
@@ -45,3 +45,13 @@ def test_neither(text: str) -> None:
 def test_names(text: str, label: bool) -> None:
     """Every label is a subdomain; a subdomain may have dots, and 253 characters."""
     assert (label, True) == (is_label(text), is_subdomain(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_value"),
+    [("", True), ("A", True), ("a_b.c-9", True), ("v" * 63, True), ("v" * 64, False), ("_a", False), ("a.", False),
+     ("a b", False), ("a\n", False), ("ä", False), (">", False)],
+)  # fmt: skip
+def test_label_values(text: str, is_value: bool) -> None:
+    """A label's value is empty, or up to 63 letters, digits, `_`, `.` and `-` between a letter or digit at both ends."""
+    assert is_value == is_label_value(text)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from nats_k8s_oidc_callout.core.kubernetes import wire
-from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind, Page, read_page, read_version
+from nats_k8s_oidc_callout.core.kubernetes.wire import SERVICE_ACCOUNTS, EventKind, Page
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.serviceaccounts import index, item, line, page
 
@@ -50,14 +50,14 @@ def test_an_answer_that_is_no_list_has_no_version(body: bytes) -> None:
     No version is read from anything but a list.
     """
     with pytest.raises(Unreachable):
-        read_version(body)
+        SERVICE_ACCOUNTS.read_version(body)
 
 
 def test_the_version_of_a_list_is_read_past_its_items() -> None:
     """
     Whatever the items are, the list says its version.
     """
-    assert "12" == read_version(page(item("team", "app"), {"metadata": 5}, version="12", token="more"))
+    assert "12" == SERVICE_ACCOUNTS.read_version(page(item("team", "app"), {"metadata": 5}, version="12", token="more"))
 
 
 def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +65,9 @@ def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     A page that is read item by item gives what it would give at once, what cannot be read included.
     """
     body = page(item("team", "a", annotations={"x": "y"}), {"metadata": None}, item("team", "b"), token="next")
-    at_once = read_page(body)
+    at_once = SERVICE_ACCOUNTS.read_page(body)
     monkeypatch.setattr(wire, "_AT_ONCE_BYTES", 0)
-    one_by_one = read_page(body)
+    one_by_one = SERVICE_ACCOUNTS.read_page(body)
 
     assert at_once[0] == one_by_one[0]
     assert [*at_once[1]] == [*one_by_one[1]]

@@ -11,6 +11,12 @@ PROGRAM = "nats-k8s-oidc-callout"
 LONGEST = 253
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+
+
+def is_label_value(text: str) -> bool:
+    """Tell whether a label may have this value; it may be empty."""
+    return _LABEL_VALUE.fullmatch(text) is not None
 
 
 def is_label(text: str) -> bool:

@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
 from nats_k8s_oidc_callout.bounded.bodies import TooLarge, read_body
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
-from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind, read_version
+from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind
 
 log = structlog.get_logger("informer")
 
@@ -128,7 +128,7 @@ class Reflector:
             self._need_list("hourly")
             return
         # No contact: where looks succeed and watches do not the age must grow, for the alert on it.
-        theirs = read_version(await self._page(1, ""))
+        theirs = self._index.kind.read_version(await self._page(1, ""))
         older = is_older(theirs, self._version)
         if older:
             self._went_back(theirs)

@@ -1,4 +1,4 @@
-"""Which ServiceAccounts exist, by uid, and what their annotations ask for. Their bytes are kubernetes_wire.
+"""Which ServiceAccounts exist, by uid, and what their annotations ask for. Their bytes are wire's.
 
 Who exists is what we authorise by, so each doubt is settled towards "not there": a list is believed only when it
 says that it is one, an entry goes when a whole list lacks it, and a line that cannot be read is an error.
@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.grants.entries import Reader, version_of, weight_of
+from nats_k8s_oidc_callout.core.kubernetes import relist
 from nats_k8s_oidc_callout.core.kubernetes.shares import Shares
-from nats_k8s_oidc_callout.core.kubernetes.wire import Event, EventKind, Meta, Page, read_event, read_one, read_page
+from nats_k8s_oidc_callout.core.kubernetes.wire import SERVICE_ACCOUNTS, AccountMeta, Event, EventKind
 
 BYTES_MAX = 64 << 20
 """For all entries together. Past it the heaviest namespace has its defaults only."""
@@ -37,6 +38,8 @@ def _ignore(_namespace: str, _counts: bool) -> None:
 
 class Index:
     """Every known ServiceAccount. One writer a namespace (or one for all), any number of readers, one thread."""
+
+    kind = SERVICE_ACCOUNTS
 
     def __init__(self, annotation_prefix: str, on_share: Callable[[str, bool], None] = _ignore) -> None:
         """`on_share(namespace, counts)` is told when annotations of a namespace no longer count, or count again."""
@@ -78,8 +81,8 @@ class Index:
         Raises Unreachable for a line that cannot be read. The caller must list again then: the line may have been
         a delete, and a delete that is skipped keeps a ServiceAccount alive for ever.
         """
-        event, meta = read_event(line)
-        if event.kind not in (EventKind.BOOKMARK, EventKind.ERROR):
+        event, meta = self.kind.read_event(line)
+        if meta is not None:
             self._take(f"{meta.namespace}/{meta.name}", meta, event.kind is EventKind.DELETED)
         return event
 
@@ -88,20 +91,37 @@ class Index:
 
         Raises Unreachable when the answer is something else.
         """
-        meta = read_one(body)
+        meta = self.kind.read_one(body)
         return None if meta.deletion else self.entry(meta.uid, meta.annotations)
 
     def entry(self, uid: str, annotations: Mapping[str, str] | None) -> ServiceAccount:
         """Return what the index holds of a ServiceAccount with these annotations; the index stays as is."""
         return ServiceAccount(uid, self._reader.read(annotations))
 
-    def _take(self, key: str, meta: Meta, is_deleted: bool) -> None:
+    def listed(self, meta: AccountMeta) -> str:
+        """Take in one item of a list and return its key; empty for one that is being deleted."""
+        if meta.deletion:
+            return ""
+        key = f"{meta.namespace}/{meta.name}"
+        self._put(key, self.entry(meta.uid, meta.annotations))
+        return key
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Forget these."""
+        for key in keys:
+            old = self._entries.pop(key, None)
+            if old is not None and (old.annotations is not None or key in self._claims):
+                self._weigh(key.partition("/")[0], key, old, 0)
+        # Also those without annotations leave more room for others'.
+        self._let_in()
+
+    def _take(self, key: str, meta: AccountMeta, is_deleted: bool) -> None:
         old = self._entries.get(key)
         # The API server refuses tokens of a ServiceAccount that only a finalizer still holds; so do we, at once.
         if is_deleted or meta.deletion:
             # Another uid is a re-created one, and this line is about its predecessor.
             if old is not None and old.uid == meta.uid:
-                self._remove([key])
+                self.remove([key])
             return
         self._put(key, self.entry(meta.uid, meta.annotations))
 
@@ -126,14 +146,6 @@ class Index:
             has_room = True
         if has_room:
             self._let_in()
-
-    def _remove(self, keys: Collection[str]) -> None:
-        for key in keys:
-            old = self._entries.pop(key, None)
-            if old is not None and (old.annotations is not None or key in self._claims):
-                self._weigh(key.partition("/")[0], key, old, 0)
-        # Also those without annotations leave more room for others'.
-        self._let_in()
 
     @property
     def _room(self) -> int:
@@ -176,39 +188,15 @@ class Index:
         return {key for key in self._entries if key.startswith(f"{namespace}/")}
 
 
-class Relist:
-    """One list of the cluster, or of one namespace, taken in page by page; `commit` removes what it lacked.
-
-    Pages change entries in place (a second dict would double the peak memory). Given up half-way it has only
-    brought entries up to date; begin again. The index must not hear events of the same namespace meanwhile.
-    """
+class Relist(relist.Relist[AccountMeta]):
+    """One list of the cluster, or of one namespace."""
 
     def __init__(self, index: Index, namespace: str | None) -> None:
-        self._index = index
-        self._unseen = index._known(namespace)
-
-    def page(self, body: bytes) -> Page:
-        """Take in one page as the server sent it. Items that cannot be read are skipped and counted.
-
-        Raises Unreachable when it is not a ServiceAccountList: `{}` must never pass for an empty cluster.
-        """
-        page, items = read_page(body)
-        for meta in items:
-            if meta is None:
-                self._index.skipped += 1
-            elif not meta.deletion:
-                self.put(meta.namespace, meta.name, self._index.entry(meta.uid, meta.annotations))
-        return page
+        super().__init__(index, index._known(namespace))
+        self._entries = index
 
     def put(self, namespace: str, name: str, new: ServiceAccount) -> None:
         """Take in one entry that was read elsewhere, from a manifest."""
         key = f"{namespace}/{name}"
         self._unseen.discard(key)
-        self._index._put(key, new)
-
-    def commit(self) -> int:
-        """Remove every entry that no page had, and return how many went."""
-        self._index._remove(self._unseen)
-        gone = len(self._unseen)
-        self._unseen = set()
-        return gone
+        self._entries._put(key, new)
