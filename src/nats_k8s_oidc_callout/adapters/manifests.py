@@ -92,6 +92,11 @@ class ManifestFolder:
         """How many entries have no uid, so that no token's uid is compared with them."""
         return sum(not manifest.account.uid for file in self._files.values() for manifest in file.manifests)
 
+    @property
+    def manifests(self) -> list[Manifest]:
+        """All there are, one for each ServiceAccount, in the order of the files."""
+        return list({manifest[:2]: manifest for manifest in _manifests(self._files)}.values())
+
     async def run(self) -> None:
         """Follow the folder until cancelled."""
         said_at = self._monotonic()
