@@ -162,7 +162,7 @@ REQUEST_MUTANTS = [
 TENANT_MUTANTS = [
     never("wildcard first", _FILTER, "not subjects.is_literal(first)", *_OF_FILTER),
     never("inboxes of others", _FILTER, 'first.startswith("_")', *_OF_FILTER),
-    never("system subjects", _FILTER, "first not in _JETSTREAM_ROOTS", *_OF_FILTER),
+    never("system subjects", _FILTER, "first not in JETSTREAM_ROOTS", *_OF_FILTER),
     other("all of JetStream", _FILTER, "    if grants is JetStreamGrants.ADMIN:", "    if True:", *_OF_FILTER),
     never("admin hears all", _FILTER, "side is Side.SUBSCRIBE", *_OF_FILTER),
     other("one list for both sides", _FILTER, "if side is Side.PUBLISH else _HEARD", "if True else _HEARD", *_OF_FILTER),

@@ -7,4 +7,5 @@ policy       which terms the platform gives to whom
 terms        all that the platform decides about one workload
 intents      what JetStream intents come to
 filter       which subjects a tenant may ask for
+admission    the same for Kubernetes, which then refuses at `kubectl annotate`
 """

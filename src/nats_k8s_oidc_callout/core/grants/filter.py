@@ -77,7 +77,7 @@ def expression(shapes: tuple[str, ...]) -> str:
 _PUBLISHED = {verb: re.compile(expression(shapes)) for verb, shapes in MAY_PUBLISH.items()}
 _HEARD = {verb: re.compile(expression(shapes)) for verb, shapes in MAY_SUBSCRIBE.items()}
 _LONGEST_VERB = 1 + max(verb.count(".") for verb in (*MAY_PUBLISH, *MAY_SUBSCRIBE))
-_JETSTREAM_ROOTS = ("$JS", "$KV", "$O")
+JETSTREAM_ROOTS = ("$JS", "$KV", "$O")
 
 
 def trespass(subject: str, side: Side, grants: JetStreamGrants) -> str:
@@ -92,7 +92,7 @@ def trespass(subject: str, side: Side, grants: JetStreamGrants) -> str:
         return ""
     if side is Side.SUBSCRIBE:
         return "is a system subject, of which only some of one named bucket, stream or service may be heard"
-    if first not in _JETSTREAM_ROOTS:
+    if first not in JETSTREAM_ROOTS:
         return "is a system subject"
     if grants is JetStreamGrants.ADMIN:
         return ""
