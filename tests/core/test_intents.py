@@ -163,3 +163,74 @@ def test_no_ceiling(text: str) -> None:
     A verb is never a glob, nor is a consumer; a glob has no sign but `*`.
     """
     assert intents.problem_of_ceiling(text)
+
+
+CEILINGS = [
+    ("consume:S", ["consume:S"], True),
+    ("consume:S", ["lookup", "kv-read:S", "publish:S", "stream-info:S"], False),
+    ("consume:S", ["consume:s", "consume:SS", "consume:S_*"], False),
+    ("consume:shop_a", ["consume:T", "consume:shop_*"], True),
+    ("consume:S", ["consume:S/C", "consume:*/C", "consume:S/C/>"], False),
+    ("consume:S/C", ["consume:S"], True),
+    ("consume:S/C/a.b", ["consume:*"], True),
+    ("consume:S/C", ["consume:S/C"], True),
+    ("consume:S/C", ["consume:S/D", "consume:T/C"], False),
+    ("consume:S/C/a", ["consume:S/C"], False),
+    ("consume:S/C", ["consume:S/C/a"], True),
+    ("consume:S/C/a.b", ["consume:S/C/a.>"], True),
+    ("consume:S/C/a.b", ["consume:S*/C/*.b"], True),
+    ("consume:S/C/a.>", ["consume:S/C/a.*"], False),
+    ("consume:S/C/a.b", ["consume:S/D/>"], False),
+    ("stream-info:S", ["consume:*"], False),
+    ("lookup", ["lookup"], True),
+    ("lookup", ["consume:*", "publish:lookup"], False),
+    ("kv-read:B", ["kv-write:B"], True),
+    ("kv-write:B", ["kv-read:B", "kv-watch:B"], False),
+    ("kv-watch:B", ["kv-write:*", "consume:*"], False),
+    ("object-read:B", ["object-write:*"], True),
+    ("object-write:B", ["object-read:*"], False),
+    ("consume:KV_B", ["consume:*", "consume:K*", "consume:*_B", "kv-watch:B"], False),
+    ("consume:KV_B", ["consume:KV_*"], True),
+    ("consume:KV_B", ["consume:KV_B"], True),
+    ("stream-info:OBJ_B", ["stream-info:*", "stream-info:KV_*"], False),
+    ("stream-info:OBJ_B", ["stream-info:OBJ_B*"], True),
+    ("kv-read:KV_B", ["kv-read:*"], True),
+    ("publish:a.b", ["publish:c", "publish:a.*"], True),
+    ("publish:a.>", ["publish:a.*", "publish:a.*.>"], True),
+    ("publish:a.>", ["publish:a.b.>"], False),
+    ("publish:$KV.B.>", ["publish:>", "publish:*.>", "kv-write:B"], False),
+    ("publish:$KV.B.a", ["publish:$KV.B.>"], True),
+    ("publish:_x.a", ["publish:>", "publish:_y.>"], False),
+    ("publish:_x.a", ["publish:_x.>"], True),
+    ("publish:a", [], False),
+    ("consume:S", [], False),
+]
+
+
+@pytest.mark.parametrize(("text", "ceilings", "admitted"), CEILINGS)
+def test_what_lies_inside_a_ceiling(text: str, ceilings: list[str], admitted: bool) -> None:
+    """
+    A ceiling covers its own verb, and what writes covers what reads; a glob covers buckets' streams only where it spells
+    their prefix; a consumer or a filter covers itself; subjects are covered by all of them together, and what starts
+    with `$` or `_` only by what names it.
+    """
+    assert [""] * len(ceilings) == [intents.problem_of_ceiling(ceiling) for ceiling in ceilings]
+    assert admitted == intents.admitted(parsed(text), ceilings)
+
+
+@given(texts)
+def test_every_intent_is_its_own_ceiling(text: str) -> None:
+    """
+    What a platform names literally, a tenant may ask for.
+    """
+    assert intents.admitted(parsed(text), [text])
+
+
+@given(texts, texts)
+def test_a_literal_ceiling_admits_nothing_that_it_does_not_grant(text: str, ceiling: str) -> None:
+    """
+    What lies inside a ceiling without a glob can publish nothing that the ceiling itself could not, as an intent.
+    """
+    if intents.admitted(parsed(text), [ceiling]):
+        for entry in intents.entries(parsed(text)):
+            assert subjects.covered(entry, intents.entries(parsed(ceiling))), entry

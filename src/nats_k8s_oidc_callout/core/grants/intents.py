@@ -7,9 +7,10 @@ All entries are to publish: what JetStream answers and delivers arrives in the w
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nats_k8s_oidc_callout.core.grants.globs import Glob
 from nats_k8s_oidc_callout.core.nats import subjects
 
 PUBLISH = "publish"
@@ -69,6 +70,13 @@ _BOUND_ACKS_V2 = ("$JS.ACK.*.*.{0}.{1}.*.*.*.*.>", "$JS.FC.*.*.{0}.{1}.>")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NAME_GLOB = re.compile(r"[A-Za-z0-9_*-]+")
+# The streams of buckets.
+_OF_BUCKETS = ("KV_", "OBJ_")
+_COVERING: Mapping[str, tuple[str, ...]] = {
+    **{verb: (verb,) for verb in _ENTRIES},
+    "kv-read": ("kv-read", "kv-write"),
+    "object-read": ("object-read", "object-write"),
+}
 
 
 class Intent(NamedTuple):
@@ -105,6 +113,40 @@ def entries(intent: Intent) -> tuple[str, ...]:
     if ACKS_V2 and verb == "consume" and not name.isdigit():
         shapes += _BOUND_ACKS_V2 if consumer else _ACKS_V2
     return tuple(shape.format(*intent[1:]) for shape in shapes)
+
+
+def admitted(intent: Intent, ceilings: Sequence[str]) -> bool:
+    """Say whether an intent lies inside one of these ceilings, each without a problem."""
+    verb, name, _, _ = intent
+    parts = (ceiling.partition(":") for ceiling in ceilings)
+    rests = [rest for covering, _, rest in parts if covering in _COVERING[verb]]
+    if verb == LOOKUP:
+        return bool(rests)
+    if verb != PUBLISH:
+        return any(_inside(intent, rest) for rest in rests)
+    if name.startswith(("$", "_")):
+        # What starts like this others depend on: a ceiling must name it.
+        first = name.partition(".")[0]
+        rests = [rest for rest in rests if rest.partition(".")[0] == first]
+    return subjects.covered(name, rests)
+
+
+def _inside(intent: Intent, ceiling: str) -> bool:
+    """Say whether an intent lies inside a ceiling that has a fitting verb, of which this is the rest."""
+    verb, name, consumer, wanted = intent
+    of_name, _, rest = ceiling.partition("/")
+    of_consumer, _, of_filter = rest.partition("/")
+    if Glob.of(of_name).match(name) is None:
+        return False
+    # Whoever may have every stream was not promised every bucket.
+    prefix = "" if verb.startswith(("kv-", "object-")) else next(filter(name.startswith, _OF_BUCKETS), "")
+    if not of_name.startswith(prefix):
+        return False
+    if not of_consumer:
+        return True
+    if consumer != of_consumer or bool(wanted) > bool(of_filter):
+        return False
+    return not wanted or subjects.covered(wanted, [of_filter])
 
 
 def _read(text: str, names: re.Pattern[str]) -> Intent | str:
