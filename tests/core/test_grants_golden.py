@@ -1,0 +1,64 @@
+"""Grants to the byte: without a policy file nothing that a workload may do changes from one release to the next."""
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
+from tests.fakes.rules import TERMS, fresh_grants
+
+_NAMES = ("shop", "web", "a.b", "shop-eu", "x", "cart-7.blue")
+_TOKENS = ("orders", "*", ">", "eu", "$JS", "$KV", "API", "CONSUMER", "INFO", "ACK", "_INBOX", "$SYS", "S", "a b", "", "é")
+_SETTINGS = {
+    "defaults": TERMS,
+    "private": replace(TERMS, inbox_mode=InboxMode.PRIVATE, reply_mode=ReplyMode.NONE),
+    "responses": replace(TERMS, reply_mode=ReplyMode.RESPONSES, replies_max=3, replies_ttl_seconds=1.5),
+    "admin": replace(TERMS, jetstream_grants=JetStreamGrants.ADMIN),
+}
+_OF_BEFORE = {
+    "defaults": "7aa0966a401a9fe8",
+    "private": "9b80548ef0b27a40",
+    "responses": "ad4e7ffab5bbfae1",
+    "admin": "89663f4166b35833",
+}
+
+
+@pytest.mark.parametrize("settings", _SETTINGS)
+def test_grants_are_the_same_to_the_byte(settings: str) -> None:
+    """
+    The grants of 10,000 random ServiceAccounts are those of the release before policies.
+    """
+    assert _OF_BEFORE[settings] == _digest(_SETTINGS[settings])
+
+
+def _digest(terms: Terms) -> str:
+    # Only `random()` gives the same numbers on every Python.
+    dice = random.Random(20261126)
+    running = hashlib.sha256()
+    grants = fresh_grants(terms)
+    for _ in range(10_000):
+        running.update(grants.of(_one(dice, _NAMES), _one(dice, _NAMES), _annotations(dice)).encoded)
+    return running.hexdigest()[:16]
+
+
+def _annotations(dice: random.Random) -> Mapping[str, str]:
+    keys = ("allowed-pub-subjects", "allowed-sub-subjects", "typo")
+    return {f"nats.io/{key}": _list(dice) for key in keys if dice.random() < 0.7}
+
+
+def _list(dice: random.Random) -> str:
+    return ",".join(_subject(dice) for _ in range(int(dice.random() * 6)))
+
+
+def _subject(dice: random.Random) -> str:
+    if dice.random() < 0.3:
+        return f"$JS.API.CONSUMER.MSG.NEXT.{_one(dice, _TOKENS)}.>"
+    return ".".join(_one(dice, _TOKENS) for _ in range(1 + int(dice.random() * 4)))
+
+
+def _one(dice: random.Random, choices: tuple[str, ...]) -> str:
+    return choices[int(dice.random() * len(choices))]
