@@ -32,7 +32,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa
 
 from nats_k8s_oidc_callout.core import base64url  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
-from nats_k8s_oidc_callout.core.grants.terms import Terms  # noqa: E402
+from nats_k8s_oidc_callout.core.grants.rules import Rule  # noqa: E402
+from nats_k8s_oidc_callout.core.grants.templates import Template  # noqa: E402
 from nats_k8s_oidc_callout.core.identity import keyset  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa: E402
@@ -42,7 +43,7 @@ from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
 from tests.fakes.issuer import UID, Issuer, issuer_key  # noqa: E402
-from tests.fakes.rules import CLAIMS, TERMS, fresh_grants  # noqa: E402
+from tests.fakes.rules import CLAIMS, RULE, fresh_grants  # noqa: E402
 from tests.fakes.server import ISSUER as SIGNER  # noqa: E402
 from tests.fakes.server import NOW, Server  # noqa: E402
 from tests.fakes.serviceaccounts import item, listed  # noqa: E402
@@ -87,11 +88,11 @@ class Case:
         return callout.encode(request, verdict, self.signers, opened_by, NOW, os.urandom)
 
 
-def facts(issuer: Issuer, terms: Terms) -> Facts:
+def facts(issuer: Issuer, rule: Rule, pod: bool) -> Facts:
     keys = KeySet()
     keys.replace(keyset.parse_jwks(issuer.jwks()).keys, 0.0)
     accounts = listed(item("team-a", "orders", UID))
-    return Facts(CLAIMS, (), keys, accounts, fresh_grants(terms))
+    return Facts(CLAIMS, (), keys, accounts, fresh_grants(rule), require_pod_bound=pod)
 
 
 def cases(batch: int) -> list[Case]:
@@ -119,12 +120,13 @@ def cases(batch: int) -> list[Case]:
         issuer: Issuer = rs,
         asker: Server = server,
         signers: Signers = config,
-        terms: Terms = TERMS,
+        rule: Rule = RULE,
+        pod: bool = False,
         sealed: bool = False,
         seen_before: bool = False,
         token_alg: str = "RS256",
     ) -> Case:
-        questions, known = ask(tokens, asker, sealed), facts(issuer, terms)
+        questions, known = ask(tokens, asker, sealed), facts(issuer, rule, pod)
         return Case(name, expected, questions, signers, known, asker, sealed, seen_before, token_alg)
 
     def new(issuer: Issuer = rs, claims: Mapping[str, object] | None = None, **more: Any) -> list[str]:  # noqa: ANN401  # the builder's own
@@ -145,7 +147,7 @@ def cases(batch: int) -> list[Case]:
             good,
             signers=operator,
             asker=replace(server, sub=_CALLOUT.public),
-            terms=replace(TERMS, account=_TARGET.public),
+            rule=replace(RULE, account=Template.of(_TARGET.public)),
         ),
     ]
     forged = good[0][:-10] + ("A" if good[0][-10] != "A" else "B") + good[0][-9:]
@@ -163,7 +165,7 @@ def cases(batch: int) -> list[Case]:
         (Reason.NOT_YET_VALID, new(now=NOW + 300), {}),
         (Reason.LIFETIME_TOO_LONG, new(lifetime=172_800), {}),
         (Reason.BAD_CLAIMS, new(claims={"sub": "system:serviceaccount:team-b:orders"}), {}),
-        (Reason.NOT_POD_BOUND, new(pod=""), {"terms": replace(TERMS, require_pod_bound=True)}),
+        (Reason.NOT_POD_BOUND, new(pod=""), {"pod": True}),
         (Reason.UNKNOWN_SERVICE_ACCOUNT, new(name="nobody"), {}),
         (Reason.UID_MISMATCH, new(uid="00000000-0000-4000-8000-000000000000"), {}),
     ]

@@ -158,7 +158,7 @@ def _opened(message: bytes, header: str, xkeys: tuple[CurveKey, ...]) -> None:
     answer = callout.encode(asked, verdict, SIGNERS, None, NOW, bytes)
     claims = json.loads(base64url.decode(answer.split(b".")[1]))
     assert (claims["sub"], claims["aud"]) == (asked.user_nkey, asked.server_id)
-    for chosen in (asked.client_host, asked.client_name, asked.server_name, asked.client_kind):
+    for chosen in (asked.client_host, asked.client_name, asked.server_name):
         assert clean(chosen).isprintable()
 
 

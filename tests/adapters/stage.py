@@ -9,14 +9,16 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from nats_k8s_oidc_callout.adapters.telemetry import Logs, Telemetry, configure
-from nats_k8s_oidc_callout.core.model import Request, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import ConnectionKind, Request, Token, Verdict, Workload
 
 NOW = 1789000000.25
 WORKLOAD = Workload("team-a", "orders", "uid-1", "orders-7d9f8b6c5-abcde", "0b7a3c2e-5f7b-4a51-9a52-1c0d7f2b9e1d")
 
 
 def request(client_name: str = "orders", client_host: str = "10.0.0.7") -> Request:
-    return Request("A1", "N1", "nats-0", "", "U1", Token("secret"), client_host, 42, client_name, "Client", 1789000002)
+    return Request(
+        "A1", "N1", "nats-0", "", "U1", Token("secret"), client_host, 42, client_name, ConnectionKind.NATS, 1789000002
+    )
 
 
 class Stage:

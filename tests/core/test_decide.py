@@ -12,10 +12,12 @@ from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
 from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
     Allow,
+    ConnectionKind,
     Deny,
     Drop,
     DropReason,
@@ -27,7 +29,7 @@ from nats_k8s_oidc_callout.core.model import (
     Token,
 )
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
-from tests.fakes.rules import CLAIMS, PREFIX, TERMS, fresh_grants
+from tests.fakes.rules import CLAIMS, PREFIX, RULE, fresh_grants
 from tests.fakes.server import ISSUER as OUR_KEY
 from tests.fakes.server import USER_NKEY
 
@@ -55,7 +57,7 @@ def request(token: str = "", expires_at: int = NOW + 1) -> Request:
         client_host="10.0.0.9",
         client_id=1,
         client_name="conn",
-        client_kind="Client",
+        client_kind=ConnectionKind.NATS,
         expires_at=expires_at,
     )
 
@@ -143,7 +145,7 @@ def test_pod_may_be_required(name: str) -> None:
     """
     Where a pod is required a token that none holds is refused, before anybody asks the cluster, however often it comes.
     """
-    strict = facts(grants=fresh_grants(replace(TERMS, require_pod_bound=True)))
+    strict = facts(require_pod_bound=True)
     unbound = KUBERNETES.token(name=name, pod="")
 
     for _ in range(2):
@@ -156,7 +158,7 @@ def test_pods_and_their_lack_are_let_in() -> None:
     """
     A pod's token is let in where a pod is required, and one without a pod where none is.
     """
-    strict = facts(grants=fresh_grants(replace(TERMS, require_pod_bound=True)))
+    strict = facts(require_pod_bound=True)
 
     assert isinstance(decided(KUBERNETES.token(), strict), Allow)
     assert isinstance(decided(KUBERNETES.token(pod="")), Allow)
@@ -166,8 +168,8 @@ def test_terms_decide_account_and_session() -> None:
     """
     Where a client lands, and for how long at most, is what the policy says of its workload.
     """
-    terms = replace(TERMS, account="SHOP", session_max_seconds=60)
-    verdict = decided(KUBERNETES.token(), facts(grants=fresh_grants(terms)))
+    rule = replace(RULE, account=Template.of("SHOP"), session_max_seconds=60)
+    verdict = decided(KUBERNETES.token(), facts(grants=fresh_grants(rule)))
 
     assert isinstance(verdict, Allow)
     assert "SHOP" == verdict.account
@@ -180,10 +182,10 @@ def test_nobody_is_let_in_for_nothing() -> None:
     """
 
     class Nothing(Grants):
-        def of(self, namespace: str, name: str, annotations: object) -> Made:
-            return Made(b"", "", TERMS)
+        def of(self, *_: object) -> Made:
+            return Made(b"", "", "APP", RULE)
 
-    verdict = decided(KUBERNETES.token(), facts(grants=Nothing(Policy(TERMS), PREFIX)))
+    verdict = decided(KUBERNETES.token(), facts(grants=Nothing(Policy([RULE]), PREFIX)))
 
     assert isinstance(verdict, Deny)
     assert Reason.NO_PERMISSIONS == verdict.reason
@@ -348,7 +350,7 @@ def test_sessions_that_start_together_end_apart() -> None:
     """
     A hundred pods with one token expiry do not come back in one second.
     """
-    ends = {session_end(NOW + 3600, f"U{number}", TERMS.session_max_seconds, NOW) for number in range(100)}
+    ends = {session_end(NOW + 3600, f"U{number}", RULE.session_max_seconds, NOW) for number in range(100)}
 
     assert len(ends) > 50
 

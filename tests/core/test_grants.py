@@ -1,14 +1,22 @@
 """The cache of encoded grants: made once, by workload, bounded by weight."""
 
 import hashlib
+from collections.abc import Mapping
 
 import pytest
 
 from nats_k8s_oidc_callout.core.grants import grants as cache
 from nats_k8s_oidc_callout.core.grants.entries import Reader
+from nats_k8s_oidc_callout.core.grants.grants import Grants, Made
 from tests.fakes.rules import fresh_grants
 
 PUB = "nats.io/allowed-pub-subjects"
+
+
+def made(grants: Grants, name: str, account: str, annotations: Mapping[str, str] | None) -> Made:
+    found = grants.of(name, account, annotations)
+    assert found is not None
+    return found
 
 
 def test_grants_are_made_once() -> None:
@@ -16,11 +24,11 @@ def test_grants_are_made_once() -> None:
     The refusals of a workload's annotations are told when its grant is made, and not again until they change.
     """
     grants = fresh_grants()
-    first = grants.of("shop", "web", {PUB: "a b"})
+    first = made(grants, "shop", "web", {PUB: "a b"})
 
     assert 1 == len(first.refused)
-    assert first._replace(refused=()) == grants.of("shop", "web", {PUB: "a b"})
-    changed = grants.of("shop", "web", {PUB: "other"})
+    assert first._replace(refused=()) == made(grants, "shop", "web", {PUB: "a b"})
+    changed = made(grants, "shop", "web", {PUB: "other"})
     assert first.encoded != changed.encoded
     assert () == changed.refused
 
@@ -29,10 +37,10 @@ def test_digest_of_a_grant() -> None:
     """
     Each grant has the first 12 hex digits of its SHA-256 beside it, of whoever has it.
     """
-    made = fresh_grants().of("shop", "web", None)
+    grant = made(fresh_grants(), "shop", "web", None)
 
-    assert hashlib.sha256(made.encoded).hexdigest()[:12] == made.digest
-    assert made.digest != fresh_grants().of("shop", "web", {PUB: "other"}).digest
+    assert hashlib.sha256(grant.encoded).hexdigest()[:12] == grant.digest
+    assert grant.digest != made(fresh_grants(), "shop", "web", {PUB: "other"}).digest
 
 
 def test_annotations_are_not_kept() -> None:
@@ -41,7 +49,7 @@ def test_annotations_are_not_kept() -> None:
     """
     grants = fresh_grants()
     text = ",".join(f"refused..{number}" for number in range(8000))
-    grants.of("shop", "web", Reader("nats.io/").read({PUB: text}))
+    made(grants, "shop", "web", Reader("nats.io/").read({PUB: text}))
 
     assert grants.size < 2000
     assert "refused.." not in repr(grants._kept)
@@ -53,8 +61,8 @@ def test_grants_of_others_are_not_mixed_up() -> None:
     """
     grants = fresh_grants()
 
-    assert grants.of("shop", "web", None) != grants.of("shop", "api", None)
-    assert grants.of("shop", "web", None) != grants.of("bank", "web", None)
+    assert made(grants, "shop", "web", None) != made(grants, "shop", "api", None)
+    assert made(grants, "shop", "web", None) != made(grants, "bank", "web", None)
 
 
 def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +72,7 @@ def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "CACHE_BYTES", 10_000)
     grants = fresh_grants()
     for number in range(50):
-        grants.of("shop", f"web{number}", {PUB: ",".join(f"a.{i}" for i in range(200))})
+        made(grants, "shop", f"web{number}", {PUB: ",".join(f"a.{i}" for i in range(200))})
 
     assert 0 < grants.size <= 10_000
-    assert grants.of("shop", "web49", {PUB: ",".join(f"a.{i}" for i in range(200))})[0]
+    assert made(grants, "shop", "web49", {PUB: ",".join(f"a.{i}" for i in range(200))})[0]

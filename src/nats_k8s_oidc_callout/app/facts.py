@@ -3,7 +3,8 @@
 from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
-from nats_k8s_oidc_callout.core.grants.terms import Terms
+from nats_k8s_oidc_callout.core.grants.rules import Rule
+from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
@@ -20,11 +21,12 @@ def claim_rules(settings: Settings) -> ClaimRules:
     )
 
 
-def terms_of(settings: Settings) -> Terms:
-    """Return what the settings decide about every workload."""
-    return Terms(
-        account=settings.nats_account,
-        require_pod_bound=settings.require_pod_bound,
+def rule_of(settings: Settings) -> Rule:
+    """Return what the settings decide about every workload, as the one rule of a policy."""
+    return Rule(
+        name="",
+        account=Template(settings.nats_account, ()),
+        root=Template.of("{namespace}"),
         session_max_seconds=settings.session_max_seconds,
         inbox_mode=settings.inbox_mode,
         jetstream_grants=settings.jetstream_grants,
@@ -41,5 +43,6 @@ def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
         namespaces=frozenset(settings.k8s_namespaces),
         keys=keys,
         accounts=accounts,
-        grants=Grants(Policy(terms_of(settings)), settings.sa_annotation_prefix),
+        grants=Grants(Policy([rule_of(settings)]), settings.sa_annotation_prefix),
+        require_pod_bound=settings.require_pod_bound,
     )

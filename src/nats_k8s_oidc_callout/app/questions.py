@@ -15,8 +15,10 @@ from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import Judgement, Need, Token, Verdict, Workload
+from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import settle
 from nats_k8s_oidc_callout.settings import Settings
 
@@ -52,9 +54,15 @@ class Questions:
         """Return the ServiceAccount as the cluster has it now; raise Unreachable when the cluster does not answer."""
         return await self._workloads.look_up(Workload(namespace, name, ""), _PATIENCE_SECONDS)
 
-    def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant:
-        """Return what a ServiceAccount may do, and which of its annotation entries are left out."""
-        return self._facts.grants.compile(namespace, name, account.annotations)
+    def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant | Turned:
+        """Return what a ServiceAccount may do and which of its annotation entries are left out; or why it has no rule.
+
+        Raise Unreachable when the labels of its namespace decide and are not known.
+        """
+        found = self._facts.grants.compile(namespace, name, account.annotations, self._facts.labels(namespace))
+        if found is None:
+            raise Unreachable(f"the labels of namespace {namespace} are not known")
+        return found
 
     async def verdict_on(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

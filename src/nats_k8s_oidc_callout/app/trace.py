@@ -25,7 +25,7 @@ def tracer(facts: Facts) -> Trace:
             "server": request.server_name[:_MAX],
             "sealed": bool(request.server_xkey),
             "client_host": request.client_host[:_MAX],
-            "client_kind": request.client_kind[:_MAX],
+            "client_kind": request.client_kind or "unknown",
             "found": type(found).__name__,
         }
         unverified = tokens.peek(request.token) if request.token is not None else None

@@ -16,6 +16,7 @@ from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
@@ -95,11 +96,10 @@ async def _explain_workload(settings: Settings, source: Questions, namespace: st
         return {**report, "allowed": False, "reason": "out_of_scope", "detail": "K8S_NAMESPACES does not name it"}
     if account is None:
         return {**report, "reason": "unknown_service_account", "detail": "it does not exist"}
-    return {
-        **report,
-        "uid": account.uid,
-        **_permissions(settings, namespace, name, source.grant(namespace, name, account)),
-    }
+    grant = source.grant(namespace, name, account)
+    if isinstance(grant, Turned):
+        return {**report, "allowed": False, "reason": grant.reason.value, "detail": grant.detail, "rule": grant.rule}
+    return {**report, "uid": account.uid, **_permissions(settings, namespace, name, grant)}
 
 
 async def _explain_token(settings: Settings, source: Questions, text: str) -> Report:

@@ -1,12 +1,14 @@
 """The order of all checks on a login, once. No step calls the next one; this does."""
 
 import binascii
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from nats_k8s_oidc_callout.core.grants.grants import Grants, digest_of, is_heavy
+from nats_k8s_oidc_callout.core.grants import conditions
+from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of, is_heavy
+from nats_k8s_oidc_callout.core.grants.rules import Labels, Turned
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
@@ -20,6 +22,7 @@ from nats_k8s_oidc_callout.core.model import (
     Judgement,
     Need,
     NeedKeys,
+    NeedNamespace,
     NeedServiceAccount,
     NeedTurn,
     Reason,
@@ -43,7 +46,25 @@ class Facts:
     keys: KeySet
     accounts: Index
     grants: Grants
+    """Replaced whole with the policy."""
     verified: VerifiedTokens = field(default_factory=VerifiedTokens)
+    require_pod_bound: bool = False
+    """No token counts that no pod holds, whatever the rules say."""
+    labels: Callable[[str], Labels | None] = field(default=lambda _: None)
+    """Of a namespace, those that the rules go by; None when they are not known."""
+    placeable: Callable[[str], str] = field(default=lambda _: "")
+    """Why nobody can be placed into an account; an empty string for one that is fine."""
+    self_test: "SelfTest | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Our own self-test needs no rule: it gives its rights up, and must tell us whether logins work."""
+
+    workload: str
+    """Our ServiceAccount as `namespace/name`. A stranger who uses the self-test's connection name is none."""
+    made: Made
+    """By the settings: what it is judged by when no rule takes it."""
 
 
 class NoAnswer(str):
@@ -52,7 +73,7 @@ class NoAnswer(str):
     __slots__ = ()
 
 
-Answer = ServiceAccount | NoAnswer | None
+Answer = ServiceAccount | Labels | NoAnswer | None
 """What fetching for a need brought: nothing for keys, which are in the key set by then, or for what does not exist."""
 
 
@@ -76,7 +97,7 @@ def decide(request: Request, facts: Facts, now: float, monotonic: float, asked: 
     """Return what to answer at `now` (Unix seconds), or what must be fetched before that can be said."""
     if now > request.expires_at + facts.claims.clock_skew_seconds:
         return Drop(DropReason.LATE, "the server has given up on this request")
-    verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked)
+    verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked, request)
     if isinstance(verdict, Allow) and request.client_name.startswith(SELF_TEST):
         grant = self_test(verdict.workload.namespace, verdict.workload.name)
         verdict = msgspec.structs.replace(verdict, grant=grant, grant_digest=digest_of(grant))
@@ -86,14 +107,23 @@ def decide(request: Request, facts: Facts, now: float, monotonic: float, asked: 
 
 
 def judge(
-    token: Token | None, user_nkey: str, facts: Facts, now: float, monotonic: float, asked: Asked = NOTHING_ASKED
+    token: Token | None,
+    user_nkey: str,
+    facts: Facts,
+    now: float,
+    monotonic: float,
+    asked: Asked = NOTHING_ASKED,
+    request: Request | None = None,
 ) -> Judgement:
-    """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end."""
+    """Return what a token is worth at `now`, whoever presents it; `user_nkey` only spreads the session's end.
+
+    Without a request nobody is turned away for how they connect.
+    """
     proved = authenticate(token, facts, now, monotonic, asked)
     if not isinstance(proved, Proved):
         return proved
     workload = proved.workload
-    if not workload.pod and facts.grants.policy.terms_of(workload.namespace, workload.name).require_pod_bound:
+    if facts.require_pod_bound and not workload.pod:
         return Deny(Reason.NOT_POD_BOUND, workload=workload)
 
     # The cluster's own answer is the newer one, but the watch may have caught up while we asked.
@@ -106,19 +136,84 @@ def judge(
 
     if not asked.in_turn and is_heavy(account.annotations):
         return NeedTurn(workload)
-    made = facts.grants.of(workload.namespace, workload.name, account.annotations)
+    made = _made(proved, account, facts, now, asked, request, fresh=account is fetched)
+    if not isinstance(made, Made):
+        return made
     if not made.encoded:
-        return Deny(Reason.NO_PERMISSIONS, workload=workload)
+        return Deny(Reason.NO_PERMISSIONS, "", workload, made.rule)
     return Allow(
         workload,
-        made.terms.account,
+        made.account,
         made.encoded,
-        session_end(proved.exp, user_nkey, made.terms.session_max_seconds, now),
+        session_end(proved.exp, user_nkey, made.session_max_seconds, now),
         made.digest,
         made.refused,
         proved.other_audiences,
         proved.kid,
+        made.rule,
     )
+
+
+def _made(  # all that a policy goes by
+    proved: Proved,
+    account: ServiceAccount,
+    facts: Facts,
+    now: float,
+    asked: Asked,
+    request: Request | None,
+    *,
+    fresh: bool,
+) -> Made | Deny | NeedNamespace:
+    """Return the grant by the policy in force, or why there is none."""
+    grants, workload = facts.grants, proved.workload
+    if grants.policy.revoked and (entry := grants.policy.revoked.entry_for(workload, proved.issued, now)):
+        return Deny(Reason.REVOKED, entry.reason, workload)
+    labels = _labels_of(workload, facts, asked, fresh=fresh) if grants.policy.label_keys else None
+    made = grants.of(workload.namespace, workload.name, account.annotations, labels)
+    if made is None:
+        return _ask_for_labels(workload, asked)
+    if not grants.policy.digest:
+        return made
+    turned = _turned(made, workload, request)
+    if turned is not None:
+        if request is None or facts.self_test is None or not _is_ours(facts.self_test, request, workload):
+            return turned
+        made = facts.self_test.made if isinstance(made.by, Turned) else made
+    why = facts.placeable(made.account)
+    return Deny(Reason.NO_ACCOUNT, why, workload, made.rule) if why else made
+
+
+def _turned(made: Made, workload: Workload, request: Request | None) -> Deny | None:
+    """Return why the policy turns this workload away, or the way it connects."""
+    if isinstance(made.by, Turned):
+        return Deny(made.by.reason, made.by.detail, workload, made.rule)
+    connection = None if request is None else (request.client_kind, request.client_host)
+    reason = conditions.problem(made.by, connection, workload.pod)
+    return None if reason is None else Deny(reason, request.client_host if request else "", workload, made.rule)
+
+
+def _is_ours(own: SelfTest, request: Request, workload: Workload) -> bool:
+    return request.client_name.startswith(SELF_TEST) and str(workload) == own.workload
+
+
+def _labels_of(workload: Workload, facts: Facts, asked: Asked, *, fresh: bool) -> Labels | None:
+    """Return the labels of its namespace, or None when they are not known.
+
+    Of a ServiceAccount that the watch does not know yet the namespace may be new, too: one made again has other labels.
+    """
+    if NeedNamespace in asked.answers:
+        answer = asked.answers[NeedNamespace]
+        return answer if isinstance(answer, Mapping) else None
+    return None if fresh else facts.labels(workload.namespace)
+
+
+def _ask_for_labels(workload: Workload, asked: Asked) -> Deny | NeedNamespace:
+    if NeedNamespace not in asked.answers:
+        return NeedNamespace(workload)
+    # Never a fall-through: a later rule may be wider.
+    answer = asked.answers[NeedNamespace]
+    trouble = answer if isinstance(answer, NoAnswer) else "it does not exist"
+    return Deny(Reason.INTERNAL, f"labels of namespace {workload.namespace}: {trouble}", workload)
 
 
 def authenticate(

@@ -29,6 +29,14 @@ class Reason(StrEnum):
     NO_PERMISSIONS = "no_permissions"
     ANSWER_TOO_LARGE = "answer_too_large"
     INTERNAL = "internal"
+    # With a policy file.
+    REVOKED = "revoked"
+    NO_RULE = "no_rule"
+    REFUSED_BY_RULE = "refused_by_rule"
+    BAD_CAPTURE = "bad_capture"
+    CONNECTION_KIND = "connection_kind"
+    SOURCE_NETWORK = "source_network"
+    NO_ACCOUNT = "no_account"
 
 
 class DropReason(StrEnum):
@@ -39,6 +47,15 @@ class DropReason(StrEnum):
     LATE = "late"
     SHED = "shed"
     OUT_OF_SCOPE = "out_of_scope"
+
+
+class ConnectionKind(StrEnum):
+    """How a client reaches the server, as the server says."""
+
+    NATS = "nats"
+    WEBSOCKET = "websocket"
+    MQTT = "mqtt"
+    LEAFNODE = "leafnode"
 
 
 class Token:
@@ -94,7 +111,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     client_id: int
     client_name: str
     """Chosen by the client: for the log only, escaped there."""
-    client_kind: str
+    client_kind: ConnectionKind | None
+    """None is one that we do not know."""
     expires_at: int
 
 
@@ -107,6 +125,9 @@ class Permissions:
     replies_max: int
     """How many answers a received request allows; 0 turns the reply permission off."""
     replies_ttl_seconds: float
+    deny_publish: tuple[str, ...] = ()
+    """Beats what is allowed, but never the reply permission."""
+    deny_subscribe: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +158,7 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     kid: str = ""
     """The issuer's name of the key that has signed the token."""
     rule: str = ""
-    """The rule of the policy file that decided; empty without a file."""
+    """The rule of the policy file that let it in; empty without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +169,7 @@ class Deny:
     detail: str = ""
     workload: Workload | None = None
     rule: str = ""
-    """The rule of the policy file that decided; empty without one."""
+    """The rule of the policy file that turned it away, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,16 @@ class NeedServiceAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedNamespace:
+    """A rule goes by the labels of this workload's namespace, which we do not know; ask the cluster, then decide again."""
+
+    workload: Workload
+
+    def __str__(self) -> str:
+        return self.workload.namespace
+
+
+@dataclass(frozen=True, slots=True)
 class NeedTurn:
     """What this workload's annotations ask for is long work: decide again, with `Asked.in_turn`, when nobody waits."""
 
@@ -186,6 +217,6 @@ class NeedTurn:
 
 
 Verdict = Allow | Deny | Drop
-Need = NeedKeys | NeedServiceAccount
+Need = NeedKeys | NeedServiceAccount | NeedNamespace
 """What must be fetched before a login can be judged."""
 Judgement = Verdict | Need | NeedTurn

@@ -41,6 +41,6 @@ class Login:
     def weight(self) -> int:
         """What it takes in memory, in bytes: one emoji in it makes every character of a text four bytes long."""
         asked = self.request
-        texts = (self.reply, asked.server_name, asked.client_host, asked.client_name, asked.client_kind)
+        texts = (self.reply, asked.server_name, asked.client_host, asked.client_name)
         token = 0 if asked.token is None else text_weight(asked.token.reveal())
         return _LOGIN_BYTES + sum(map(text_weight, texts)) + token

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nats_k8s_oidc_callout.core.grants.annotations import Grant, compile_grant
 from nats_k8s_oidc_callout.core.grants.entries import version_of, weight_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.rules import Labels, Rule, Turned
 from nats_k8s_oidc_callout.core.grants.terms import Terms
 from nats_k8s_oidc_callout.core.model import Refusal
 from nats_k8s_oidc_callout.core.nats.user import encode
@@ -22,25 +23,39 @@ _LIGHT_BYTES = 8 * 1024
 
 
 class Made(NamedTuple):
-    """A grant, ready to be signed."""
+    """A grant, ready to be signed; or why there is none."""
 
     encoded: bytes
     """By `user.encode`; empty when there is nothing that the workload may do."""
     digest: str
     """The first 12 hex digits of its SHA-256: two logins with the same one may do the same."""
-    terms: Terms
+    account: str
+    """Where clients land with it."""
+    by: Rule | Turned
+    """The rule whose conditions hold for it, which many share; or why there is none."""
     refused: tuple[Refusal, ...] = ()
     """What was left out, told once: when the grant was made."""
+
+    @property
+    def rule(self) -> str:
+        """The name of the rule; empty without a policy file."""
+        return self.by.rule if isinstance(self.by, Turned) else self.by.name
+
+    @property
+    def session_max_seconds(self) -> int:
+        """What the rule lets a session last; 0 without one."""
+        return 0 if isinstance(self.by, Turned) else self.by.session_max_seconds
 
 
 class _Kept(NamedTuple):
     version: bytes
+    labels: Labels | None
     made: Made
 
 
 @dataclass(slots=True)
 class Grants:
-    """Encoded grants of the workloads that log in, made again only when their annotations changed.
+    """Encoded grants of the workloads that log in, made again only when their annotations or labels changed.
 
     They are made by one policy: another policy is another Grants.
     """
@@ -51,24 +66,42 @@ class Grants:
     size: int = 0
     """What is kept, in bytes."""
 
-    def of(self, namespace: str, name: str, annotations: Mapping[str, str] | None) -> Made:
-        """Return the grant, with what was refused if it had to be made just now."""
+    def of(
+        self, namespace: str, name: str, annotations: Mapping[str, str] | None, labels: Labels | None = None
+    ) -> Made | None:
+        """Return the grant, with what was refused if it had to be made just now.
+
+        `labels` are the namespace's, as far as rules go by them, and None when they are not known: then the grant is
+        None if it hangs on them.
+        """
         key = namespace, name
         version = version_of(annotations)
         kept = self._kept.get(key)
-        if kept is not None and kept.version == version:
+        if kept is not None and kept.version == version and kept.labels == labels:
             return kept.made
-        grant = self.compile(namespace, name, annotations)
-        # A copy: the encoder's own has up to half as much again of room behind it.
-        encoded = bytes(memoryview(encode(grant.permissions)))
-        made = Made(encoded, digest_of(encoded), grant.terms)
+        terms = self.policy.terms_of(namespace, name, labels)
+        if terms is None:
+            return None
+        refused: tuple[Refusal, ...] = ()
+        if isinstance(terms, Turned):
+            made = Made(b"", "", "", terms)
+        else:
+            grant = compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
+            # A copy: the encoder's own has up to half as much again of room behind it.
+            encoded = bytes(memoryview(encode(grant.permissions)))
+            made = Made(encoded, digest_of(encoded), terms.account, self.policy.rule(terms.rule))
+            refused = grant.refused
         # The annotations themselves are not kept: the index has them.
-        self._keep(key, _Kept(version, made))
-        return made._replace(refused=grant.refused)
+        self._keep(key, _Kept(version, labels, made))
+        return made._replace(refused=refused)
 
-    def compile(self, namespace: str, name: str, annotations: Mapping[str, str] | None) -> Grant:
-        """Return the grant itself, of which nothing is kept."""
-        terms = self.policy.terms_of(namespace, name)
+    def compile(
+        self, namespace: str, name: str, annotations: Mapping[str, str] | None, labels: Labels | None = None
+    ) -> Grant | Turned | None:
+        """Return the grant itself, of which nothing is kept; or why there is none, as `of` does."""
+        terms = self.policy.terms_of(namespace, name, labels)
+        if not isinstance(terms, Terms):
+            return terms
         return compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
 
     def _keep(self, key: tuple[str, str], new: _Kept) -> None:

@@ -1,16 +1,73 @@
-"""Which terms the platform gives to which workload."""
+"""Which terms the platform gives to which workload: the first rule that matches decides everything."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from nats_k8s_oidc_callout.core.grants.globs import Glob
+from nats_k8s_oidc_callout.core.grants.revoked import Revoked
+from nats_k8s_oidc_callout.core.grants.rules import Labels, Rule, Turned
 from nats_k8s_oidc_callout.core.grants.terms import Terms
+from nats_k8s_oidc_callout.core.model import Reason
+
+NO_RULE = Turned(Reason.NO_RULE, "no rule matches it")
 
 
-@dataclass(frozen=True, slots=True)
 class Policy:
-    """One rule, which everybody matches."""
+    """The rules in their order. Never changed: another file is another policy."""
 
-    terms: Terms
+    def __init__(
+        self, rules: Sequence[Rule], accounts: Sequence[Glob] = (), revoked: Revoked | None = None, digest: str = ""
+    ) -> None:
+        """`accounts` must match what a template makes an account; `digest` is the file's SHA-256, empty without one."""
+        self.rules = tuple(rules)
+        self.accounts = tuple(accounts)
+        self.revoked = revoked or Revoked()
+        self.digest = digest
+        self.label_keys = frozenset(key for rule in rules for key, _ in rule.match.labels)
+        """The labels of namespaces that rules go by."""
+        self._by_name = {rule.name: rule for rule in rules}
+        self._literal_accounts = frozenset(rule.account.text for rule in rules if not rule.account.names)
+        # With a thousand rules most are about other namespaces: only those are tried whose globs begin like this one.
+        self._by_prefix: dict[str, list[int]] = {}
+        for number, rule in enumerate(rules):
+            for prefix in {glob.prefix for glob in rule.match.namespaces} or {""}:
+                self._by_prefix.setdefault(prefix, []).append(number)
+        self._lengths = sorted({len(prefix) for prefix in self._by_prefix})
 
-    def terms_of(self, namespace: str, name: str) -> Terms:  # noqa: ARG002  # a policy of one rule
-        """Return the terms of a ServiceAccount. Not asked at each login: they are kept with the grant."""
-        return self.terms
+    def terms_of(self, namespace: str, name: str, labels: Labels | None = None) -> Terms | Turned | None:
+        """Return the terms of a ServiceAccount, or why it has none; None when it hangs on labels that are not known.
+
+        Not asked at each login: the answer is kept with the grant.
+        """
+        for number in self._candidates(namespace):
+            rule = self.rules[number]
+            captured = rule.match.of(namespace, name)
+            if captured is None:
+                continue
+            if rule.match.labels and labels is None:
+                return None
+            from_labels = rule.match.of_labels(labels or {})
+            if from_labels is not None:
+                return self._placed(rule, rule.terms_for(namespace, name, captured, from_labels))
+        return NO_RULE
+
+    def rule(self, name: str) -> Rule:
+        """Return the rule of this name."""
+        return self._by_name[name]
+
+    def _candidates(self, namespace: str) -> list[int]:
+        found: set[int] = set()
+        for length in self._lengths:
+            found.update(self._by_prefix.get(namespace[:length], ()))
+        return sorted(found)
+
+    def _placed(self, rule: Rule, terms: Terms | Turned) -> Terms | Turned:
+        """Return the terms, unless a template made an account that it may not."""
+        if isinstance(terms, Turned) or not rule.account.names:
+            return terms
+        if terms.account in self._literal_accounts:
+            why = f"account {terms.account} is another rule's own"
+        elif not any(glob.match(terms.account) is not None for glob in self.accounts):
+            why = f"no entry of accounts: matches {terms.account}"
+        else:
+            return terms
+        return Turned(Reason.NO_ACCOUNT, why, rule.name)

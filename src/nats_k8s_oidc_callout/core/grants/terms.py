@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.model import ConnectionKind
 
 
 class InboxMode(StrEnum):
@@ -25,13 +28,34 @@ class ReplyMode(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a workload is let in. What it asks for in annotations can never change them."""
+Network = IPv4Network | IPv6Network
 
-    account: str
-    """Where its clients land."""
-    require_pod_bound: bool
+
+class Entry(NamedTuple):
+    """A subject, and what gives it: `rule`, `role:NAME` or `jetstream:INTENT`."""
+
+    subject: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """How far annotations may go on each side. What lies in none of its patterns is left out."""
+
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    jetstream: tuple[str, ...] = ()
+
+
+NO_ANNOTATIONS = Ceilings()
+"""They count for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the platform decides alike for all whom one rule matches."""
+
+    require_pod_bound: bool = False
     """Refuse tokens that no pod holds."""
     session_max_seconds: int
     inbox_mode: InboxMode
@@ -40,3 +64,24 @@ class Terms:
     # Of ReplyMode.RESPONSES.
     replies_max: int
     replies_ttl_seconds: float
+    kinds: frozenset[ConnectionKind] = frozenset(ConnectionKind)
+    networks: tuple[Network, ...] = ()
+    """Where a client may connect from; empty is anywhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms(Conditions):
+    """On what terms a workload is let in. What it asks for in annotations can never change them."""
+
+    rule: str = ""
+    """The name of the rule that gives them; empty without a policy file."""
+    account: str
+    """Where its clients land."""
+    root: str | None
+    """`<root>.>` may be published and subscribed; None gives neither."""
+    publish: tuple[Entry, ...] = ()
+    subscribe: tuple[Entry, ...] = ()
+    deny_publish: tuple[str, ...] = ()
+    deny_subscribe: tuple[str, ...] = ()
+    ceilings: Ceilings | None = None
+    """None: annotations may ask for whatever `filter` lets through."""

@@ -42,6 +42,8 @@ class Proved(msgspec.Struct, frozen=True, gc=False):
     """Whoever receives the token for one of those can replay it here."""
     kid: str = ""
     """The issuer's name of the key that has signed it."""
+    issued: int = 0
+    """Its `iat`."""
 
 
 def accept(claims: VerifiedClaims, rules: ClaimRules, now: float, kid: str = "") -> Proved | Deny:
@@ -68,7 +70,7 @@ def accept(claims: VerifiedClaims, rules: ClaimRules, now: float, kid: str = "")
     kubernetes = claims.kubernetes
     warnafter = None if kubernetes is UNSET or kubernetes.warnafter is UNSET else kubernetes.warnafter
     others = () if len(audiences) == 1 else tuple(one[:_MAX_AUDIENCE] for one in audiences if one != rules.audience)
-    proved = Proved(workload, exp, max(nbf, iat), warnafter, others, kid)
+    proved = Proved(workload, exp, max(nbf, iat), warnafter, others, kid, iat)
     refusal = _refuse_time(proved, rules, now) or _refuse_span(exp, iat, rules) or _refuse_warned(proved, now)
     return proved if refusal is None else replace(refusal, workload=workload)
 

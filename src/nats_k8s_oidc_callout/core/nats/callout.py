@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from nats_k8s_oidc_callout.core import base64url
-from nats_k8s_oidc_callout.core.model import Allow, Deny, DropReason, Request, Token
+from nats_k8s_oidc_callout.core.model import Allow, ConnectionKind, Deny, DropReason, Request, Token
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys, xkey
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.core.nats.signers import Signer, Signers
@@ -41,6 +41,7 @@ class _ClientInfo(msgspec.Struct):
     host: _Host = ""
     id: _Cid = 0
     kind: str = ""
+    type: str = ""
 
 
 class _ConnectOptions(msgspec.Struct):
@@ -149,10 +150,18 @@ def open_request(
         client_host=client.host,
         client_id=client.id,
         client_name=options.name,
-        client_kind=client.kind,
+        client_kind=_kind_of(client),
         expires_at=claims.exp,
     )
     return request, opened_by
+
+
+_KINDS = {kind.value: kind for kind in ConnectionKind if kind is not ConnectionKind.LEAFNODE}
+
+
+def _kind_of(client: _ClientInfo) -> ConnectionKind | None:
+    """Return how a client connects, as nats-server writes it: kindStringMap and clientTypeString in server/client.go."""
+    return ConnectionKind.LEAFNODE if client.kind == "Leafnode" else _KINDS.get(client.type)
 
 
 def _unseal(data: bytes, server_xkey: str, xkeys: Sequence[CurveKey]) -> tuple[bytes, CurveKey]:

@@ -51,8 +51,8 @@ def encode(permissions: Permissions) -> bytes:
         replies = _Replies(permissions.replies_max, round(permissions.replies_ttl_seconds * 1_000_000_000))
     return _encode(
         _NatsUser(
-            pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,
-            sub=_Side(allow=permissions.subscribe) if permissions.subscribe else _NOTHING,
+            pub=_Side(permissions.publish, permissions.deny_publish) if permissions.publish else _NOTHING,
+            sub=_Side(permissions.subscribe, permissions.deny_subscribe) if permissions.subscribe else _NOTHING,
             resp=replies,
             subs=-1,
             data=-1,
