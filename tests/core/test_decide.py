@@ -1,6 +1,7 @@
 """The order of all checks: what each finding leads to, and what never happens before what."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
-from nats_k8s_oidc_callout.core.decide import Asked, Facts, decide, session_end
+from nats_k8s_oidc_callout.core.decide import Asked, Facts, NoAnswer, SelfTest, decide, session_end
 from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
+from nats_k8s_oidc_callout.core.grants.rules import Rule
 from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
@@ -22,13 +25,16 @@ from nats_k8s_oidc_callout.core.model import (
     Drop,
     DropReason,
     NeedKeys,
+    NeedNamespace,
     NeedServiceAccount,
     NeedTurn,
     Reason,
     Request,
     Token,
 )
+from nats_k8s_oidc_callout.core.nats import user
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
+from tests.fakes.policies import rule
 from tests.fakes.rules import CLAIMS, PREFIX, RULE, fresh_grants
 from tests.fakes.server import ISSUER as OUR_KEY
 from tests.fakes.server import USER_NKEY
@@ -375,3 +381,120 @@ def test_the_name_of_a_self_test_lets_nobody_in() -> None:
     asked = msgspec.structs.replace(request("not.a.token"), client_name="nats-k8s-oidc-callout self-test 1")
 
     assert isinstance(decide(asked, facts(), NOW, 0.0), Deny)
+
+
+def ruled(*rules: Rule, revoked: Revoked | None = None, **changes: Any) -> Facts:
+    """Return the same world under a policy file with these rules."""
+    return facts(grants=Grants(Policy(rules, revoked=revoked, digest="file"), PREFIX), **changes)
+
+
+SELF = SelfTest("team-a/orders", Made(b"{}", "", "APP", RULE))
+
+
+@pytest.mark.parametrize(
+    ("world", "expected", "named"),
+    [
+        pytest.param(ruled(rule("all")), None, "all", id="let in"),
+        pytest.param(ruled(rule("shop", "shop")), Reason.NO_RULE, "", id="no rule"),
+        pytest.param(ruled(rule("shut", refuse="INC-1")), Reason.REFUSED_BY_RULE, "shut", id="refused"),
+        pytest.param(
+            ruled(rule("all"), revoked=Revoked([Revocation(uid=UID)])), Reason.REVOKED, "", id="revoked before any rule"
+        ),
+        pytest.param(ruled(rule("all", kinds=frozenset())), Reason.CONNECTION_KIND, "all", id="kind"),
+        pytest.param(
+            ruled(rule("all", networks=(ip_network("11.0.0.0/8"),))), Reason.SOURCE_NETWORK, "all", id="network"
+        ),
+        pytest.param(
+            ruled(rule("all"), placeable=lambda account: f"no {account}"), Reason.NO_ACCOUNT, "all", id="account"
+        ),
+        pytest.param(
+            ruled(rule("all", account=Template.of("{name}"))), Reason.NO_ACCOUNT, "all", id="unlisted account"
+        ),
+    ],
+)
+def test_a_policy_decides(world: Facts, expected: Reason | None, named: str) -> None:
+    """
+    Each step of a policy has its reason and names its rule; and nobody is refused by it whom another world lets in.
+    """
+    verdict = decided(KUBERNETES.token(), world)
+
+    assert isinstance(verdict, Deny if expected else Allow)
+    assert (expected, named) == (verdict.reason if isinstance(verdict, Deny) else None, verdict.rule)
+
+
+def test_a_rule_may_want_a_pod() -> None:
+    """
+    The pod that a rule wants is looked at last of its conditions, and only then.
+    """
+    verdict = decided(KUBERNETES.token(pod=""), ruled(rule("all", require_pod_bound=True)))
+
+    assert isinstance(verdict, Deny)
+    assert Reason.NOT_POD_BOUND == verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"team": "a"}, "labelled"),
+        ({}, "rest"),
+        (NoAnswer("the API server is away"), Reason.INTERNAL),
+        (None, Reason.INTERNAL),
+    ],
+)
+def test_labels_that_are_not_known_are_asked_for(answer: rules.Answer, expected: object) -> None:
+    """
+    Without the labels that decide, the cluster is asked once; without its answer nobody falls through to a wider rule.
+    """
+    world = ruled(rule("labelled", labels={"team": "{team}"}), rule("rest"))
+    need = decided(KUBERNETES.token(), world)
+    assert isinstance(need, NeedNamespace)
+    verdict = decided(KUBERNETES.token(), world, Asked().with_answer(need, answer))
+
+    assert "team-a" == str(need)
+    assert expected == (verdict.reason if isinstance(verdict, Deny) else isinstance(verdict, Allow) and verdict.rule)
+
+
+def test_labels_of_a_new_workload_are_fresh() -> None:
+    """
+    A ServiceAccount that the watch does not know yet is judged by labels as fresh as itself.
+    """
+    known = ruled(rule("labelled", labels={"team": "a"}), rule("rest"), labels=lambda _: {"team": "a"})
+    found = Asked({NeedServiceAccount: ServiceAccount(UID, None)})
+    new = replace(known, accounts=Index("nats.io/"))
+    verdict = decided(KUBERNETES.token(), known)
+
+    assert isinstance(verdict, Allow)
+    assert "labelled" == verdict.rule
+    assert isinstance(decided(KUBERNETES.token(), new, found), NeedNamespace)
+
+
+@pytest.mark.parametrize(
+    ("world", "client", "expected"),
+    [
+        pytest.param(ruled(self_test=SELF), f"{user.SELF_TEST}1", "APP", id="no rule"),
+        pytest.param(
+            ruled(rule("odd", kinds=frozenset(), account=Template.of("B")), self_test=SELF),
+            f"{user.SELF_TEST}1",
+            "B",
+            id="a rule with conditions",
+        ),
+        pytest.param(ruled(self_test=SELF), "web", Reason.NO_RULE, id="as an application"),
+        pytest.param(
+            ruled(self_test=replace(SELF, workload="team-a/x")), f"{user.SELF_TEST}1", Reason.NO_RULE, id="a stranger"
+        ),
+        pytest.param(
+            ruled(self_test=SELF, placeable=lambda _: "no key"), f"{user.SELF_TEST}1", Reason.NO_ACCOUNT, id="account"
+        ),
+    ],
+)
+def test_our_own_self_test_needs_no_rule(world: Facts, client: str, expected: object) -> None:
+    """
+    It lands where a rule says, else where the settings do, with nothing but its own grant; nobody else can use its name.
+    """
+    asked = msgspec.structs.replace(request(KUBERNETES.token()), client_name=client)
+    verdict = decide(asked, world, NOW, 1.0)
+
+    assert expected == (verdict.reason if isinstance(verdict, Deny) else isinstance(verdict, Allow) and verdict.account)
+    if isinstance(verdict, Allow):
+        assert user.self_test("team-a", "orders") == verdict.grant
+        assert verdict.expires_at > NOW + 60
