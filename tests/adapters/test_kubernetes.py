@@ -223,7 +223,7 @@ async def test_events_are_not_lost_across_a_reset(world: World) -> None:
 
 def _pass_through(server: fake.FakeApiServer) -> fake.Handler:
     async def handle(request: Any) -> Any:
-        return server._list(request, None)
+        return server._list(request)
 
     return handle
 

@@ -247,20 +247,21 @@ async def test_a_token_that_stays_bad_is_asked_twice_and_then_waited_for(world: 
     assert world.server.count("list") == 2
 
 
-async def test_missing_rights_are_said_clearly(world: World) -> None:
+@pytest.mark.parametrize("resource", ["serviceaccounts", "namespaces"])
+async def test_missing_rights_are_said_clearly(world: World, resource: str) -> None:
     """
     A 403 log line names the verb, the resource and what to grant; once, not at each try.
     """
     world.server.faults["list"] = fake.answers(403)
-    reflector = world.reflector("team")
+    reflector = world.reflector("team", index=world.labels if resource == "namespaces" else world.index)
     with capture_logs() as logs:
         await reflector.step()
         await reflector.step()
 
     said = [entry for entry in logs if entry["event"] == "informer forbidden" and entry["log_level"] == "warning"]
     assert 1 == len(said)
-    assert ("list", "serviceaccounts", "team") == (said[0]["verb"], said[0]["resource"], said[0]["namespace"])
-    assert "get, list and watch" in said[0]["fix"]
+    assert ("list", resource, "team") == (said[0]["verb"], said[0]["resource"], said[0]["namespace"])
+    assert f"get, list and watch on {resource}" in said[0]["fix"]
 
 
 async def test_a_bug_of_ours_does_not_end_the_reflector(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,7 @@ async def test_servers_of_two_histories_are_not_asked_without_end(world: World) 
             metadata = {"resourceVersion": "5"}
             content = json.dumps({"kind": "ServiceAccountList", "metadata": metadata, "items": []}).encode()
             return await fake.body(content)(request)
-        return world.server._list(request, None)
+        return world.server._list(request)
 
     world.server.faults["list"] = one_of_two
     world.server.faults["watch"] = fake.resets()

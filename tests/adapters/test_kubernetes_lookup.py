@@ -12,6 +12,7 @@ from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes import api_server as fake
 from tests.fakes.kubernetes_world import World
+from tests.fakes.namespaces import TEAM
 from tests.fakes.waiting import until
 
 
@@ -20,7 +21,7 @@ class Looker:
 
     def __init__(self, world: World) -> None:
         self.now = 1000.0
-        self.lookup = LiveLookup(world.api, world.index.read, lambda: self.now, flight_seconds=1.0)
+        self.lookup = LiveLookup(world.api, world.index, lambda: self.now, flight_seconds=1.0)
 
 
 @pytest.fixture
@@ -52,6 +53,27 @@ async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) 
     world.server.put("team", "app")
 
     assert await looker.lookup.look_up("team", "app", 1, uid="new") is not None
+
+
+async def test_a_namespace_is_asked_about_itself(world: World) -> None:
+    """
+    A Namespace's labels are asked for by its name, and anew for each uid: one made again has other labels.
+    """
+    lookup = LiveLookup(world.api, world.labels, lambda: 1000.0)
+    world.server.label("team", team="a")
+    before = await lookup.look_up("team", "", 1, uid="old")
+    world.server.label("team", team="b")
+
+    assert ({TEAM: "a"}, {TEAM: "a"}, {TEAM: "b"}) == (
+        before,
+        await lookup.look_up("team", "", 1, uid="old"),
+        await lookup.look_up("team", "", 1, uid="new"),
+    )
+    assert ["/api/v1/namespaces/team"] * 2 == [seen.path for seen in world.server.seen]
+    world.server.faults["get"] = fake.answers(403)
+    with pytest.raises(Unreachable, match="may not get namespaces"):
+        await lookup.look_up("other", "", 1)
+    await lookup.close()
 
 
 LONG = ",".join(f"orders.{number}.>" for number in range(5000))

@@ -64,7 +64,7 @@ async def test_half_a_list_is_none(answer: Any, why: str) -> None:
 
 def _as_ever(world: World) -> Any:
     async def handle(request: Any) -> Any:
-        return world.server._list(request, None)
+        return world.server._list(request)
 
     return handle
 

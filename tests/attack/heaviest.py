@@ -180,7 +180,7 @@ async def main() -> None:
     ports = Ports(voice, never, lambda _: False, observers, World(lambda: NOW, lambda: 1.0, bytes))
     ours = Keys(signers.config_mode("APP", [servers.ISSUER]))
     responder = Responder(facts, lambda: ours, ports, timeout_seconds=1.5)
-    lookup = LiveLookup(ApiServer(_Nobody()), index.read, time.monotonic)
+    lookup = LiveLookup(ApiServer(_Nobody()), index, time.monotonic)
     output = Output(_Full())
     empty = memory()
     fill_index(index)

@@ -110,12 +110,12 @@ def test_a_list_of_serviceaccounts_is_no_list_of_namespaces() -> None:
 
 def test_a_single_answer_gives_the_labels_and_leaves_the_index() -> None:
     """
-    The body of a GET gives the labels that rules use, and the index stays as it was.
+    The body of a GET gives the labels that rules use, and which these are; the index stays as it was.
     """
     held = listed()
+    found = held.read(json.dumps({"kind": "Namespace", **item("shop", team="retail")}).encode())
 
-    assert {TEAM: "retail"} == held.read(json.dumps({"kind": "Namespace", **item("shop", team="retail")}).encode())
-    assert 0 == len(held)
+    assert ({TEAM: "retail"}, (STAGE, TEAM), 0) == (found, found.keys_read, len(held))
 
 
 def test_a_manifest_is_taken_in_like_an_item() -> None:

@@ -127,15 +127,17 @@ def test_huge_annotations_do_not_break_the_index() -> None:
 
 def test_a_single_answer_gives_the_serviceaccount_and_leaves_the_index() -> None:
     """
-    The body of a GET gives the same entry that a list would, and the index stays as it was.
+    The body of a GET gives the same entry that a list would, to askers of its uid; the index stays as it was.
     """
     held = index()
     entry = item("team", "app", annotations={"nats.io/jetstream": "b", "c": "d"})
 
-    assert ServiceAccount("u1", {"nats.io/jetstream": "b"}) == held.read(
-        json.dumps({"kind": "ServiceAccount", **entry}).encode()
-    )
-    assert len(held) == 0
+    body = json.dumps({"kind": "ServiceAccount", **entry}).encode()
+    found = held.read(body, "u1")
+
+    assert ServiceAccount("u1", {"nats.io/jetstream": "b"}) == found == held.read(body)
+    assert (ServiceAccount("u1", None), 0) == (held.read(body, "u2"), len(held))
+    assert held.weigh(found) == weight_of(found.annotations) > 0
 
 
 PUB = "nats.io/allowed-pub-subjects"

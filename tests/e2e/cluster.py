@@ -1,7 +1,7 @@
 """A real Kubernetes API server for tests: etcd and kube-apiserver on free ports of 127.0.0.1, with keys that we own.
 
 It serves TokenRequest, the key set, RBAC, list and watch for real. There is no kubelet and no controller: a
-ServiceAccount called `default` never appears, a deleted namespace hangs in Terminating, and nothing starts pods.
+ServiceAccount called `default` never appears, a deleted namespace hangs in Terminating but for `delete_namespace`, and nothing starts pods.
 All calls block; an async test may wrap those that matter in `asyncio.to_thread`.
 """
 
@@ -26,6 +26,17 @@ class Cluster(ApiServer):
 
     def create_namespace(self, name: str) -> None:
         self.apply("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def label_namespace(self, name: str, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a namespace, which is made where it is missing; None removes one."""
+        self.create_namespace(name)
+        self.apply("PATCH", f"/api/v1/namespaces/{name}", {"metadata": {"labels": dict(labels)}}, _MERGE_PATCH)
+
+    def delete_namespace(self, name: str) -> None:
+        """Delete an empty namespace to its end, which is a controller's work elsewhere."""
+        path = f"/api/v1/namespaces/{name}"
+        self.apply("DELETE", path)
+        self.apply("PUT", f"{path}/finalize", {"metadata": {"name": name}, "spec": {"finalizers": []}})
 
     def create_service_account(self, namespace: str, name: str, annotations: Mapping[str, str] | None = None) -> str:
         """Create a ServiceAccount, and its namespace where that is missing; return its uid."""

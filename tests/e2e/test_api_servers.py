@@ -6,17 +6,18 @@ What only the scripted one can do, faults above all, is in tests/adapters/test_k
 import asyncio
 import itertools
 import ssl
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup, Pace
+from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup, Pace, Reflector
 from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_module
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.e2e.cluster import Cluster
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.kubernetes_world import Client, FixedSource, running
+from tests.fakes.namespaces import TEAM
 from tests.fakes.tcp_proxy import TcpProxy, tcp_proxy
 from tests.fakes.waiting import until
 
@@ -33,6 +34,11 @@ class Server(Protocol):
         """Create a ServiceAccount, or change its annotation; return its uid."""
 
     def delete(self, namespace: str, name: str) -> None: ...
+
+    def label(self, name: str, team: str | None = None) -> None:
+        """Create a Namespace, or change the label of its team."""
+
+    def delete_namespace(self, name: str) -> None: ...
 
     def source(self) -> FixedSource: ...
 
@@ -59,6 +65,12 @@ class Scripted:
     def delete(self, namespace: str, name: str) -> None:
         self._server.delete(namespace, name)
 
+    def label(self, name: str, team: str | None = None) -> None:
+        self._server.label(name, **({} if team is None else {"team": team}))
+
+    def delete_namespace(self, name: str) -> None:
+        self._server.delete("", name)
+
     def source(self) -> FixedSource:
         return FixedSource(self._server.base_url, "known")
 
@@ -84,6 +96,12 @@ class Real:
     def delete(self, namespace: str, name: str) -> None:
         self._cluster.delete_service_account(namespace, name)
 
+    def label(self, name: str, team: str | None = None) -> None:
+        self._cluster.label_namespace(name, {TEAM: team})
+
+    def delete_namespace(self, name: str) -> None:
+        self._cluster.delete_namespace(name)
+
     def source(self) -> FixedSource:
         return self._as(self._cluster.admin_token)
 
@@ -99,6 +117,70 @@ class Real:
 
     async def comes_back(self) -> None:
         self._proxy.mend()
+
+
+class ServiceAccounts:
+    """A test's namespace has several; a reflector follows that namespace."""
+
+    def __init__(self, server: Server, client: Client, namespace: str) -> None:
+        self._server, self._namespace, self._index = server, namespace, client.index
+        self._client = client
+
+    def put(self, name: str, text: str | None = None) -> ServiceAccount:
+        """Create one, or change what is read of it; return what is to be found then."""
+        uid = self._server.put(self._namespace, name, text)
+        return ServiceAccount(uid, None if text is None else {PUBLISH: text})
+
+    def delete(self, name: str) -> None:
+        self._server.delete(self._namespace, name)
+
+    def find(self, name: str) -> ServiceAccount | None:
+        return self._index.find(self._namespace, name)
+
+    def held(self) -> int:
+        return len(self._index)
+
+    def reflector(self, pace: Pace) -> Reflector:
+        return self._client.reflector(self._namespace, pace)
+
+    async def look_up(self, name: str) -> ServiceAccount | None:
+        lookup = LiveLookup(self._client.api, self._index, asyncio.get_running_loop().time)
+        try:
+            return await lookup.look_up(self._namespace, name, 5)
+        finally:
+            await lookup.close()
+
+
+class Labels:
+    """Namespaces, whose names begin as the test's namespace does; a reflector follows all that there are."""
+
+    def __init__(self, server: Server, client: Client, namespace: str) -> None:
+        self._server, self._prefix, self._index = server, f"{namespace}-", client.labels
+        self._client = client
+
+    def put(self, name: str, text: str | None = None) -> Mapping[str, str]:
+        team = None if text is None else text.removesuffix(".>")
+        self._server.label(self._prefix + name, team)
+        return {} if team is None else {TEAM: team}
+
+    def delete(self, name: str) -> None:
+        self._server.delete_namespace(self._prefix + name)
+
+    def find(self, name: str) -> Mapping[str, str] | None:
+        return self._index.find(self._prefix + name)
+
+    def held(self) -> int:
+        return sum(name.startswith(self._prefix) for name in self._index._entries)
+
+    def reflector(self, pace: Pace) -> Reflector:
+        return self._client.reflector(None, pace, index=self._index)
+
+    async def look_up(self, name: str) -> Mapping[str, str] | None:
+        lookup = LiveLookup(self._client.api, self._index, asyncio.get_running_loop().time)
+        try:
+            return await lookup.look_up(self._prefix + name, "", 5)
+        finally:
+            await lookup.close()
 
 
 @pytest.fixture(params=["scripted", pytest.param("real", marks=[pytest.mark.go, pytest.mark.cluster, pytest.mark.e2e])])
@@ -125,57 +207,61 @@ def namespace() -> str:
     return next(_namespaces)
 
 
+@pytest.fixture(params=[ServiceAccounts, Labels], ids=["serviceaccounts", "namespaces"])
+def things(request: pytest.FixtureRequest, server: Server, client: Client, namespace: str) -> Any:
+    return request.param(server, client, namespace)
+
+
 async def test_a_list_of_several_pages_is_one_state(
-    server: Server, client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+    things: Any, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A namespace is listed to its last page, and nothing of any other.
+    What there is is listed to the last page, and nothing of another namespace.
     """
     monkeypatch.setattr(reflector_module, "PAGE_ITEMS", 3)
-    uids = {name: server.put(namespace, name) for name in ("a", "b", "c", "d", "e", "f", "g")}
-    server.put(f"{namespace}-other", "a")
-    reflector = client.reflector(namespace, pace=SHORT)
+    there = {name: things.put(name) for name in ("a", "b", "c", "d", "e", "f", "g")}
+    server.put(f"other-{namespace}", "a")
+    reflector = things.reflector(SHORT)
     await reflector.step()
 
-    found = {name: client.index.find(namespace, name) for name in uids}
-    assert {name: ServiceAccount(uid, None) for name, uid in uids.items()} == found
-    assert (True, 7) == (reflector.synced, len(client.index))
+    assert there == {name: things.find(name) for name in there}
+    assert (True, 7) == (reflector.synced, things.held())
 
 
-async def test_what_happens_shows_at_once(server: Server, client: Client, namespace: str) -> None:
+async def test_what_happens_shows_at_once(things: Any, client: Client) -> None:
     """
-    What is created, changed, taken back, deleted and made again is what the index says; the uid of the last counts.
+    What is created, changed, taken back, deleted and made again is what the index says.
     """
-    server.put(namespace, "first")
-    async with running(client.reflector(namespace, pace=Pace())):
-        await until(lambda: client.holds(namespace, "first"))
-        uid = server.put(namespace, "web", "a.>")
-        await until(lambda: client.index.find(namespace, "web") == ServiceAccount(uid, {PUBLISH: "a.>"}))
-        server.put(namespace, "web", "b.>")
-        await until(lambda: client.index.find(namespace, "web") == ServiceAccount(uid, {PUBLISH: "b.>"}))
-        server.put(namespace, "web")
-        await until(lambda: client.index.find(namespace, "web") == ServiceAccount(uid, None))
-        server.delete(namespace, "web")
-        await until(lambda: not client.holds(namespace, "web"))
-        again = server.put(namespace, "web")
-        await until(lambda: client.index.find(namespace, "web") == ServiceAccount(again, None))
+    things.put("first")
+    async with running(things.reflector(Pace())):
+        await until(lambda: things.find("first") is not None)
+        there = things.put("web")
+        for text in ("a.>", "b.>", None):
+            there = things.put("web", text)
+            await until(lambda there=there: things.find("web") == there)  # type: ignore[misc]
+        things.delete("web")
+        await until(lambda: things.find("web") is None)
+        again = things.put("web", "c.>")
+        await until(lambda: things.find("web") == again)
 
-    assert uid != again
     assert {"ADDED", "MODIFIED", "DELETED"} <= set(client.events)
     assert (["start"], []) == (client.relists, client.restarts)
+    # Of a ServiceAccount the uid of the last counts.
+    assert not isinstance(again, ServiceAccount) or again.uid != there.uid
 
 
-async def test_a_watch_that_ends_goes_on_where_it_was(server: Server, client: Client, namespace: str) -> None:
+async def test_a_watch_that_ends_goes_on_where_it_was(things: Any, client: Client) -> None:
     """
     A watch ends with its time, and the next one brings what happened in between, without a list.
     """
-    reflector = client.reflector(namespace, pace=SHORT)
+    things.put("first")
+    reflector = things.reflector(SHORT)
     await reflector.step()
     assert ["ended"] == client.restarts
-    server.put(namespace, "between", "a.>")
+    between = things.put("between", "a.>")
     await reflector.step()
 
-    assert client.holds(namespace, "between")
+    assert between == things.find("between")
     assert (["start"], ["ended", "ended"]) == (client.relists, client.restarts)
 
 
@@ -191,37 +277,52 @@ async def test_the_largest_annotations_are_one_event(server: Server, client: Cli
     assert [] == client.restarts
 
 
-async def test_an_outage_is_waited_out(server: Server, client: Client, namespace: str) -> None:
+async def test_an_outage_is_waited_out(things: Any, server: Server, client: Client) -> None:
     """
     While the server is away what is known stays; what is deleted once it is back is noticed.
     """
     for name in ("stays", "goes"):
-        server.put(namespace, name)
-    async with running(client.reflector(namespace, pace=Pace())):
+        things.put(name)
+    async with running(things.reflector(Pace())):
         await until(lambda: client.synced == 1)
         await server.goes()
         try:
             await until(lambda: "unreachable" in client.restarts)
-            assert client.holds(namespace, "goes")
+            assert things.find("goes") is not None
         finally:
             await server.comes_back()
-        server.delete(namespace, "goes")
-        await until(lambda: not client.holds(namespace, "goes"))
+        things.delete("goes")
+        await until(lambda: things.find("goes") is None)
 
-    assert client.holds(namespace, "stays")
+    assert things.find("stays") is not None
 
 
-async def test_a_live_look_finds_what_the_server_has(server: Server, client: Client, namespace: str) -> None:
+async def test_a_namespace_is_followed_alone(server: Server, client: Client, namespace: str) -> None:
     """
-    One GET tells uid and annotations of a ServiceAccount, or that there is none; the index stays as it is.
+    A scoped release lists and watches each of its Namespaces by name, and hears nothing of any other.
     """
-    uid = server.put(namespace, "web", "a.>")
-    lookup = LiveLookup(client.api, client.index.read, asyncio.get_running_loop().time)
+    names = [f"{namespace}-{end}" for end in ("ours", "theirs")]
+    for name in names:
+        server.label(name, "a")
+    async with running(client.reflector(names[0], pace=Pace(), index=client.labels)):
+        await until(lambda: client.synced == 1)
+        for name in reversed(names):
+            server.label(name, "b")
+        await until(lambda: client.labels.find(names[0]) == {TEAM: "b"})
 
-    assert ServiceAccount(uid, {PUBLISH: "a.>"}) == await lookup.look_up(namespace, "web", 5)
-    assert await lookup.look_up(namespace, "nobody", 5) is None
-    assert 0 == len(client.index)
-    await lookup.close()
+    assert (1, None) == (len(client.labels), client.labels.find(names[1]))
+    assert 1 == client.events["MODIFIED"]
+
+
+async def test_a_live_look_finds_what_the_server_has(things: Any) -> None:
+    """
+    One GET tells what is read of an object, or that there is none; the index stays as it is.
+    """
+    there = things.put("web", "a.>")
+
+    assert there == await things.look_up("web")
+    assert await things.look_up("nobody") is None
+    assert 0 == things.held()
 
 
 async def test_who_is_unknown_learns_nothing(server: Server, namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""A kube-apiserver as far as ServiceAccounts go: paged lists, watches with history and bookmarks, GETs, and its faults."""
+"""A kube-apiserver as far as ServiceAccounts and Namespaces go: paged lists, watches with history and bookmarks, GETs, and its faults."""
 
 import asyncio
 import copy
@@ -25,6 +25,7 @@ class Seen:
     params: Mapping[str, str]
     authorization: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Copy:
 
 class FakeApiServer:
     """Real HTTP on 127.0.0.1. Change what it holds with `put`, `delete`, `bookmark`, `forget` and `restore`.
+
+    A Namespace is there once `label` made it; ServiceAccounts need none. It is kept under an empty namespace.
 
     `faults[verb]` answers every request of that verb instead; `once[verb]` holds faults for the next ones.
     """
@@ -71,6 +74,8 @@ class FakeApiServer:
         app.router.add_get("/api/v1/serviceaccounts", self._collection)
         app.router.add_get("/api/v1/namespaces/{namespace}/serviceaccounts", self._collection)
         app.router.add_get("/api/v1/namespaces/{namespace}/serviceaccounts/{name}", self._one)
+        app.router.add_get("/api/v1/namespaces", self._collection)
+        app.router.add_get("/api/v1/namespaces/{name}", self._one)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=self._tls, reuse_address=True)
@@ -86,10 +91,19 @@ class FakeApiServer:
 
     def put(self, namespace: str, name: str, uid: str = "", **annotations: str) -> Json:
         """Create or change one. Annotation names come without their prefix `nats.io/`, with `_` for `-`."""
-        kind = "MODIFIED" if (namespace, name) in self._objects else "ADDED"
         metadata: Json = {"name": name, "namespace": namespace, "uid": uid or f"uid-{namespace}-{name}"}
         if annotations:
             metadata["annotations"] = {f"nats.io/{key.replace('_', '-')}": text for key, text in annotations.items()}
+        return self._put(namespace, name, metadata)
+
+    def label(self, name: str, uid: str = "", **labels: str) -> Json:
+        """Create a Namespace or change its labels. Their names come without their prefix `example.com/`."""
+        given = {f"example.com/{key}": text for key, text in labels.items()}
+        metadata: Json = {"name": name, "uid": uid or f"uid-{name}"}
+        return self._put("", name, {**metadata, "labels": {"kubernetes.io/metadata.name": name, **given}})
+
+    def _put(self, namespace: str, name: str, metadata: Json) -> Json:
+        kind = "MODIFIED" if (namespace, name) in self._objects else "ADDED"
         entry = {"metadata": metadata}
         self._objects[namespace, name] = entry
         self._happens(kind, entry)
@@ -139,7 +153,7 @@ class FakeApiServer:
         self.version += 1
         metadata = {**entry["metadata"], "resourceVersion": f"{self.spelling}{self.version}"}
         entry["metadata"] = metadata
-        self._history.append((self.version, kind, {**entry, "kind": "ServiceAccount", "apiVersion": "v1"}))
+        self._history.append((self.version, kind, {**entry, "kind": _kind(entry), "apiVersion": "v1"}))
         self._wake()
 
     def _wake(self) -> None:
@@ -149,7 +163,7 @@ class FakeApiServer:
     async def _receive(self, request: web.Request, verb: str) -> web.StreamResponse | None:
         authorization = request.headers.get("Authorization", "")
         now = asyncio.get_running_loop().time()
-        self.seen.append(Seen(verb, now, dict(request.query), authorization, dict(request.headers)))
+        self.seen.append(Seen(verb, now, dict(request.query), authorization, dict(request.headers), request.path))
         if self.tokens is not None and authorization.removeprefix("Bearer ") not in self.tokens:
             return status(401)
         if self.once[verb]:
@@ -163,13 +177,12 @@ class FakeApiServer:
         fault = await self._receive(request, verb)
         if fault is not None:
             return fault
-        namespace = request.match_info.get("namespace")
-        return await self._watch(request, namespace) if verb == "watch" else self._list(request, namespace)
+        return await self._watch(request) if verb == "watch" else self._list(request)
 
-    def _list(self, request: web.Request, namespace: str | None) -> web.Response:
+    def _list(self, request: web.Request) -> web.Response:
         token = request.query.get("continue")
         if token is None:
-            items = [entry for key, entry in self._objects.items() if namespace in (None, key[0])]
+            items = [entry for entry in self._objects.values() if _is_asked_for(request, entry)]
             version, begin = self.version, 0
         else:
             snapshot, _, place = token.partition(":")
@@ -182,10 +195,10 @@ class FakeApiServer:
             self._snapshots[str(version)] = (version, items)
             metadata["continue"] = f"{version}:{end}"
         return web.json_response(
-            {"kind": "ServiceAccountList", "apiVersion": "v1", "metadata": metadata, "items": items[begin:end]}
+            {"kind": _kind_of(request) + "List", "apiVersion": "v1", "metadata": metadata, "items": items[begin:end]}
         )
 
-    async def _watch(self, request: web.Request, namespace: str | None) -> web.StreamResponse:
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
         place = int(request.query["resourceVersion"].removeprefix(self.spelling))
         if place < self._forgotten:
             return await error_event(410, "Expired")(request)
@@ -197,7 +210,7 @@ class FakeApiServer:
                 news = self._news
                 for version, kind, entry in [event for event in self._history if event[0] > place]:
                     place = version
-                    if kind == "BOOKMARK" or namespace in (None, entry["metadata"]["namespace"]):
+                    if kind == "BOOKMARK" or _is_asked_for(request, entry):
                         await response.write(line(kind, entry))
                 async with asyncio.timeout_at(ends):
                     await news.wait()
@@ -218,10 +231,28 @@ class FakeApiServer:
             await asyncio.sleep(self.answer_after)
         finally:
             self.getting -= 1
-        entry = self._objects.get((request.match_info["namespace"], request.match_info["name"]))
+        entry = self._objects.get((request.match_info.get("namespace", ""), request.match_info["name"]))
         if entry is None:
             return status(404)
-        return web.json_response({"kind": "ServiceAccount", "apiVersion": "v1", **entry})
+        return web.json_response({"kind": _kind(entry), "apiVersion": "v1", **entry})
+
+
+def _kind(entry: Json) -> str:
+    return "ServiceAccount" if "namespace" in entry["metadata"] else "Namespace"
+
+
+def _kind_of(request: web.Request) -> str:
+    return "ServiceAccount" if request.path.endswith("/serviceaccounts") else "Namespace"
+
+
+def _is_asked_for(request: web.Request, entry: Json) -> bool:
+    """Say whether a list or a watch is about this object."""
+    metadata, name = entry["metadata"], request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+    return (
+        _kind(entry) == _kind_of(request)
+        and request.match_info.get("namespace") in (None, metadata.get("namespace"))
+        and name in ("", metadata["name"])
+    )
 
 
 def line(kind: str, entry: Json) -> bytes:

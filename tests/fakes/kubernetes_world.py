@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, Credentials, Informer, Pace, Reflector
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from tests.fakes.api_server import FakeApiServer
+from tests.fakes.namespaces import STAGE, TEAM
 from tests.fakes.waiting import WAIT_SECONDS, until
 
 QUICK = Pace(silence=0.2, watch_least=5.0, watch_most=10.0, page=0.5)
@@ -57,15 +59,19 @@ class Client:
         self.source = source
         self.api = ApiServer(source)
         self.index = Index("nats.io/")
+        self.labels = Namespaces([TEAM, STAGE])
         self.events: Counter[str] = Counter()
         self.restarts: list[str] = []
         self.relists: list[str] = []
         self.synced = 0
 
-    def reflector(self, namespace: str | None = None, pace: Pace = QUICK, **more: Any) -> Reflector:
+    def reflector(
+        self, namespace: str | None = None, pace: Pace = QUICK, *, index: Any = None, **more: Any
+    ) -> Reflector:
+        """Return a reflector of ServiceAccounts, or of the kind of `index`."""
         return Followed(
             self.api,
-            self.index,
+            self.index if index is None else index,
             namespace,
             relists=self.relists,
             events=self.events,

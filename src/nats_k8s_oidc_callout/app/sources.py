@@ -163,7 +163,7 @@ class ClusterWorkloads:
         self._api = api
         self._metrics = metrics
         self._informer = Informer(api, index, namespaces, on_restart=self._restarted)
-        self._lookup = LiveLookup(api, index.read, time.monotonic)
+        self._lookup = LiveLookup(api, index, time.monotonic)
         self.loops: Sequence[Loop] = [("informer", self._informer.run)]
         metrics.mirror(Gauge.WATCH_LAST_EVENT, self._last_contact)
 

@@ -26,7 +26,7 @@ class Failed(Unreachable):
         self.is_bug = is_bug
 
 
-def from_status(response: aiohttp.ClientResponse, verb: str) -> Failed:
+def from_status(response: aiohttp.ClientResponse, verb: str, resource: str) -> Failed:
     """Return what an answer other than 200 means."""
     status = response.status
     if status == 410:
@@ -34,7 +34,7 @@ def from_status(response: aiohttp.ClientResponse, verb: str) -> Failed:
     if status == 401:
         return Failed("unauthorized", "the server does not accept our token")
     if status == 403:
-        return Failed("forbidden", f"this identity may not {verb} serviceaccounts")
+        return Failed("forbidden", f"this identity may not {verb} {resource}")
     if status == 429:
         return Failed("too_many_requests", "the server is busy", after_seconds=_seconds(response))
     if status >= 500:
@@ -49,7 +49,7 @@ def from_error(error: Exception, verb: str) -> Failed:
     if isinstance(error, Failed):
         return error
     if isinstance(error, Unreachable):
-        # A line that cannot be read may have been a delete. Skipping it could keep a deleted ServiceAccount alive.
+        # A line that cannot be read may have been a delete. Skipping it could keep what is deleted alive.
         return Failed("unreadable", str(error), must_list=True)
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return Failed("unreachable", f"no connection ({kind})")

@@ -9,7 +9,7 @@ import structlog
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes.reflector import Reflector
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.relist import Index
 
 log = structlog.get_logger("informer")
 
@@ -29,7 +29,7 @@ class Informer:
         pace: Pace | None = None,
     ) -> None:
         """`on_restart(reason)` as for a Reflector."""
-        self._index = index
+        self._index, self._resource = index, index.kind.resource
         self._reflectors = {
             namespace: Reflector(api, index, namespace, on_restart=on_restart, on_synced=self._one_synced, pace=pace)
             for namespace in (namespaces or (None,))
@@ -50,8 +50,8 @@ class Informer:
         """Follow the cluster until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for namespace, reflector in self._reflectors.items():
-                tasks.create_task(reflector.run(), name=f"informer {namespace or 'all namespaces'}")
-            tasks.create_task(self._summarise(), name="informer summary")
+                tasks.create_task(reflector.run(), name=f"informer {self._resource} {namespace or 'all'}")
+            tasks.create_task(self._summarise(), name=f"informer {self._resource} summary")
 
     async def _summarise(self) -> None:
         while True:
@@ -66,6 +66,7 @@ class Informer:
         heard = self.last_contact
         log.info(
             "informer summary",
+            resource=self._resource,
             synced=self.synced,
             objects=len(self._index),
             age_seconds=None if heard is None else round(time.monotonic() - heard, 1),

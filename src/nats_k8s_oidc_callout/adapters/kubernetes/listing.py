@@ -50,5 +50,5 @@ async def walk(
 async def _page(api: ApiServer, path: str, params: Mapping[str, str], bytes_max: int) -> bytes:
     async with api.get(path, params, total_seconds=PAGE_SECONDS, silence_seconds=PAGE_SECONDS) as response:
         if response.status != 200:
-            raise from_status(response, "list")
+            raise from_status(response, "list", path.rpartition("/")[2])
         return await read_body(response, bytes_max)

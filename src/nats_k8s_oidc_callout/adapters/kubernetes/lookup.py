@@ -1,18 +1,17 @@
-"""One live look at the cluster for a ServiceAccount that the index lacks, since a watch may lag."""
+"""One live look at the cluster for what the index lacks, since a watch may lag."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
-from urllib.parse import quote
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer
+from nats_k8s_oidc_callout.adapters.kubernetes.paths import single
 from nats_k8s_oidc_callout.bounded.bodies import read_body
-from nats_k8s_oidc_callout.core.grants.entries import weight_of
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.kubernetes.wire import Kind
 from nats_k8s_oidc_callout.errors import Unreachable
 
 AT_ONCE = 16
@@ -31,55 +30,66 @@ LARGE_BYTES = 512 * 1024
 """A body over this is read further only one at a time: sixteen of the largest would be 160 MiB."""
 
 
+T = TypeVar("T")
+
 _Key = tuple[str, str, str]
 """Namespace, name, and the uid that the asking token names."""
 
 
-class _Kept(NamedTuple):
-    until: float
-    answer: ServiceAccount | None
+class Reader(Protocol[T]):
+    """What reads the answers: the index of a kind, which stays as it is."""
 
     @property
-    def weight(self) -> int:
-        return _HEADS_BYTES + (0 if self.answer is None else weight_of(self.answer.annotations))
+    def kind(self) -> Kind[Any]: ...
+
+    def read(self, body: bytes, uid: str, /) -> T | None:
+        """Return what a GET answered to an asker of this uid, None when that is as good as gone; raise Unreachable."""
+
+    def weigh(self, answer: T, /) -> int:
+        """Return what such an answer takes in memory, in bytes."""
 
 
-class LiveLookup:
-    """GETs of single ServiceAccounts: one a name and uid at a time, few at once, answers kept for a moment.
+class _Kept(NamedTuple, Generic[T]):
+    until: float
+    answer: T | None
+    weight: int
 
-    The permission it needs is `get` on serviceaccounts.
+
+class LiveLookup(Generic[T]):
+    """GETs of single objects of a kind: one a name and uid at a time, few at once, answers kept for a moment.
+
+    The permission it needs is `get` on that kind.
     """
 
     def __init__(
         self,
         api: ApiServer,
-        read: Callable[[bytes], ServiceAccount | None],
+        reader: Reader[T],
         monotonic: Callable[[], float],
         *,
         flight_seconds: float = FLIGHT_SECONDS,
     ) -> None:
-        """`read` turns a GET's body into an entry, None while it is being deleted, or raises Unreachable."""
         self._api = api
-        self._read = read
+        self._reader = reader
+        self._kind = reader.kind
         self._monotonic = monotonic
         self._flight_seconds = flight_seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
         # Each as long as a flight of its namespace is under way.
         self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._flights: dict[_Key, asyncio.Task[ServiceAccount | Unreachable | None]] = {}
+        self._flights: dict[_Key, asyncio.Task[T | Unreachable | None]] = {}
         self._large = asyncio.Semaphore(1)
         # In the order of expiry, since every answer is kept equally long.
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Kept[T]] = OrderedDict()
         self._kept_bytes = 0
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def look_up(
-        self, namespace: str, name: str, budget_seconds: float, *, uid: str = ""
-    ) -> ServiceAccount | None:
-        """Return the ServiceAccount as the server has it (or had it 2 s ago), None when there is none.
+    async def look_up(self, namespace: str, name: str, budget_seconds: float, *, uid: str = "") -> T | None:
+        """Return what the server has (or had 2 s ago), None when there is none; a Namespace is asked without a `name`.
 
         `uid` is the one that the asking token names: an answer is kept for askers of that uid only. Else a pod that
-        goes on trying with the token of a deleted ServiceAccount would hide, for 2 s at a time, its successor.
+        goes on trying with the token of a deleted ServiceAccount would hide, for 2 s at a time, its successor, or the
+        labels of the namespace that was made again.
         Raises Unreachable when the server cannot tell, or not within `budget_seconds`.
         """
         key = (namespace, name, uid)
@@ -107,49 +117,46 @@ class LiveLookup:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
 
-    def _start(self, key: _Key) -> asyncio.Task[ServiceAccount | Unreachable | None]:
+    def _start(self, key: _Key) -> asyncio.Task[T | Unreachable | None]:
         if len(self._flights) >= WAITING_MAX:
             raise Unreachable("too many live looks are under way")
-        flight = asyncio.create_task(self._fly(key), name="live serviceaccount lookup")
+        flight = asyncio.create_task(self._fly(key), name=f"live look at a {self._kind.name}")
         self._flights[key] = flight
         flight.add_done_callback(lambda _: self._flights.pop(key, None))
         return flight
 
-    async def _fly(self, key: _Key) -> ServiceAccount | Unreachable | None:
+    async def _fly(self, key: _Key) -> T | Unreachable | None:
         """Give the failure as a value: nobody may be left to hear it raised."""
         namespace = self._namespaces.setdefault(key[0], asyncio.Semaphore(NAMESPACE_AT_ONCE))
         try:
             async with asyncio.timeout(self._flight_seconds), namespace, self._slots:
-                answer = await self._ask(*key[:2])
+                answer = await self._ask(*key)
         except Unreachable as error:
             return error
         except (aiohttp.ClientError, OSError) as error:
             # TimeoutError is an OSError.
             return Unreachable(f"the API server did not answer ({type(error).__name__})")
-        uid = key[2]
-        if answer is not None and uid and answer.uid and answer.uid != uid:
-            # The asker is refused for its uid alone; hundreds of old tokens would have us hold the annotations for each.
-            answer = ServiceAccount(answer.uid, None)
         self._keep(key, answer)
         return answer
 
-    async def _ask(self, namespace: str, name: str) -> ServiceAccount | None:
-        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
+    async def _ask(self, namespace: str, name: str, uid: str) -> T | None:
+        path = single(self._kind, namespace, name)
         limit = self._flight_seconds
         async with self._api.get(path, {}, total_seconds=limit, silence_seconds=limit) as response:
             if response.status == 404:
                 return None
             if response.status == 403:
-                raise Unreachable("this identity may not get serviceaccounts (403): check its Role and binding")
+                raise Unreachable(f"this identity may not get {self._kind.resource} (403): check its Role and binding")
             if response.status != 200:
                 raise Unreachable(f"the API server answered {response.status}")
             # What is large waits for its turn, and its connection with it.
             body = await read_body(response, OBJECT_BYTES_MAX, large_over=LARGE_BYTES, large_slot=self._large)
-            return self._read(body)
+            return self._reader.read(body, uid)
 
-    def _keep(self, key: _Key, answer: ServiceAccount | None) -> None:
+    def _keep(self, key: _Key, answer: T | None) -> None:
         self._forget(key)
-        kept = self._kept[key] = _Kept(self._monotonic() + KEPT_SECONDS, answer)
+        weight = _HEADS_BYTES + (0 if answer is None else self._reader.weigh(answer))
+        kept = self._kept[key] = _Kept(self._monotonic() + KEPT_SECONDS, answer, weight)
         self._kept_bytes += kept.weight
         while self._kept_bytes > KEPT_BYTES_MAX:
             self._forget(next(iter(self._kept)))

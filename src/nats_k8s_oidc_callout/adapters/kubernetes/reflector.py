@@ -1,4 +1,4 @@
-"""List and watch of one namespace, or of all, into an index: the loop that must never lose a delete nor run hot."""
+"""List and watch of one kind, in one namespace or in all, into an index: the loop that must never lose a delete nor run hot."""
 
 import asyncio
 import random
@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import NoReturn
-from urllib.parse import quote
 
 import structlog
 
@@ -14,8 +13,9 @@ from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiS
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
+from nats_k8s_oidc_callout.adapters.kubernetes.paths import collection
 from nats_k8s_oidc_callout.bounded.bodies import TooLarge, read_body
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.relist import Index
 from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
 from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind
 
@@ -31,7 +31,7 @@ YIELD_EVENTS = 100
 VERSION_LOGGED = 24
 """Characters of a version in a log line. One of 64 bits has 20 at most, but a version may have any length."""
 REPEAT_LOG_SECONDS = 60.0
-RBAC_FIX = "grant get, list and watch on serviceaccounts: check the (Cluster)Role and its binding"
+RBAC_FIX = "grant get, list and watch on {}: check the (Cluster)Role and its binding"
 
 
 class Reflector:
@@ -62,8 +62,8 @@ class Reflector:
         self._chance = chance
         self._on_restart = on_restart
         self._on_synced = on_synced
-        scope = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
-        self._path = f"/api/v1{scope}/serviceaccounts"
+        self._resource = index.kind.resource
+        self._path, self._params = collection(index.kind, namespace)
         self._version = ""
         """Where the next watch goes on, opaque; empty when only a list can tell."""
         self._why_list = "start"
@@ -95,7 +95,7 @@ class Reflector:
             # Supervision boundary: whatever it was, the next list repairs it. Cancellation is no Exception.
             failed = from_error(error, self._verb)
             if failed.is_bug:
-                log.exception("informer failed with an internal error")
+                log.exception("informer failed with an internal error", resource=self._resource)
             if self._monotonic() - began >= self._pace.healthy:
                 self._failures = 0
             return self._back_off(failed)
@@ -175,7 +175,7 @@ class Reflector:
         seconds = round(self._monotonic() - began, 3)
         log.info(
             "informer listed", reason=self._why_list, objects=len(self._index), gone=gone, seconds=seconds,
-            namespace=self._namespace or "",
+            resource=self._resource, namespace=self._namespace or "",
         )  # fmt: skip
         if not self.synced:
             self.synced = True
@@ -187,13 +187,13 @@ class Reflector:
 
     async def _page(self, items: int, token: str) -> bytes:
         self._verb = "list"
-        params = {"limit": str(items)}
+        params = {**self._params, "limit": str(items)}
         if token:
             params["continue"] = token
         seconds = self._pace.page
         async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
             if response.status != 200:
-                raise from_status(response, "list")
+                raise from_status(response, "list", self._resource)
             return await read_body(response, PAGE_BYTES_MAX if items > 1 else OBJECT_BYTES_MAX)
 
     async def _watch(self) -> None:
@@ -201,6 +201,7 @@ class Reflector:
         pace = self._pace
         lasts = pace.watch_least + (pace.watch_most - pace.watch_least) * self._chance()
         params = {
+            **self._params,
             "watch": "1",
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",
@@ -212,7 +213,7 @@ class Reflector:
             self._path, params, total_seconds=lasts + 30.0, silence_seconds=pace.silence
         ) as response:
             if response.status != 200:
-                raise from_status(response, "watch")
+                raise from_status(response, "watch", self._resource)
             self.last_contact = self._monotonic()
             # A last line without its end is dropped: the next watch begins before it.
             try:
@@ -244,7 +245,7 @@ class Reflector:
             self._went_back(event.resource_version)
         self._version = event.resource_version
         if self._failing:
-            log.info("informer recovered", after=self._failing)
+            log.info("informer recovered", after=self._failing, resource=self._resource)
             self._failing = ""
         return int(event.kind is not EventKind.BOOKMARK)
 
@@ -272,8 +273,11 @@ class Reflector:
         say = log.warning if is_news else log.debug
         if failed.reason == "forbidden":
             say(
-                "informer forbidden", verb=self._verb, resource="serviceaccounts", namespace=self._namespace or "all",
-                fix=RBAC_FIX, retry_seconds=round(delay, 3),
+                "informer forbidden", verb=self._verb, resource=self._resource, namespace=self._namespace or "all",
+                fix=RBAC_FIX.format(self._resource), retry_seconds=round(delay, 3),
             )  # fmt: skip
             return
-        say("informer failed", verb=self._verb, reason=failed.reason, detail=str(failed), retry_seconds=round(delay, 3))
+        say(
+            "informer failed", verb=self._verb, resource=self._resource, reason=failed.reason, detail=str(failed),
+            retry_seconds=round(delay, 3),
+        )  # fmt: skip

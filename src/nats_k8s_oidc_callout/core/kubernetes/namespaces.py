@@ -23,18 +23,22 @@ LABEL_BYTES = 140
 """What a set of labels takes at most, and each label in it."""
 
 
-class Labels(dict[str, str]):
-    """The labels of a namespace that rules use. One object for all namespaces that have the same; not to be changed."""
+class Read(dict[str, str]):
+    """The labels of a namespace that rules use, as the cluster answered. Not to be changed."""
+
+    __slots__ = ("keys_read",)
+
+    keys_read: tuple[str, ...]
+    """All that were looked for, since a label that was not looked for may be there."""
+
+
+class _Shared(dict[str, str]):
+    """The labels of all namespaces that have the same. Not to be changed."""
 
     __slots__ = ("namespaces",)
 
     namespaces: int
     """How many have these."""
-
-    @property
-    def weight(self) -> int:
-        """What it takes in memory at most, in bytes."""
-        return SET_BYTES + LABEL_BYTES * len(self)
 
 
 class Namespaces:
@@ -45,8 +49,8 @@ class Namespaces:
     def __init__(self, keys: Collection[str]) -> None:
         """`keys` are the labels that rules use; no other one is kept."""
         self.keys = tuple(sorted(keys))
-        self._entries: dict[str, Labels] = {}
-        self._sets: dict[tuple[tuple[str, str], ...], Labels] = {}
+        self._entries: dict[str, _Shared] = {}
+        self._sets: dict[tuple[tuple[str, str], ...], _Shared] = {}
         self._weight = 0
         self.skipped = 0
         """Items of lists that could not be read, ever."""
@@ -80,12 +84,18 @@ class Namespaces:
                 self._put(meta.name, self.labels_of(meta.labels))
         return event
 
-    def read(self, body: bytes) -> Mapping[str, str]:
+    def read(self, body: bytes, _uid: str = "") -> Read:
         """Return the labels of the one Namespace that a GET answered; the index stays as is.
 
         Raises Unreachable when the answer is something else.
         """
-        return self.labels_of(self.kind.read_one(body).labels)
+        found = Read(self.labels_of(self.kind.read_one(body).labels))
+        found.keys_read = self.keys
+        return found
+
+    def weigh(self, labels: Mapping[str, str]) -> int:
+        """Return what an answer to a GET takes in memory at most, in bytes."""
+        return SET_BYTES + LABEL_BYTES * len(labels)
 
     def labels_of(self, labels: Mapping[str, str] | None) -> Mapping[str, str]:
         """Return those that rules use, in the order of `keys`; raise Unreachable for a value that no label can have."""
@@ -115,9 +125,9 @@ class Namespaces:
         key = tuple(labels.items())
         shared = self._sets.get(key)
         if shared is None:
-            shared = Labels(labels)
+            shared = _Shared(labels)
             shared.namespaces = 0
-        weight = ENTRY_BYTES if shared.namespaces else ENTRY_BYTES + shared.weight
+        weight = ENTRY_BYTES if shared.namespaces else ENTRY_BYTES + self.weigh(shared)
         if self._weight + weight > BYTES_MAX:
             return
         self._sets[key] = self._entries[name] = shared
@@ -132,7 +142,7 @@ class Namespaces:
         old.namespaces -= 1
         if not old.namespaces:
             del self._sets[tuple(old.items())]
-            self._weight -= old.weight
+            self._weight -= self.weigh(old)
 
 
 class Relist(relist.Relist[NamespaceMeta]):

@@ -1,9 +1,9 @@
 """A whole list, taken into the index of its kind page by page."""
 
 from collections.abc import Collection
-from typing import Generic, Protocol
+from typing import Any, Generic, Protocol
 
-from nats_k8s_oidc_callout.core.kubernetes.wire import Kind, M, Page
+from nats_k8s_oidc_callout.core.kubernetes.wire import Event, Kind, M, Page
 
 
 class Listed(Protocol[M]):
@@ -51,3 +51,27 @@ class Relist(Generic[M]):
         gone = len(self._unseen)
         self._unseen = set()
         return gone
+
+
+class Index(Protocol):
+    """What lists and watches keep true: the index of one kind, whichever it is.
+
+    A scope is a namespace: then the list is of what is in it, or of the Namespace of that name. None means all.
+    """
+
+    @property
+    def kind(self) -> Kind[Any]: ...
+
+    @property
+    def skipped(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def wants_list(self, scope: str | None = None, /) -> bool:
+        """Say whether something is missing that only a new list can bring."""
+
+    def begin(self, scope: str | None = None, /) -> Relist[Any]:
+        """Start a new list; readers keep the old entries until its `commit`."""
+
+    def apply(self, line: bytes) -> Event:
+        """Take in one line of a watch and return what it was; raise Unreachable for one that cannot be read."""

@@ -86,13 +86,20 @@ class Index:
             self._take(f"{meta.namespace}/{meta.name}", meta, event.kind is EventKind.DELETED)
         return event
 
-    def read(self, body: bytes) -> ServiceAccount | None:
+    def read(self, body: bytes, uid: str = "") -> ServiceAccount | None:
         """Return the one ServiceAccount that a GET answered, None while it is being deleted; the index stays as is.
 
-        Raises Unreachable when the answer is something else.
+        One of another uid than the asker's comes without its annotations. Raises Unreachable when the answer is something else.
         """
         meta = self.kind.read_one(body)
-        return None if meta.deletion else self.entry(meta.uid, meta.annotations)
+        if meta.deletion:
+            return None
+        # The asker is refused for its uid alone; hundreds of old tokens would have us hold the annotations for each.
+        return self.entry(meta.uid, meta.annotations if uid in ("", meta.uid) else None)
+
+    def weigh(self, account: ServiceAccount) -> int:
+        """Return what an answer to a GET takes in memory, beside its uid."""
+        return weight_of(account.annotations)
 
     def entry(self, uid: str, annotations: Mapping[str, str] | None) -> ServiceAccount:
         """Return what the index holds of a ServiceAccount with these annotations; the index stays as is."""
