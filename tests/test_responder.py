@@ -154,6 +154,7 @@ async def test_a_good_question_gets_its_answer() -> None:
 
 
 NEW = KUBERNETES.token(name="new", uid="uid-new")
+BROKEN = replace(config_mode("APP", [servers.ISSUER]), users=None)  # type: ignore[arg-type]  # the bug
 DENIED: dict[str, tuple[Callable[[World], object], str, Reason]] = {
     "bad token": (lambda world: None, KUBERNETES.token(audience="vault"), Reason.WRONG_AUDIENCE),
     "API server cannot tell": (
@@ -170,9 +171,14 @@ DENIED: dict[str, tuple[Callable[[World], object], str, Reason]] = {
     "bug in deciding": (lambda world: setattr(world.facts, "grants", None), KUBERNETES.token(), Reason.INTERNAL),
     "bug in fetching": (lambda world: setattr(world, "account", ZeroDivisionError()), NEW, Reason.INTERNAL),
     "bug in answering": (
-        lambda world: setattr(world, "keys", Keys(replace(config_mode("APP", [servers.ISSUER]), users={}))),
+        lambda world: setattr(world, "keys", Keys(BROKEN)),
         KUBERNETES.token(),
         Reason.INTERNAL,
+    ),
+    "key of the account gone": (
+        lambda world: setattr(world, "keys", Keys(Signers(config_mode("APP", [servers.ISSUER]).answers, {}))),
+        KUBERNETES.token(),
+        Reason.NO_ACCOUNT,
     ),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ ROW_MUTANTS = [
     other("look-ups without a top", _LOOKUP, "len(self._flights) >= WAITING_MAX", "False"),
     other("a bug in deciding is raised", _SETTLE, 'log.exception("decision failed")', "raise"),
     other("a bug in fetching is raised", _SETTLE, 'log.exception("fetch for a decision failed")', "raise"),
-    other("a bug in answering is raised", "responder/turns.py", 'log.exception("answer could not be written")', "raise"),
+    other("a bug in answering is raised", "responder/signing.py", 'log.exception("answer could not be written")', "raise"),
     other("a bug in opening is raised", "responder/turns.py", 'log.exception("request could not be read")', "raise"),
     other("a flood is never forgotten", "core/traffic/flooding.py", "self.denied *= 0.5**halves", "pass"),
     other("redirects of the API server", "adapters/kubernetes/api.py", "allow_redirects=False", "allow_redirects=True"),

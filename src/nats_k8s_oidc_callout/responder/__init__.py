@@ -1,6 +1,7 @@
 """A request's bytes in, its answer's bytes out. The only place where deciding meets waiting.
 
-`turns` has the queue and sends the answers, `settle` decides and fetches what that needs, `ports` is the world.
+`turns` has the queue and sends the answers, `settle` decides and fetches what that needs, `signing` writes the answer, `ports`
+is the world.
 """
 
 from nats_k8s_oidc_callout.responder.ports import Keys, Observers, Ports, Voice, World

@@ -22,13 +22,13 @@ from nats_k8s_oidc_callout.core.model import (
 )
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
-from nats_k8s_oidc_callout.core.nats.signers import Signers
 from nats_k8s_oidc_callout.core.traffic.backlog import Backlog, Room
 from nats_k8s_oidc_callout.core.traffic.flooding import HALF_LIFE_SECONDS, Hosts
 from nats_k8s_oidc_callout.core.traffic.pace import Pace
 from nats_k8s_oidc_callout.responder.login import Login, Message
 from nats_k8s_oidc_callout.responder.ports import Keys, Ports
 from nats_k8s_oidc_callout.responder.settle import Settle
+from nats_k8s_oidc_callout.responder.signing import sign
 
 log = structlog.get_logger("responder")
 
@@ -278,21 +278,9 @@ class Responder:
         """Send the answer to a verdict, and return the verdict that was really sent."""
         if login.keys.signers is None:
             return verdict
-        try:
-            payload = self._encode(login, login.keys.signers, verdict)
-            if len(payload) > self._voice.max_payload():
-                verdict = Deny(Reason.ANSWER_TOO_LARGE, f"{len(payload)} bytes", verdict.workload)
-                payload = self._encode(login, login.keys.signers, verdict)
-        except Exception:
-            log.exception("answer could not be written")
-            verdict = Deny(Reason.INTERNAL, workload=verdict.workload)
-            payload = self._encode(login, login.keys.signers, verdict)
+        payload, verdict = sign(login, login.keys.signers, verdict, self._voice.max_payload(), self._world)
         self._answers.append((login.reply, payload))
         return verdict
-
-    def _encode(self, login: Login, signers: Signers, verdict: Allow | Deny) -> bytes:
-        now = int(self._world.clock())
-        return callout.encode(login.request, verdict, signers, login.opened_by, now, self._world.nonce)
 
     def _record(self, verdict: Verdict, request: Request | None, received: float) -> None:
         self._outcomes.append((verdict, request, received))

@@ -103,6 +103,10 @@ class Unanswerable(CalloutError):
         self.detail = detail
 
 
+class NoSigner(CalloutError):
+    """Nobody signs for the account of a verdict: its key went between deciding and signing."""
+
+
 def open_request(
     data: bytes, server_xkey: str, subjects: Container[str], xkeys: Sequence[CurveKey], clear_allowed: bool
 ) -> tuple[Request, CurveKey | None]:
@@ -214,10 +218,16 @@ def encode(
     iat: int,
     nonce: Callable[[int], bytes],
 ) -> bytes:
-    """Return the signed answer to a request, sealed if the request was (`opened_by` says by which key)."""
+    """Return the signed answer to a request, sealed if the request was (`opened_by` says by which key).
+
+    Raises NoSigner rather than placing the client anywhere else.
+    """
     signer = signers.answers[request.subject]
     if isinstance(verdict, Allow):
-        user = _user(request, verdict, signers.users[request.subject, verdict.account], iat)
+        signs_for_user = signers.user(request.subject, verdict.account)
+        if signs_for_user is None:
+            raise NoSigner(f"no key for {verdict.account}")
+        user = _user(request, verdict, signs_for_user, iat)
         response = _respond(request, signer, iat, jwt=user.decode("ascii"))
     else:
         # One text for everybody, whatever the reason.
