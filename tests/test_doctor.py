@@ -27,6 +27,7 @@ from tests.settings import whole
 CONFIG = Setup(
     operator=False,
     account="APP",
+    lands_in="APP",
     callout_account="AUTH",
     user="UOURS",
     signers=["AOURS"],
@@ -40,7 +41,7 @@ CONFIG = Setup(
     timeout=1.5,
     responder=True,
 )
-OPERATOR = replace(CONFIG, operator=True, account="ATARGET", callout_account="AOURS")
+OPERATOR = replace(CONFIG, operator=True, account="ATARGET", lands_in="ATARGET", callout_account="AOURS")
 SENTINEL = replace(OPERATOR, sentinel=True)
 SEALED = replace(CONFIG, has_xkey=True)
 DOWN = Unreachable("no connection")

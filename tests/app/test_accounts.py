@@ -1,5 +1,6 @@
 """The accounts that clients can be placed in, in both modes, and who signs for them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,15 @@ import pytest
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.core.grants.globs import Glob
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.rules import Match, Rule
+from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.nats import nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.signers import Origin, Signer
 from nats_k8s_oidc_callout.settings import Settings
+from tests.fakes.rules import RULE
 
 APP, AUTH, AUTH_SIGNING, SHOP, EDGE, EDGE_SIGNING = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in range(6))
 SEEDS = {SigningKey(Kind.ACCOUNT, bytes([n] * 32)): nkeys.encode_seed(Kind.ACCOUNT, bytes([n] * 32)) for n in range(6)}
@@ -59,7 +65,7 @@ def test_every_good_file_is_an_account(tmp_path: Path) -> None:
         signer(keys, "EDGE"),
     )
     assert (EDGE.public, APP.public, "none") == tuple(map(keys.accounts.landing, ("EDGE", APP.public, "none")))
-    assert ["EDGE"] == keys.accounts.named_in(f'account "{EDGE.public}" not permitted')
+    assert ["EDGE"] == keys.accounts.named_in(f'account "{EDGE.public}" not permitted for {AUTH.public}')
     assert {AUTH.public: Origin.ACCOUNT} == keys.origins
     assert {} == keys.file_errors()
 
@@ -141,3 +147,22 @@ def test_an_account_that_no_file_names(tmp_path: Path, settings: dict[str, Any],
 
     assert why == keys.accounts.placeable("OTHER")
     assert "it is the system account" == keys.accounts.placeable("Sys")
+
+
+def test_where_our_own_self_test_lands(tmp_path: Path) -> None:
+    """
+    The account of the rule that takes it, as the servers call it; without a rule NATS_ACCOUNT; unknown without the labels
+    that the rule goes by.
+    """
+    accounts = keyring(tmp_path).accounts
+    ours, labelled = Match(namespaces=(Glob.of("nats-auth"),)), Match(labels=(("team", (Glob.of("*"),)),))
+    policy = Policy([rule("ours", ours, "EDGE"), rule("labelled", labelled, "SHOP")])
+
+    assert EDGE.public == accounts.lands_in(policy, "nats-auth", "callout", None)
+    assert SHOP.public == accounts.lands_in(policy, "shop", "callout", {"team": "red"})
+    assert APP.public == accounts.lands_in(policy, "shop", "callout", {})
+    assert "" == accounts.lands_in(policy, "shop", "callout", None)
+
+
+def rule(name: str, match: Match, account: str) -> Rule:
+    return replace(RULE, name=name, match=match, account=Template.of(account))

@@ -81,7 +81,7 @@ def a_self_test(world: World, env: dict[str, str], interval: float = 0.2) -> Ite
     """Give a self-test with a short breath, of a process of its own."""
     names = {name: value for name, value in env.items() if name not in ("PATH", "PYTHONPATH")}
     found = settings.load(names)
-    yield SelfTest(found, lambda: world.tls, lambda: True, interval_seconds=interval)
+    yield SelfTest(found, lambda: world.tls, lambda: True, lambda _, __: found.nats_account, interval_seconds=interval)
 
 
 @contextlib.asynccontextmanager

@@ -1,13 +1,19 @@
 """Where a policy can place clients beside NATS_ACCOUNT, and in operator mode who signs for them there."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from nats_k8s_oidc_callout.adapters.keyfolder import FOLDER, KeyFolder
 from nats_k8s_oidc_callout.app.sources import Loop
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.grants.rules import Labels
+from nats_k8s_oidc_callout.core.grants.terms import Terms
 from nats_k8s_oidc_callout.core.nats.signers import AccountSigner, never_placed
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import Mode, Settings, read_account_signer
+
+_ACCOUNT = re.compile(r"A[A-Z2-7]{55}")
 
 
 class TargetAccounts:
@@ -20,6 +26,7 @@ class TargetAccounts:
         self._changed: Callable[[], None] = lambda: None
         self._folder: KeyFolder[AccountSigner] | None = None
         self.signers: Mapping[str, AccountSigner] = {}
+        self._names: Mapping[str, str] = {}
         self.digest = ""
         """Of all names and public keys, to be compared between replicas; empty without any."""
         if settings.nats_accounts_dir is not None and not settings.shadow:
@@ -54,9 +61,19 @@ class TargetAccounts:
         """Return what the servers call this account: in operator mode its public key."""
         return self.signers[account].account if account in self.signers else account
 
+    def lands_in(self, policy: Policy, namespace: str, name: str, labels: Labels | None) -> str:
+        """Return where the servers must say that clients of a ServiceAccount are; empty while its labels are unknown.
+
+        Whom no rule takes is not let in, but for our own self-test, which then lands in NATS_ACCOUNT.
+        """
+        terms = policy.terms_of(namespace, name, labels)
+        if terms is None:
+            return ""
+        return self.landing(terms.account if isinstance(terms, Terms) else self._default)
+
     def named_in(self, text: str) -> list[str]:
         """Return what a policy calls the accounts whose public keys stand in a server's text."""
-        return [name for name, signer in self.signers.items() if signer.account in text]
+        return [self._names[key] for key in _ACCOUNT.findall(text) if key in self._names]
 
     def _read(self, name: str, data: bytes) -> AccountSigner:
         found = read_account_signer(data)
@@ -68,6 +85,7 @@ class TargetAccounts:
 
     def _take(self, signers: Mapping[str, AccountSigner]) -> None:
         self.signers = signers
+        self._names = {signer.account: name for name, signer in signers.items()}
         lines = sorted(f"{name} {found.account} {found.key.public}\n" for name, found in signers.items())
         text = "".join(lines).encode(errors="surrogateescape")
         self.digest = hashlib.sha256(text).hexdigest() if text else ""

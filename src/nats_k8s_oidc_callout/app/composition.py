@@ -51,6 +51,8 @@ class App:
         self._workloads = sources.workload_source(settings, api, metrics)
         self._keys = sources.key_source(settings, api, self._files.watch, metrics)
         facts = facts_of(settings, self._keys.keys, self._workloads.index)
+        accounts = self._keyring.accounts
+        facts.placeable = accounts.placeable
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
         ports = Ports(
@@ -74,7 +76,12 @@ class App:
             doubt=self._keyring.doubt,
         )
         self.readiness = Readiness(self._link, self._keys, self._workloads, self._keyring)
-        self._self_test = SelfTest(settings, self._keyring.tls, lambda: self._link.subscribed)
+        self._self_test = SelfTest(
+            settings,
+            self._keyring.tls,
+            lambda: self._link.subscribed,
+            lambda namespace, name: accounts.lands_in(facts.grants.policy, namespace, name, facts.labels(namespace)),
+        )
         self._http = HttpServer(settings.host, settings.port, self.readiness.checks, metrics.render)
         self._mirror_metrics()
 

@@ -65,4 +65,5 @@ class Outcomes:
         # A shadow hears of another responder's answers.
         if not self._shadow and (reason := complaint(event)):
             self._telemetry.metrics.add(Count.ANSWERS_REJECTED)
-            log.error("nats rejected an answer", reason=reason[:256])
+            reason = reason[:256]
+            log.error("nats rejected an answer", reason=reason, accounts=self._keyring.accounts.named_in(reason))

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
@@ -34,6 +35,8 @@ class Questions:
         self._workloads = workloads
         self._needs = Needs(keys, workloads)
         self._facts: Facts = facts_of(settings, keys.keys, workloads.index)
+        self._accounts = TargetAccounts(settings, lambda: None)
+        self._facts.placeable = self._accounts.placeable
 
     @property
     def keys_trouble(self) -> str:
@@ -63,6 +66,11 @@ class Questions:
         if found is None:
             raise Unreachable(f"the labels of namespace {namespace} are not known")
         return found
+
+    def lands_in(self, namespace: str, name: str) -> str:
+        """Return where the servers must say that clients of a ServiceAccount are; empty when that is not known."""
+        facts = self._facts
+        return self._accounts.lands_in(facts.grants.policy, namespace, name, facts.labels(namespace))
 
     async def verdict_on(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

@@ -49,7 +49,13 @@ class Tester:
     """What the self-test presents. No repr of the token."""
 
     login: WorkloadLogin
-    inbox: str
+    namespace: str
+    name: str
+
+    @property
+    def inbox(self) -> str:
+        """The inbox that only this ServiceAccount may read."""
+        return subjects.guide_inbox(self.namespace, self.name)
 
 
 def tester(settings: Settings) -> Tester:
@@ -68,13 +74,11 @@ def tester(settings: Settings) -> Tester:
             raise Failed("sentinel_unreadable", f"{settings.nats_sentinel_creds_file}: {why}") from None
         # A bearer needs no signature, and a server may take one for a wrong one.
         jwt, sign = sentinel.jwt, sentinel.key.sign if sentinel.key and not sentinel.bearer else None
-    return Tester(WorkloadLogin(token, jwt, sign), _inbox(token))
-
-
-def _inbox(token: str) -> str:
-    """Return the inbox that only this token's ServiceAccount may read; its claims are our own, so unchecked."""
+    # The token is our own, so its claims are not checked.
     claims = (claims_of(token.encode()) or OwnClaims()).kubernetes
-    return subjects.guide_inbox(claims.namespace or "unknown", claims.serviceaccount.name or "unknown")
+    return Tester(
+        WorkloadLogin(token, jwt, sign), claims.namespace or "unknown", claims.serviceaccount.name or "unknown"
+    )
 
 
 class SelfTest:
@@ -85,13 +89,19 @@ class SelfTest:
         settings: Settings,
         tls: Callable[[], ssl.SSLContext | None],
         ready: Callable[[], bool],
+        lands_in: Callable[[str, str], str],
         *,
         interval_seconds: float = INTERVAL_SECONDS,
     ) -> None:
-        """`ready` says that this replica answers: the first round waits for it, but for one interval at most."""
+        """`ready` says that this replica answers: the first round waits for it, but for one interval at most.
+
+        `lands_in` has the account of a ServiceAccount by namespace and name, as servers call it; empty if not known now.
+        """
         self._settings = settings
         self._tls = tls
         self._ready = ready
+        self._lands_in = lands_in
+        self._account = ""
         self._interval = interval_seconds
         self._retry = min(RETRY_SECONDS, interval_seconds)
         self._right_needed = 0
@@ -153,13 +163,13 @@ class SelfTest:
             landing = await log_in_as_client(address, self._tls(), who.login, name, who.inbox, STEP_SECONDS)
         except Refused as refused:
             raise Failed("refused", f"{address} after {refused.seconds:.1f} s: {refused}") from None
-        wanted = self._settings.nats_account
+        self._account = self._lands_in(who.namespace, who.name)
         if landing.foreign:
             self._right_needed = LOGINS_AFTER_WRONG_ACCOUNT
             raise Failed("foreign_answer", f"{address}: let in by something that is no responder of this version")
-        if landing.account and landing.account != wanted:
+        if self._account and landing.account not in ("", self._account):
             self._right_needed = LOGINS_AFTER_WRONG_ACCOUNT
-            raise Failed("wrong_account", f"{address}: landed in {landing.account[:64]}, NATS_ACCOUNT is {wanted}")
+            raise Failed("wrong_account", f"{address}: landed in {landing.account[:64]} instead of {self._account}")
 
     def _tell(self, failed: Failed | None) -> None:
         """Log a change, not each round."""
@@ -171,4 +181,4 @@ class SelfTest:
         if failed:
             log.error("self-test login failed", reason=failed.reason, detail=failed.detail)
         else:
-            log.info("self-test login succeeded", account=self._settings.nats_account)
+            log.info("self-test login succeeded", account=self._account)

@@ -61,11 +61,9 @@ def more_logins(first: Landing, landings: Sequence[Landing], setup: Setup, error
 
 def _compare_account(landing: Landing, setup: Setup) -> Finding:
     account = landing.account
-    if landing.foreign or (account and account != setup.account):
+    if landing.foreign or (account and setup.lands_in not in ("", account)):
         where = f"landed in {account}" if account else "was let in by another kind of responder"
-        words = (
-            f"a client {where}; NATS_ACCOUNT is {setup.account}: another release answers for the same callout account"
-        )
+        words = f"a client {where} instead of {setup.lands_in}: another release answers for the same callout account"
         return failed(_CHECK, words, Cause.TWO_RELEASES)
     return ok(_CHECK)
 
@@ -78,7 +76,7 @@ def _rejected(words: str, setup: Setup) -> Finding:
     if "user jwt issuer" in lower and "is not known" in lower:
         return _unknown_key(detail, "target", "NATS_ACCOUNT_SIGNING_KEY_FILE", derived=setup.target_derived)
     cause = next(cause for part, cause in _REJECTIONS if part in lower)
-    return failed(_CHECK, detail, cause, account=setup.account)
+    return failed(_CHECK, detail, cause, account=setup.lands_in or setup.account)
 
 
 def _unknown_key(detail: str, which: str, variable: str, *, derived: bool) -> Finding:

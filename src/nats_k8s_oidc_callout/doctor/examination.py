@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.model import Token, Verdict
-from nats_k8s_oidc_callout.core.nats import subjects, user
+from nats_k8s_oidc_callout.core.nats import user
 from nats_k8s_oidc_callout.doctor import answers, check_kubernetes, diagnosis, responder_status
 from nats_k8s_oidc_callout.doctor.observations import Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.observed_login import attempt
@@ -63,6 +63,7 @@ class _Examination:
         self.trial = Trial(trouble="no server could be asked")
         self.counted: dict[str, float] = {}
         self.rights = Rights()
+        self.lands_in = settings.nats_account
 
     async def run(self) -> Report:
         settings, report = self.settings, self.report
@@ -124,7 +125,7 @@ class _Examination:
     def _client(self) -> Tester:
         with suppress(selftest.Failed):
             return selftest.tester(self.settings)
-        return Tester(WorkloadLogin(""), subjects.guide_inbox("unknown", "unknown"))
+        return Tester(WorkloadLogin(""), "unknown", "unknown")
 
     async def _try(self, server: Server) -> None:
         """Log in as a client while we listen, and judge the question; without a token that is all it is good for."""
@@ -148,6 +149,7 @@ class _Examination:
         return Setup(
             operator=settings.mode is Mode.OPERATOR,
             account=settings.nats_account,
+            lands_in=self.lands_in,
             callout_account=settings.nats_auth_account,
             user=login.public if isinstance(login, NkeyLogin) else "our user",
             signers=self.keyring.public_keys()["signers"],
@@ -171,6 +173,8 @@ class _Examination:
             _, claims = check_kubernetes.read_token(settings.k8s_credentials_dir / "token")
             report.add(check_kubernetes.own_token(claims, settings))
             report.add(await self._self_test_token(one, keys_failed=bool(trouble)))
+            who = self._client()
+            self.lands_in = one.lands_in(who.namespace, who.name)
         api = sources.api_server(settings)
         ahead: float | None = None
         if api is None or settings.service_accounts_dir is not None:

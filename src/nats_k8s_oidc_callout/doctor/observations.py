@@ -14,6 +14,9 @@ class Setup:
 
     operator: bool
     account: str
+    """NATS_ACCOUNT."""
+    lands_in: str
+    """The account of our own ServiceAccount as the servers call it; empty when that is not known."""
     callout_account: str | None
     """NATS_AUTH_ACCOUNT."""
     user: str

@@ -129,7 +129,8 @@ class NatsVariables(BaseModel):
         shown="no self-test",
         changes="at the next self-test",
         meaning="A token with our audience (a projected one), with which we log in as a client every minute and compare "
-        "the account it lands in with `NATS_ACCOUNT`: `nats_auth_selftest_success`. `doctor` uses it too.",
+        "the account it lands in with that of its rule, else with `NATS_ACCOUNT`: `nats_auth_selftest_success`. `doctor` "
+        "uses it too.",
     )
 
     @property
