@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.settings.policy import Base, PolicyFile, load
+from nats_k8s_oidc_callout.settings.policy import Base, Finding, PolicyFile, load
+from nats_k8s_oidc_callout.settings.policy.codes import CODES
+from nats_k8s_oidc_callout.settings.policy.review import review
 
 FILES = Path(__file__).parent / "policies"
-ERRORS = sorted(FILES.glob("E*.yaml"))
+# What these find hangs on the settings, too: tests/cli has them.
+WITH_SETTINGS = ("E21", "E22")
+ERRORS = [path for path in sorted(FILES.glob("E*.yaml")) if path.stem not in WITH_SETTINGS]
+WARNINGS = sorted(FILES.glob("W*.yaml"))
+NOW = 1_795_600_800.0
 BASE = Base(account="APP", callout_account="AUTH")
 
 RULE = "version: 1\naccounts: ['t-*']\nrules:\n- {name: a, match: {%s}, %s}\n"
@@ -16,6 +22,12 @@ RULE = "version: 1\naccounts: ['t-*']\nrules:\n- {name: a, match: {%s}, %s}\n"
 def here(text: str) -> int:
     """Return the line that a file marks."""
     return next(number for number, line in enumerate(text.splitlines(), 1) if "# here" in line)
+
+
+def _warned(text: str) -> tuple[Finding, ...]:
+    loaded = load(text.encode(), BASE)
+    assert isinstance(loaded, PolicyFile), loaded
+    return review(loaded, NOW)
 
 
 def _errors(text: str, base: Base = BASE) -> list[str]:
@@ -30,6 +42,18 @@ def test_each_error_has_a_file(path: Path) -> None:
 
     assert not isinstance(loaded, PolicyFile)
     assert [(here(text), path.stem)] == [(finding.line, finding.code) for finding in loaded]
+
+
+@pytest.mark.parametrize("path", WARNINGS, ids=lambda path: path.stem)
+def test_each_warning_has_a_file(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    padding = "# longer\n" * 30_000 if path.stem == "W13" else ""
+
+    assert [(here(text), path.stem)] == [(finding.line, finding.code) for finding in _warned(text + padding)]
+
+
+def test_every_code_has_a_file() -> None:
+    assert set(CODES) == {path.stem for path in FILES.glob("*.yaml")}
 
 
 @pytest.mark.parametrize(
@@ -122,3 +146,66 @@ def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int)
 
     assert [] == told(most)
     assert told(most + 1)[0].startswith("6: E14 rule a: roles and intents included, it has 2")
+
+
+@pytest.mark.parametrize(
+    ("code", "rules", "said"),
+    [
+        ("W01", "- {name: a, match: {}}\n- {name: b, match: {namespaces: [x]}}", ["b"]),
+        ("W01", "- {name: a, match: {namespaces: ['*']}}\n- {name: b, match: {}}", []),
+        ("W01", "- {name: a, match: {namespaces: [x], service_accounts: [s]}}\n- {name: b, match: {namespaces: [x]}}", []),
+        ("W01", "- {name: a, match: {namespace_labels: {k: '*'}}}\n- {name: b, match: {namespace_labels: {k: v, l: w}}}", ["b"]),
+        ("W01", "- {name: a, match: {namespace_labels: {k: v}}}\n- {name: b, match: {namespace_labels: {k: '*'}}}", []),
+        ("W01", "- {name: a, match: {namespaces: [x, 'y*']}}\n- {name: b, match: {namespaces: ['y-*', x]}}", ["b"]),
+        ("W01", "- {name: a, match: {namespaces: [x]}, refuse: r}\n- {name: b, match: {namespaces: [x]}}", ["b"]),
+        ("W02", "- {name: a, match: {}, replies: {max: 2, ttl: 1s}}", ["a"]),
+        ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}}", []),
+        ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}, deny: {publish: [r.x]}}", ["a"]),
+        ("W02", "- {name: a, match: {}, annotations: {publish: [x]}, deny: {publish: [x]}}", []),
+        ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}}\n- {name: b, match: {}, root: s}", ["a"]),
+        ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}}\n- {name: b, match: {}, root: s, account: B}", []),
+        ("W04", "- {name: a, match: {}, publish: [x.y], deny: {publish: ['x.>']}}", ["a"]),
+        ("W04", "- {name: a, match: {}, root: r, deny: {publish: ['r.>']}}", ["a"]),
+        ("W04", "- {name: a, match: {}, subscribe: ['x.*'], deny: {subscribe: ['x.*', x.y.z]}}", []),
+        ("W04", "- {name: a, match: {}, deny: {publish: ['{namespace}.x', a.b, _INBOX.x]}}", []),
+        ("W04", "- {name: a, match: {}, root: none, annotations: any, deny: {publish: [x]}}", []),
+        ("W04", "- {name: a, match: {}, root: none, annotations: {publish: ['x.>']}, deny: {publish: [x.y, y]}}", ["a"]),
+        ("W04", "- {name: a, match: {}, root: none, jetstream: [lookup], deny: {publish: [$JS.API.INFO]}}", []),
+        ("W04", "- {name: a, match: {}, root: none, annotations: {jetstream: ['kv-read:*']}, deny: {publish: [$JS.API.INFO]}}", []),
+        ("W05", "- {name: a, match: {namespaces: ['x-*']}, publish: [events]}\n- {name: b, match: {namespaces: ['y-*']}}", []),
+        ("W05", "- {name: a, match: {}, publish: [EVENTS]}\n- {name: b, match: {}}", []),
+        ("W05", "- {name: a, match: {}, publish: [events]}\n- {name: b, match: {}, account: B}", []),
+        ("W05", "- {name: a, match: {namespaces: [shop]}, publish: [events]}\n- {name: b, match: {namespaces: [pay]}}", []),
+        ("W05", "- {name: a, match: {}, publish: [events], root: r}\n- {name: b, match: {}, root: 'ns.{namespace}'}", []),
+        ("W05", "- {name: a, match: {}, publish: [events], root: r}\n- {name: b, match: {namespace_labels: {k: '{t}'}}, root: '{t}'}", []),
+        ("W05", "- {name: a, match: {}, publish: [events], root: r}\n- {name: b, match: {namespaces: ['x-{t}']}, root: '{t}'}", ["b"]),
+        ("W05", "- {name: a, match: {}, publish: [events], root: r}\n- {name: b, match: {}, root: '{name}'}", ["b"]),
+        ("W05", "- {name: a, match: {}}\n- {name: b, match: {namespace_labels: {k: '{t}'}}, root: '{t}'}", ["a"]),
+        ("W06", "- {name: a, match: {}, jetstream: ['consume:S/c', 'kv-read:B', 'consume:S/c/f.>', lookup]}", []),
+        ("W06", "- {name: a, match: {}, root: r, jetstream: ['kv-watch:B']}", []),
+        ("W06", "- {name: a, match: {}, root: r, jetstream: ['object-read:B']}\n- {name: b, match: {}, root: s}", ["a"]),
+        ("W07", "- {name: a, match: {namespaces: [x]}, publish: ['s.{name}']}", []),
+        ("W07", "- {name: a, match: {namespaces: [x, y]}, publish: ['s.{name}']}", ["a"]),
+        ("W07", "- {name: a, match: {}, publish: ['s.{namespace}.{name}']}", []),
+        ("W07", "- {name: a, match: {}, root: '{namespace}', publish: ['{root}.{name}']}", []),
+        ("W07", "- {name: a, match: {}, root: 'x.{name}', account: 't-{namespace}'}", []),
+        ("W07", "- {name: a, match: {}, root: 'x.{name}'}", ["a"]),
+        ("W11", "- {name: a, match: {}, publish: ['$JS.>']}", ["a"]),
+        ("W11", "- {name: a, match: {}, subscribe: ['_INBOX.*']}", ["a"]),
+        ("W11", "- {name: a, match: {}, publish: ['$JS.API.INFO', 'x.>']}", []),
+        ("W12", "- {name: a, match: {}, annotations: any}", ["a"]),
+        ("W14", "- {name: a, match: {namespaces: ['{a}-{b}']}}", []),
+        ("W14", "- {name: a, match: {namespaces: ['{a}-x']}, root: '{a}'}", []),
+        ("W14", "- {name: a, match: {service_accounts: ['{a}-{b}']}, annotations: {publish: ['{b}.>']}}", ["a"]),
+    ],
+)  # fmt: skip
+def test_when_a_warning_is_due(code: str, rules: str, said: list[str]) -> None:
+    found = _warned(f"version: 1\naccounts: ['*']\nrules:\n{rules}\n")
+
+    assert said == [finding.rule for finding in found if finding.code == code]
+
+
+def test_a_role_that_nobody_takes() -> None:
+    found = _warned("version: 1\nroles:\n  r: {publish: [a]}\nrules: [{name: a, match: {}}]\n")
+
+    assert ["3: W01 no rule takes role r"] == list(map(str, found))

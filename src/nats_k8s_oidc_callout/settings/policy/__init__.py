@@ -1,5 +1,6 @@
 """A policy file: bytes in, what the platform decides out, or every problem at once with its line.
 
+review     warnings about a file that is right
 loading    a whole file
 rules      rules, with nothing left open
 grants     the lists of a rule or a role
