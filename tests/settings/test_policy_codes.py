@@ -9,9 +9,8 @@ from nats_k8s_oidc_callout.settings.policy.codes import CODES
 from nats_k8s_oidc_callout.settings.policy.review import review
 
 FILES = Path(__file__).parent / "policies"
-# What these find hangs on the settings, too: tests/cli has them.
-WITH_SETTINGS = ("E21", "E22")
-ERRORS = [path for path in sorted(FILES.glob("E*.yaml")) if path.stem not in WITH_SETTINGS]
+# What E21 finds hangs on the settings, too: tests/cli has it.
+ERRORS = [path for path in sorted(FILES.glob("E*.yaml")) if path.stem != "E21"]
 WARNINGS = sorted(FILES.glob("W*.yaml"))
 NOW = 1_795_600_800.0
 BASE = Base(account="APP", callout_account="AUTH")

@@ -18,7 +18,6 @@ CODES = {
     "E15": "an intent with an unknown verb or a bad name, or more than 64 of them",
     "E20": "an account that comes out of a variable and no entry of `accounts`, or one that is never placed into",
     "E21": "no usable key file for an account (`--settings`)",
-    "E22": "no rule for the responder's own self-test (`--settings`)",
     "W01": "a role that nobody uses; a rule that an earlier one leaves nothing to",
     "W02": "`replies: {max, ttl}` beside denials or ceilings, or in an account that rules with other roots share",
     "W03": "`deny.subscribe`, which nats-server keeps from 2.11.16, 2.12.7 and 2.14 on",

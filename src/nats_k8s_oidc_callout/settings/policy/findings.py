@@ -40,6 +40,3 @@ class Findings:
     def sorted(self) -> tuple[Finding, ...]:
         """Return them by line, errors first where one line has several."""
         return tuple(sorted(self._found))
-
-    def has_errors(self) -> bool:
-        return any(finding.is_error for finding in self._found)

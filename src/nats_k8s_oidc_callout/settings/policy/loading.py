@@ -18,7 +18,7 @@ from nats_k8s_oidc_callout.settings.policy.strict import Node
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """A file without an error, and where everything stands in it."""
+    """What a file comes to, and where everything stands in it."""
 
     policy: Policy
     drafts: tuple[Draft, ...]
@@ -35,6 +35,12 @@ class PolicyFile:
 
 def load(content: bytes, base: Base = Base()) -> PolicyFile | tuple[Finding, ...]:  # noqa: B008  # it is frozen
     """Return the policy; instead, when there is an error, all of them by line."""
+    file, errors = read(content, base)
+    return errors or file
+
+
+def read(content: bytes, base: Base) -> tuple[PolicyFile, tuple[Finding, ...]]:
+    """Return all errors by line, and what the file comes to without whatever is wrong: to be looked at, not to be used."""
     found = Findings()
     node = strict.read(content, found)
     whole = cleaned(FILE, node, "", found) if node is not None else None
@@ -48,14 +54,12 @@ def load(content: bytes, base: Base = Base()) -> PolicyFile | tuple[Finding, ...
     drafts = _drafts(given.get("rules"), reader, found)
     entries = values.items(given.get("revoked"))
     revoked = Revoked([_revocation(entry, found) for entry in entries])
-    if found.has_errors():
-        return found.sorted()
     taken = {
         str(name.value)
         for rule in values.items(given.get("rules"))
         for name in values.items(values.entries(rule).get("roles"))
     }
-    return PolicyFile(
+    file = PolicyFile(
         policy=Policy([draft.rule for draft in drafts], accounts, revoked, hashlib.sha256(content).hexdigest()),
         drafts=drafts,
         roles={name: role.line for name, role in values.entries(given.get("roles")).items()},
@@ -63,6 +67,7 @@ def load(content: bytes, base: Base = Base()) -> PolicyFile | tuple[Finding, ...
         revoked=tuple(entry.line for entry in entries),
         size=len(content),
     )
+    return file, found.sorted()
 
 
 def _accounts(node: Node | None, found: Findings) -> tuple[Glob, ...]:

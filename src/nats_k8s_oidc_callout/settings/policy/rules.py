@@ -23,6 +23,9 @@ KINDS = frozenset({ConnectionKind.NATS, ConnectionKind.WEBSOCKET})
 NO_ACCOUNT = "NATS_ACCOUNT"
 """Stands for the settings' account where a file is looked at alone."""
 
+_SAID = (
+    *("session_max_seconds", "inbox_mode", "reply_mode", "replies_max", "replies_ttl_seconds", "jetstream_grants"),
+)
 _ALWAYS = ("namespace", "name")
 
 
@@ -39,6 +42,12 @@ class Base:
     replies_ttl_seconds: float = 120.0
     session_max_seconds: int = 3600
     jetstream_grants: JetStreamGrants = JetStreamGrants.DATA
+
+    def rule(self) -> Rule:
+        """Return what holds for everybody where there is no file."""
+        account = Template(self.account or NO_ACCOUNT, ())
+        said = {one: getattr(self, one) for one in _SAID}
+        return Rule(name="", account=account, root=Template.of("{namespace}"), ceilings=None, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +152,7 @@ class RuleReader:
 
     def _rest(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return the conditions of a rule: its own, else the defaults', else the settings'."""
-        base = self._base
-        return {
-            "session_max_seconds": base.session_max_seconds,
-            "inbox_mode": base.inbox_mode,
-            "reply_mode": base.reply_mode,
-            "replies_max": base.replies_max,
-            "replies_ttl_seconds": base.replies_ttl_seconds,
-            "jetstream_grants": base.jetstream_grants,
-            "kinds": KINDS,
-            **self._conditions,
-            **own,
-        }
+        return {**{one: getattr(self._base, one) for one in _SAID}, "kinds": KINDS, **self._conditions, **own}
 
     def _read_conditions(self, given: Mapping[str, Node]) -> dict[str, Any]:
         """Return what a rule or `defaults` says of its own that no variable can stand in."""
