@@ -8,4 +8,11 @@ terms        all that the platform decides about one workload
 intents      what JetStream intents come to
 filter       which subjects a tenant may ask for
 admission    the same for Kubernetes, which then refuses at `kubectl annotate`
+
+For commands that ask about grants:
+reach        which subjects a grant reaches, exactly
+cases        a case of a policy's test table
+holders      what one workload has of a subject
+upto         what a rule could give to somebody
+nearest      which rule came nearest to a workload
 """
