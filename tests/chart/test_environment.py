@@ -33,6 +33,7 @@ _BY_NAME = {
     "xkey": _FILES["/x.seed"],
     "sentinel": _FILES["/sentinel"],
     "nats-self-test": _FILES["/self-test.token"],
+    "policy": b"version: 1\nrules: [{name: all, match: {}}]\n",
 }
 _BY_ENDING = {".crt": whole.CERTIFICATE, ".pem": whole.CERTIFICATE, "tls.key": whole.PRIVATE_KEY}
 
@@ -48,7 +49,7 @@ def files_of(objects: list[Object], env: dict[str, str]) -> dict[str, bytes | No
         if folder in mounts and brings(volumes[mounts[folder]], file):
             by_ending = next((body for ending, body in _BY_ENDING.items() if path.endswith(ending)), b"")
             files[path] = _BY_NAME.get(mounts[folder], by_ending)
-    return files
+    return files | {path: whole.FOLDER for name, path in env.items() if name.endswith("_DIR") and path in mounts}
 
 
 def brings(volume: Any, file: str) -> bool:

@@ -23,15 +23,17 @@ VALUES: Any = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")
 UNSET = object()
 # helm says the notes of an upgrade only to a release that is there.
 ONLY_IN_AN_UPGRADE = ["This was an upgrade: if clients get in today, only steps 3 and 4 are left."]
-# The dashboard and the rules have tests of their own; what is the chart's business is around them.
-_LONG = re.compile(r"^(  groups:|  \S+\.json: \|)\n(?:(?: {4}.*)?\n)+", re.MULTILINE)
+# The dashboard, the rules and the admission policy have tests of their own; what is the chart's business is around them.
+_LONG = re.compile(
+    r"^(?:(  groups:|  \S+\.json: \|)\n(?:(?: {4}.*)?\n)+|(  variables:)\n(?: {2}[- ].*\n)+)", re.MULTILINE
+)
 
 
 @EACH_CASE
 def test_each_case_renders_as_it_did(case: Path) -> None:
     """A case renders to its golden file, the version apart; what `helm install` says stands at its end."""
     said = textwrap.indent(notes_of(case), "# ")
-    whole = _LONG.sub(r"\1 …\n\n", template_of(case)) + f"---\n# NOTES\n\n{said}"
+    whole = _LONG.sub(r"\1\2 …\n\n", template_of(case)) + f"---\n# NOTES\n\n{said}"
     text = re.sub(rf"(?<![\d.]){re.escape(version())}(?![\d.])", "VERSION", whole)
     file = GOLDEN / case.name
     if os.environ.get("CHART_GOLDEN") == "write":

@@ -73,7 +73,9 @@ def test_the_package_holds_what_is_used_and_nothing_else(package: Path) -> None:
 
     assert {"Chart.yaml", "values.yaml", "values.schema.json", "README.md", ".helmignore"} == root
     assert {"files", "templates"} == {name.partition("/")[0] for name in names - root}
-    assert {"files/rules.yaml", "files/dashboard.json"} == {name for name in names if name.startswith("files/")}
+    assert {"files/rules.yaml", "files/dashboard.json", "files/admission.yaml"} == {
+        name for name in names if name.startswith("files/")
+    }
 
 
 @pytest.mark.parametrize("values", [pytest.param(path, id=path.stem) for path in CASES if is_the_guide_s(path)])

@@ -31,7 +31,8 @@ def test_service_and_budget_lead_to_the_pods_and_to_nothing_else(case: Any) -> N
     assert {"app.kubernetes.io/name", "app.kubernetes.io/instance"} == selector.keys()
     assert selector.items() <= pod_of(objects)["metadata"]["labels"].items()
     assert selector == one(objects, "Service")["spec"]["selector"]
-    assert not selector.items() <= one(objects, "Pod")["metadata"]["labels"].items()
+    for other in (one(objects, "Pod"), *(each["spec"]["template"] for each in objects if each["kind"] == "Job")):
+        assert not selector.items() <= other["metadata"]["labels"].items()
     for kind in ("PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "ServiceMonitor", "PodLogs"):
         for each in (each for each in objects if each["kind"] == kind):
             spec = each["spec"]
@@ -119,11 +120,11 @@ def test_common_annotations_are_every_object_s() -> None:
     assert "annotations" not in pod_of(render(ACCOUNT, common))["metadata"]
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+@pytest.mark.parametrize("kind", ["Deployment", "Pod", "Job"])
 def test_pods_may_do_nothing(kind: str) -> None:
-    """As the restricted Pod Security Standard wants it and beyond, for the test's Pod as for the service's."""
-    objects = render(ACCOUNT)
-    spec = pod_of(objects)["spec"] if kind == "Deployment" else one(objects, "Pod")["spec"]
+    """As the restricted Pod Security Standard wants it and beyond, for the Pods of tests and checks as for the service's."""
+    each = one(render(ACCOUNT, "--set=policy.existingConfigMap=policy"), kind)
+    spec = each["spec"] if kind == "Pod" else each["spec"]["template"]["spec"]
     container = spec["containers"][0]
 
     assert {"type": "RuntimeDefault"} == spec["securityContext"]["seccompProfile"]

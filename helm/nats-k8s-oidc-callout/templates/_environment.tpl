@@ -24,6 +24,8 @@ REQUIRE_POD_BOUND: jwt.requirePodBound
 TOKEN_MAX_LIFETIME_SECONDS: jwt.maxLifetimeSeconds
 CLOCK_SKEW_SECONDS: jwt.clockSkewSeconds
 K8S_NAMESPACES: namespaces
+POLICY_FILE: policy.existingConfigMap
+NATS_ACCOUNTS_DIR: accounts.existingSecret
 SA_ANNOTATION_PREFIX: annotationPrefix
 INBOX_MODE: inboxMode
 JETSTREAM_GRANTS: jetstreamGrants
@@ -87,6 +89,14 @@ rules: JWT_ISSUER is then read from the Pod's own token. */}}
   (list "TOKEN_MAX_LIFETIME_SECONDS" (include $number .Values.jwt.maxLifetimeSeconds))
   (list "CLOCK_SKEW_SECONDS" (include $number .Values.jwt.clockSkewSeconds))
   (list "K8S_NAMESPACES" (join "," .Values.namespaces))
+) -}}
+{{- if include "nats-k8s-oidc-callout.policySource" . -}}
+{{- $set = append $set (list "POLICY_FILE" (printf "/etc/nats-policy/%s" .Values.policy.key)) -}}
+{{- end -}}
+{{- if .Values.accounts.existingSecret -}}
+{{- $set = append $set (list "NATS_ACCOUNTS_DIR" "/etc/nats-accounts") -}}
+{{- end -}}
+{{- $set = concat $set (list
   (list "SA_ANNOTATION_PREFIX" .Values.annotationPrefix)
   (list "INBOX_MODE" .Values.inboxMode)
   (list "REPLY_MODE" .Values.replies.mode)

@@ -55,6 +55,12 @@ app.kubernetes.io/name: {{ printf "%s-test" (include "nats-k8s-oidc-callout.name
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* The Pod that checks the policy; not the selector's labels either. */}}
+{{- define "nats-k8s-oidc-callout.policyCheckLabels" -}}
+app.kubernetes.io/name: {{ printf "%s-policy-check" (include "nats-k8s-oidc-callout.name" . | trunc 50 | trimSuffix "-") | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
 {{/* Without helm.sh/chart: a new version of the chart alone does not replace Pods. */}}
 {{- define "nats-k8s-oidc-callout.podLabels" -}}
 {{- $ours := dict "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_" | trunc 63) -}}

@@ -3,7 +3,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 
 {{- define "nats-k8s-oidc-callout.refuse" -}}
 {{- $told := "" -}}
-{{- range $part := list "nats" "login" "tls" "tokens" "scope" "replies" "pods" "budget" "network" "monitoring" -}}
+{{- range $part := list "nats" "login" "tls" "tokens" "scope" "policy" "replies" "pods" "budget" "network" "monitoring" -}}
 {{- $told = print $told (include (print "nats-k8s-oidc-callout.refuse." $part) $) -}}
 {{- end -}}
 {{- with trimSuffix "\n" $told -}}
@@ -181,6 +181,34 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- end -}}
 
+{{- define "nats-k8s-oidc-callout.refuse.policy" -}}
+{{- $problem := "nats-k8s-oidc-callout.problem" -}}
+{{- $policy := .Values.policy -}}
+{{- if and $policy.inline $policy.existingConfigMap -}}
+{{- include $problem "policy.inline and policy.existingConfigMap exclude each other" -}}
+{{- end -}}
+{{- if hasKey (include "nats-k8s-oidc-callout.policyText" . | fromYaml) "Error" -}}
+{{- include $problem "policy.inline must be the policy file: a map of YAML, or its text" -}}
+{{- end -}}
+{{- if not (regexMatch "^[-._a-zA-Z0-9]+$" $policy.key) -}}
+{{- include $problem "policy.key must be a key of the ConfigMap: letters, digits, '-', '_' and '.'" -}}
+{{- end -}}
+{{- if and $policy.namespaceLabels (not (include "nats-k8s-oidc-callout.policySource" .)) -}}
+{{- include $problem "policy.namespaceLabels is for a policy, and there is none: set policy.existingConfigMap" -}}
+{{- end -}}
+{{- if .Values.accounts.existingSecret -}}
+{{- if not (include "nats-k8s-oidc-callout.policySource" .) -}}
+{{- include $problem "accounts.existingSecret is for the accounts that a policy names, and there is none: set policy.inline or policy.existingConfigMap" -}}
+{{- end -}}
+{{- if not (include "nats-k8s-oidc-callout.operatorMode" .) -}}
+{{- include $problem "accounts.existingSecret is for operator mode, but nats.account is a name (config mode)" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.admissionPolicy.enabled (semverCompare "<1.30-0" .Capabilities.KubeVersion.Version) -}}
+{{- include $problem (printf "admissionPolicy.enabled needs Kubernetes 1.30, and this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "nats-k8s-oidc-callout.refuse.replies" -}}
 {{- $problem := "nats-k8s-oidc-callout.problem" -}}
 {{- $replies := .Values.replies -}}
@@ -227,7 +255,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- $_ := set $seen .name true -}}
 {{- end -}}
-{{- $ours := concat (list "tmp" "nats-tls" "jwks-ca" "nats-self-test") (include "nats-k8s-oidc-callout.secrets" . | fromYaml | keys) -}}
+{{- $ours := concat (list "tmp" "nats-tls" "jwks-ca" "nats-self-test" "policy" "accounts") (include "nats-k8s-oidc-callout.secrets" . | fromYaml | keys) -}}
 {{- range .Values.extraVolumes -}}
 {{- if has .name $ours -}}
 {{- include $problem (printf "extraVolumes: %s is the name of a volume of the chart" .name) -}}
