@@ -211,6 +211,19 @@ def test_allow_in_operator_mode_with_signing_keys() -> None:
     assert "aud" not in answer.user
 
 
+@pytest.mark.parametrize("account", ["SHOP", "app", "", "AUTH"])
+def test_nobody_lands_in_an_account_without_a_key(account: str) -> None:
+    """
+    An account that nobody signs for is an error, and no other account takes its place.
+    """
+    target, auth = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (11, 12))
+    placed = signers.operator_mode(target.public, target, auth.public, auth)
+    request, _ = callout.open_request(Server(sub=auth.public).ask("tok"), "", placed.answers, (), True)
+
+    with pytest.raises(callout.NoSigner, match=f"no key for {account}"):
+        callout.encode(request, Allow(WORKLOAD, account, GRANT, NOW + 600), placed, None, NOW, bytes)
+
+
 def test_deny_has_one_text() -> None:
     """
     A refusal carries the one constant text and no user.
