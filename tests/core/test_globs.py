@@ -1,6 +1,5 @@
 """Globs over names: what matches, what is captured, what is refused."""
 
-import time
 from itertools import product
 
 import pytest
@@ -145,12 +144,8 @@ def test_covers(one: str, other: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["*a" * 40 + "*b", "{x}" + "a" * 40 + "*b", "{x}a{y}a{z}b"])
-def test_time_is_linear(text: str) -> None:
+def test_no_second_way_is_tried(text: str) -> None:
     """
-    A name made to be tried in many ways is refused at once.
+    A name made to be tried in many ways is refused in linear time: with those, this would not end.
     """
-    glob = Glob.of(text)
-    started = time.process_time()
-
-    assert glob.match("a" * 5000) is None
-    assert time.process_time() - started < 0.5
+    assert Glob.of(text).match("a" * 5000) is None

@@ -1,15 +1,15 @@
 """What patterns of subjects share and cover, against all subjects of a small alphabet."""
 
 import random
-from functools import cache
 from itertools import product
 
 import pytest
 
 from nats_k8s_oidc_callout.core.nats.subjects import covered, meet, overlaps
+from tests.fakes.universe import Universe
 
 # No pattern names `z`: it stands for every token that nobody thought of.
-SUBJECTS = [subject for size in range(1, 6) for subject in product("abz", repeat=size)]
+UNIVERSE = Universe("abz", 5)
 PATTERNS = [
     ".".join(pattern)
     for size in range(1, 5)
@@ -18,28 +18,15 @@ PATTERNS = [
 ]
 
 
-@cache
-def matched(pattern: str) -> int:
-    """Return the set of SUBJECTS that match, one bit for each."""
-    *head, last = tokens = pattern.split(".")
-    wanted = head if last == ">" else tokens
-
-    def matches(subject: tuple[str, ...]) -> bool:
-        ends = len(subject) > len(head) if last == ">" else len(subject) == len(tokens)
-        return ends and all(w in ("*", s) for w, s in zip(wanted, subject, strict=False))
-
-    return sum(1 << i for i, subject in enumerate(SUBJECTS) if matches(subject))
-
-
 def test_meet_and_overlap_of_every_pair() -> None:
     """
     Two patterns meet in just the subjects that both match.
     """
     for one, other in product(PATTERNS, PATTERNS):
         both = meet(one, other)
-        expected = matched(one) & matched(other)
+        expected = UNIVERSE.matched(one) & UNIVERSE.matched(other)
 
-        assert expected == (0 if both is None else matched(both)), (one, other, both)
+        assert expected == (0 if both is None else UNIVERSE.matched(both)), (one, other, both)
         assert (expected != 0) is overlaps(one, other)
 
 
@@ -51,10 +38,7 @@ def test_covered_by_a_union() -> None:
     by_several = 0
     for _ in range(60_000):
         pattern, by = chance.choice(PATTERNS), chance.choices(PATTERNS, k=chance.randrange(5))
-        union = 0
-        for cover in by:
-            union |= matched(cover)
-        expected = not matched(pattern) & ~union
+        expected = not UNIVERSE.matched(pattern) & ~UNIVERSE.union(by)
 
         assert expected is covered(pattern, by), (pattern, by)
         by_several += expected and not any(covered(pattern, [cover]) for cover in by)

@@ -42,8 +42,11 @@ class Match:
 
     def of(self, namespace: str, name: str) -> dict[str, str] | None:
         """Return what the names capture, or None when they do not match; labels are not looked at."""
-        first, second = _first(self.namespaces, namespace), _first(self.service_accounts, name)
-        if first is None or second is None:
+        first = _first(self.namespaces, namespace)
+        if first is None:
+            return None
+        second = _first(self.service_accounts, name)
+        if second is None:
             return None
         return {key: value_of_name(value) for key, value in (*first.items(), *second.items())}
 
@@ -125,15 +128,25 @@ class Rule(Conditions):
             if not is_value_of_label(value):
                 return f"{{{variable}}} must be one word of letters, digits, - and _, and is {value}"
         names = self.ceilings.jetstream if self.ceilings else ()
-        unsafe = next((text for text in names if not text.keeps_apart(values)), None)
+        unsafe = next((text for text in names if text.is_open and not _name_of(text).keeps_apart(values)), None)
         return "" if unsafe is None else f"{unsafe.text} could reach another's names, for a value has a _ in it"
+
+
+def _name_of(ceiling: Template) -> Template:
+    """Return the stream or bucket of an intent; of `publish` nothing: a variable is a whole token there."""
+    verb, _, rest = ceiling.text.partition(":")
+    return Template.of("" if verb == intents.PUBLISH else rest.partition("/")[0])
 
 
 def _first(globs: Sequence[Glob], text: str) -> Mapping[str, str] | None:
     """Return what the first glob that matches captures; nothing when there is none to match; None for no match."""
     if not globs:
         return {}
-    return next((found for glob in globs if (found := glob.match(text)) is not None), None)
+    for glob in globs:
+        found = glob.match(text)
+        if found is not None:
+            return found
+    return None
 
 
 def _filled(templates: tuple[Template, ...], values: Mapping[str, str]) -> tuple[str, ...]:
