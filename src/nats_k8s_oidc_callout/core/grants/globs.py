@@ -43,6 +43,11 @@ class Glob:
         confined = len(captures) > 1 or bool(captures and len(wildcards) > 1)
         return cls(text, captures, pieces[0], re.compile(_expression(pieces), re.DOTALL), confined)
 
+    @property
+    def is_literal(self) -> bool:
+        """Whether it matches one name only: its text."""
+        return self._pattern is None
+
     def match(self, name: str) -> dict[str, str] | None:
         """Return what is captured from a name, or None when it does not match. In time linear in the name's length."""
         if self._pattern is None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nats_k8s_oidc_callout.core.grants.globs import Glob
+from nats_k8s_oidc_callout.core.grants.lookup import Lookup
 from nats_k8s_oidc_callout.core.grants.revoked import Revoked
 from nats_k8s_oidc_callout.core.grants.rules import Labels, Rule, Turned
 from nats_k8s_oidc_callout.core.grants.terms import Terms
@@ -26,19 +27,14 @@ class Policy:
         """The labels of namespaces that rules go by."""
         self._by_name = {rule.name: rule for rule in rules}
         self._literal_accounts = frozenset(rule.account.text for rule in rules if not rule.account.names)
-        # With a thousand rules most are about other namespaces: only those are tried whose globs begin like this one.
-        self._by_prefix: dict[str, list[int]] = {}
-        for number, rule in enumerate(rules):
-            for prefix in {glob.prefix for glob in rule.match.namespaces} or {""}:
-                self._by_prefix.setdefault(prefix, []).append(number)
-        self._lengths = sorted({len(prefix) for prefix in self._by_prefix})
+        self._lookup = Lookup([rule.match for rule in rules])
 
     def terms_of(self, namespace: str, name: str, labels: Labels | None = None) -> Terms | Turned | None:
         """Return the terms of a ServiceAccount, or why it has none; None when it hangs on labels that are not known.
 
         Not asked at each login: the answer is kept with the grant.
         """
-        for number in self._candidates(namespace):
+        for number in self._lookup.candidates(namespace, name, labels):
             rule = self.rules[number]
             captured = rule.match.of(namespace, name)
             if captured is None:
@@ -53,12 +49,6 @@ class Policy:
     def rule(self, name: str) -> Rule:
         """Return the rule of this name."""
         return self._by_name[name]
-
-    def _candidates(self, namespace: str) -> list[int]:
-        found: set[int] = set()
-        for length in self._lengths:
-            found.update(self._by_prefix.get(namespace[:length], ()))
-        return sorted(found)
 
     def _placed(self, rule: Rule, terms: Terms | Turned) -> Terms | Turned:
         """Return the terms, unless a template made an account that it may not."""
