@@ -1,6 +1,6 @@
 """Every ServiceAccount there is, page by page, for commands that ask about all: nothing of a page is kept."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -10,6 +10,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes.listing import walk
 from nats_k8s_oidc_callout.app import sources
 from nats_k8s_oidc_callout.core.grants.entries import Reader
 from nats_k8s_oidc_callout.core.kubernetes import wire
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
@@ -35,14 +36,19 @@ async def service_accounts(settings: Settings) -> AsyncIterator[Counted]:
         async for counted in _of_folder(settings.service_accounts_dir, settings):
             yield counted
         return
-    api = sources.api_server(settings)
-    if api is None:
-        raise ConfigurationError(["SERVICE_ACCOUNTS_DIR: no source of ServiceAccounts"])
+    api = _api(settings)
     try:
         async for counted in _of_cluster(api, settings.k8s_namespaces, Reader(settings.sa_annotation_prefix)):
             yield counted
     finally:
         await api.close()
+
+
+def _api(settings: Settings) -> ApiServer:
+    api = sources.api_server(settings)
+    if api is None:
+        raise ConfigurationError(["SERVICE_ACCOUNTS_DIR: no source of ServiceAccounts"])
+    return api
 
 
 async def _of_cluster(api: ApiServer, namespaces: Sequence[str], reader: Reader) -> AsyncIterator[Counted]:
@@ -65,3 +71,24 @@ async def _of_folder(folder: Path, settings: Settings) -> AsyncIterator[Counted]
     for manifest in manifests.manifests:
         if not settings.k8s_namespaces or manifest.namespace in settings.k8s_namespaces:
             yield Counted(manifest.namespace, manifest.name, *manifest.account)
+
+
+async def labels(settings: Settings, keys: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    """Return those labels of each namespace that rules go by; nothing is asked when they go by none.
+
+    Raises Unreachable when not all can be told, ConfigurationError without a source.
+    """
+    if not keys:
+        return {}
+    index = Namespaces(keys)
+    if settings.service_accounts_dir is not None:
+        raise ConfigurationError(["SERVICE_ACCOUNTS_DIR: the labels of namespaces are not known"])
+    api = _api(settings)
+    found: dict[str, Mapping[str, str]] = {}
+    try:
+        for only in settings.k8s_namespaces or ("",):
+            async for meta in walk(api, "/api/v1/namespaces", wire.NAMESPACES.read_page, only=only):
+                found[meta.name] = index.labels_of(meta.labels)
+    finally:
+        await api.close()
+    return found
