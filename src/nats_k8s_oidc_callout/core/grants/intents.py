@@ -144,9 +144,7 @@ def _inside(intent: Intent, ceiling: str) -> bool:
         return False
     if not of_consumer:
         return True
-    if consumer != of_consumer or bool(wanted) > bool(of_filter):
-        return False
-    return not wanted or subjects.covered(wanted, [of_filter])
+    return consumer == of_consumer and (not wanted or subjects.covered(wanted, [of_filter]))
 
 
 def _read(text: str, names: re.Pattern[str]) -> Intent | str:
