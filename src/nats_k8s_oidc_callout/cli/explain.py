@@ -15,7 +15,7 @@ from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
-from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.grants.annotations import ASKED, Grant
 from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.identity import tokens
@@ -137,13 +137,10 @@ def _refused(source: Questions, verdict: Deny | Drop) -> Report:
 
 
 def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) -> Report:
-    def side(subjects: tuple[str, ...], defaults: tuple[str, ...], annotation: str) -> list[Report]:
+    def side(subjects: tuple[str, ...], origins: tuple[str, ...]) -> list[Report]:
         return [
-            {
-                "subject": subject,
-                "from": "default" if subject in defaults else settings.sa_annotation_prefix + annotation,
-            }
-            for subject in subjects
+            {"subject": subject, "from": origin.removeprefix(ASKED) if origin.startswith(ASKED) else "default"}
+            for subject, origin in zip(subjects, origins, strict=True)
         ]
 
     def heard(entry: Report) -> Report:
@@ -155,10 +152,8 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
         "account": terms.account,
         "mode": settings.mode.value,
         "session_max_seconds": terms.session_max_seconds,
-        "publish": side(granted.publish, grant.default_publish, "allowed-pub-subjects"),
-        "subscribe": [
-            heard(entry) for entry in side(granted.subscribe, grant.default_subscribe, "allowed-sub-subjects")
-        ],
+        "publish": side(granted.publish, grant.publish_origins),
+        "subscribe": [heard(entry) for entry in side(granted.subscribe, grant.subscribe_origins)],
         "replies": {
             "mode": terms.reply_mode.value,
             "max": granted.replies_max,

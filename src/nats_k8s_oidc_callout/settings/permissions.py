@@ -17,7 +17,7 @@ class PermissionVariables(BaseModel):
         "SA_ANNOTATION_PREFIX",
         group=Group.PERMISSIONS,
         default="nats.io/",
-        meaning="What stands before `allowed-pub-subjects` and `allowed-sub-subjects`.",
+        meaning="What stands before `allowed-pub-subjects`, `allowed-sub-subjects` and `jetstream`.",
     )
     inbox_mode: Annotated[InboxMode, BeforeValidator(values.choice(InboxMode))] = variable(
         "INBOX_MODE",

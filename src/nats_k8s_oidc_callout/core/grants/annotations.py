@@ -4,10 +4,11 @@ Annotations are written by tenants: `subjects` checks each entry's grammar, `fil
 of its rule how far it may go.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from nats_k8s_oidc_callout.core.grants import entries
+from nats_k8s_oidc_callout.core.grants import entries, intents
 from nats_k8s_oidc_callout.core.grants import filter as reach
 from nats_k8s_oidc_callout.core.grants.filter import Side
 from nats_k8s_oidc_callout.core.grants.terms import NO_ANNOTATIONS, Entry, InboxMode, ReplyMode, Terms
@@ -32,7 +33,8 @@ ASKED = "annotation:"
 MAX_ENTRIES = 256
 # Reading on after so many bad entries would be work that a tenant can order at will.
 _MAX_REFUSALS = 32
-_NOT_READ = "is not supported: allowed-pub-subjects and allowed-sub-subjects are, with the same prefix"
+_CUT = f"is where reading stops: an annotation may have {entries.BYTES_MAX // 1024} KiB"
+_NOT_READ = f"is not supported: {', '.join(entries.NAMES)} are, with the same prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Grant:
     """The platform's, on which it was made."""
     permissions: Permissions
     publish_origins: tuple[str, ...]
-    """What gives each entry: `root`, `inbox`, `replies`, an origin of `Terms`, or `annotation:` and its key."""
+    """What gives each entry: `root`, `inbox`, `replies`, an origin of `Terms`, or `annotation:` and its key, with the intent after it."""
     subscribe_origins: tuple[str, ...]
     refused: tuple[Refusal, ...]
 
@@ -69,17 +71,18 @@ def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | No
     inboxes: tuple[str, ...] = (private_inbox(namespace, name), guide_inbox(namespace, name))
     if terms.inbox_mode is InboxMode.SHARED:
         inboxes = (SHARED_INBOX, *inboxes)
-    refused: list[Refusal] = []
     publish = dict((*root, *(Entry(inbox, REPLIES) for inbox in answers)))
     subscribe = dict((*root, *(Entry(inbox, INBOX) for inbox in inboxes)))
-    for side, taken, given in (
-        (Side.PUBLISH, publish, terms.publish),
-        (Side.SUBSCRIBE, subscribe, terms.subscribe),
-    ):
+    for taken, given in ((publish, terms.publish), (subscribe, terms.subscribe)):
         for subject, origin in given:
             taken.setdefault(subject, origin)
-        _add(side, taken, annotations, prefix, terms, refused)
-    refused += [Refusal(key, "", _NOT_READ) for key in _not_read(annotations, prefix)]
+    refused: list[Refusal] = []
+    to_publish, to_subscribe, to_stream = (prefix + key for key in entries.NAMES)
+    asked = annotations or {}
+    refused += _add(publish, to_publish, asked, partial(_subject, Side.PUBLISH, terms, publish))
+    refused += _add(subscribe, to_subscribe, asked, partial(_subject, Side.SUBSCRIBE, terms, subscribe))
+    refused += _add(publish, to_stream, asked, partial(_intent, terms, publish))
+    refused += [Refusal(key, "", _NOT_READ) for key in entries.unknown_in(annotations)]
     by_reply = terms.reply_mode is ReplyMode.RESPONSES
     replies = (terms.replies_max, terms.replies_ttl_seconds) if by_reply else (0, 0.0)
     denied = _meeting(terms.deny_publish, publish), _meeting(terms.deny_subscribe, map(subscribed, subscribe))
@@ -95,62 +98,74 @@ def _meeting(denied: tuple[str, ...], allowed: Iterable[str]) -> tuple[str, ...]
     return tuple(deny for deny in denied if any(overlaps(deny, allow) for allow in reached))
 
 
-def _not_read(annotations: Mapping[str, str] | None, prefix: str) -> tuple[str, ...]:
-    """Return the keys under our prefix that change nothing: a misspelling, most likely."""
-    # Kept for the intents to come; until then nobody reads it, and who writes it must hear so.
-    intents = prefix + entries.INTENTS
-    unknown = entries.unknown_in(annotations)
-    return (*unknown, intents)[: entries.UNKNOWN_MAX] if annotations and intents in annotations else unknown
-
-
 def _add(
-    side: Side,
     taken: dict[str, str],
-    annotations: Mapping[str, str] | None,
-    prefix: str,
-    terms: Terms,
-    refused: list[Refusal],
-) -> None:
-    """Add the entries of one annotation to what is taken, each once, in the order they were written."""
-    annotation = prefix + (entries.PUBLISH if side is Side.PUBLISH else entries.SUBSCRIBE)
-    written = entries.split((annotations or {}).get(annotation, ""))
+    annotation: str,
+    annotations: Mapping[str, str],
+    read: Callable[[str], tuple[str, ...] | str],
+) -> list[Refusal]:
+    """Add what an annotation asks for to what is taken, in the order written; return what is left out.
+
+    `read` returns the subjects that one entry comes to, or why it is left out. An entry counts whole or not at all.
+    """
+    written = entries.split(annotations.get(annotation, ""))
     refusals: list[Refusal] = []
-    read, why_not_all, origin = 0, "", ASKED + annotation
-    for subject in written:
+    looked_at, why_not_all = 0, ""
+    for text in written:
         if len(taken) >= MAX_ENTRIES:
             why_not_all = f"one side may have {MAX_ENTRIES} entries"
             break
         if len(refusals) == _MAX_REFUSALS:
             why_not_all = f"reading stops after {_MAX_REFUSALS} that are left out"
             break
-        read += 1
-        if subject in taken:
-            continue
-        if why := _why_not(subject, side, terms):
-            refusals.append(Refusal(annotation, subject[: subjects.MAX_CHARACTERS], why))
-        else:
-            taken[subject] = origin
+        looked_at += 1
+        found = _CUT if text == entries.CUT else read(text)
+        if not isinstance(found, str):
+            more = [subject for subject in found if subject not in taken]
+            if len(taken) + len(more) <= MAX_ENTRIES:
+                origin = f"{ASKED}{annotation}" if found == (text,) else f"{ASKED}{annotation} {text}"
+                taken.update(dict.fromkeys(more, origin))
+                continue
+            found = f"needs {len(more)} entries, and one side may have {MAX_ENTRIES}"
+        refusals.append(Refusal(annotation, text[: subjects.MAX_CHARACTERS], found))
     if why_not_all:
-        refusals.append(
-            Refusal(annotation, entries.CUT, f"and {len(written) - read} more entries are left out: {why_not_all}")
-        )
-    refused.extend(refusals)
+        left = len(written) - looked_at
+        refusals.append(Refusal(annotation, entries.CUT, f"and {left} more entries are left out: {why_not_all}"))
+    return refusals
 
 
-def _why_not(subject: str, side: Side, terms: Terms) -> str:
-    """Return why an annotation may not have this entry, or an empty string."""
-    if subject == entries.CUT:
-        return f"is where reading stops: an annotation may have {entries.BYTES_MAX // 1024} KiB"
+def _subject(side: Side, terms: Terms, taken: Container[str], subject: str) -> tuple[str, ...] | str:
+    """Return the subject alone, or why an annotation may not have it on this side; what is taken anyway it may have."""
+    if subject in taken:
+        return (subject,)
     why = subjects.problem(subject) or reach.trespass(subject, side, terms.jetstream_grants)
     if why or terms.ceilings is None:
-        return why
-    if terms.ceilings == NO_ANNOTATIONS:
-        return f"rule {terms.rule} gives annotations no say"
+        return why or (subject,)
     if side is Side.PUBLISH:
         inside = covered(subject, _ceilings_for(subject, terms.ceilings.publish))
     else:
         inside = covered(subscribed(subject), _ceilings_for(subject, terms.ceilings.subscribe))
-    return "" if inside else f"is beyond what rule {terms.rule} lets annotations ask for"
+    return (subject,) if inside else _beyond(terms)
+
+
+def _intent(terms: Terms, taken: Container[str], text: str) -> tuple[str, ...] | str:
+    """Return the subjects that an intent comes to, or why an annotation may not have it."""
+    intent = intents.parse(text)
+    if isinstance(intent, str):
+        return intent
+    found = intents.entries(intent)
+    for subject in found:
+        if subject not in taken and (why := reach.trespass(subject, Side.PUBLISH, terms.jetstream_grants)):
+            return why
+    if terms.ceilings is None or intents.admitted(intent, terms.ceilings.jetstream):
+        return found
+    return _beyond(terms)
+
+
+def _beyond(terms: Terms) -> str:
+    if terms.ceilings == NO_ANNOTATIONS:
+        return f"rule {terms.rule} gives annotations no say"
+    return f"is beyond what rule {terms.rule} lets annotations ask for"
 
 
 def _ceilings_for(subject: str, ceilings: tuple[str, ...]) -> tuple[str, ...]:

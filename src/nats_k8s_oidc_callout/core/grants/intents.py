@@ -58,6 +58,7 @@ _ENTRIES: Mapping[str, tuple[str, ...]] = {
     PUBLISH: ("{}",),
 }
 VERBS = tuple(_ENTRIES)
+VERBS = tuple(_ENTRIES)
 # Of one consumer: {0} is the stream, {1} the consumer, {2} its filter, where one is named.
 _BOUND = (
     *("$JS.API.CONSUMER.INFO.{0}.{1}", "$JS.API.CONSUMER.MSG.NEXT.{0}.{1}"),
@@ -153,7 +154,7 @@ def _read(text: str, names: re.Pattern[str]) -> Intent | str:
         return f"is longer than {subjects.MAX_CHARACTERS} characters"
     verb, colon, rest = text.partition(":")
     if verb not in _ENTRIES:
-        return f"has none of the verbs {', '.join(_ENTRIES)}"
+        return f"has none of the verbs {', '.join(VERBS)}"
     if verb == LOOKUP:
         return "stands alone: lookup" if colon else Intent(LOOKUP, "")
     if verb == PUBLISH:
