@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.chart import ACCOUNT, CASES, CHART, NAMESPACE, RELEASE, Object, helm, objects_of, one, pod_of, render
+from tests.chart.chart import ACCOUNT, CASES, CHART, NAMESPACE, RELEASE, Object, helm, objects_of, one, render
 from tests.e2e.cluster import Cluster, ClusterError
 from tools import crds
 
@@ -78,12 +78,12 @@ def test_a_misspelt_field_is_refused(platform: Cluster, kind: str, arguments: tu
         accept(platform, [each])
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Pod"])
+@pytest.mark.parametrize("kind", ["Deployment", "Pod", "Job"])
 def test_a_restricted_namespace_takes_the_pods(platform: Cluster, kind: str) -> None:
-    """The strictest Pod Security Standard has nothing against the service's Pods nor against the test's."""
+    """The strictest Pod Security Standard has nothing against the service's Pods, the test's nor the policy check's."""
     platform.kubectl("label", "--overwrite", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    objects = render(ACCOUNT)
-    spec = pod_of(objects)["spec"] if kind == "Deployment" else one(objects, "Pod")["spec"]
+    each = one(render(ACCOUNT, "--set=policy.existingConfigMap=policy"), kind)
+    spec = each["spec"] if kind == "Pod" else each["spec"]["template"]["spec"]
 
     def ask(change: dict[str, Any]) -> tuple[int, Any]:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": spec | change}

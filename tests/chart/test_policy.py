@@ -1,10 +1,13 @@
 """The policy file: where the Pods find it, what it needs, and who looks at it before they do."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from nats_k8s_oidc_callout.cli import main
 from tests.chart.chart import ACCOUNT, NAMESPACE, Object, case, container_of, environment_of, kinds, one, pod_of, render
 
 TEXT = """\
@@ -82,6 +85,23 @@ def test_the_new_policy_is_checked_before_anything_changes(policy: Any, source: 
         assert {"policy.yaml": TEXT} == checked["data"]
         hook = checked["metadata"]["annotations"]
         assert ("pre-install,pre-upgrade", "-1") == (hook["helm.sh/hook"], hook["helm.sh/hook-weight"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [(TEXT, 0, "1 rule"), (TEXT.replace("match", "macht"), 1, "/policy.yaml:5: E02 rule all: ")],
+)
+def test_the_check_is_a_command_of_the_program(tmp_path: Path, text: str, code: int, says: str) -> None:
+    """What the Job runs ends well with a good file, and else says where the mistake is."""
+    objects = with_policy(inline=text)
+    spec = one(objects, "Job")["spec"]["template"]["spec"]
+    volume, mount = mounted(objects, "policy", spec)
+    for name, data in one(objects, "ConfigMap", volume["configMap"]["name"])["data"].items():
+        (tmp_path / name).write_text(data)
+
+    arguments = [each.replace(mount["mountPath"], str(tmp_path)) for each in spec["containers"][0]["args"]]
+    done = CliRunner().invoke(main, arguments)
+    assert (code, True) == (done.exit_code, says in done.stdout), done.output
 
 
 def test_the_check_can_be_switched_off() -> None:

@@ -16,7 +16,7 @@ from nats_k8s_oidc_callout.app import census
 from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.survey import Survey, survey
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, admission
 from nats_k8s_oidc_callout.cli.configuration import give_up
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.policy import Policy
@@ -62,6 +62,7 @@ def command() -> None:
 @click.option("--against", metavar="OLD|none", help="Say what changes against another file, or against having none.")
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@admission.option
 def check(file: Path, with_settings: bool, cluster: bool, against: str | None, strict: bool, as_json: bool) -> None:
     """Say what is wrong with a policy FILE (POLICY_FILE if none is named), and what is odd.
 
