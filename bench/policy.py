@@ -210,7 +210,7 @@ def _grant_all(places: Sequence[str], grants: Grants, annotations: dict[str, str
 def main() -> None:
     """Print one line a kind of policy."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--batch", type=int, default=200, help="logins of one kind in a round")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
