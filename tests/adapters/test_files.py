@@ -1,6 +1,7 @@
 """Files that change under a running process."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
@@ -227,3 +228,34 @@ async def test_one_task_polls_all_files(tmp_path: Path, monkeypatch: pytest.Monk
     await asyncio.gather(task, return_exceptions=True)
 
     assert {"bad": 1.0} == watch.errors()
+
+
+def test_a_content_somebody_has_already_is_not_new(tmp_path: Path) -> None:
+    """
+    With the digest of what is in the file nothing is handed on, until the file changes.
+    """
+    heard = Heard(tmp_path)
+    heard.file = Watched(heard.path, parse, heard.values.append, adopted=hashlib.sha256(b"one").digest())
+    heard.file.poll()
+    heard.path.write_text("two")
+    heard.file.poll()
+
+    assert ["two"] == heard.values
+
+
+def test_a_content_that_is_still_being_written_waits(tmp_path: Path) -> None:
+    """
+    Half a file is not taken although it parses: what is new must be the same a moment later.
+    """
+    heard = Heard(tmp_path)
+    writes = iter(["two, whole"])
+    heard.file = Watched(
+        heard.path, parse, heard.values.append, settle=lambda: [heard.path.write_text(text) for text in writes]
+    )
+    heard.file.load()
+    heard.path.write_text("two")
+    heard.file.poll()
+    half = list(heard.values)
+    heard.file.poll()
+
+    assert ([], ["two, whole"], "") == (half, heard.values, heard.file.failing)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
@@ -25,13 +25,27 @@ class Watched(Generic[T]):
     the error and, for our own errors and the system's, its text: a foreign parser's may quote the file, or a seed.
     """
 
-    def __init__(self, path: Path, parse: Callable[[bytes], T], take: Callable[[T], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        parse: Callable[[bytes], T],
+        take: Callable[[T], None],
+        *,
+        adopted: bytes = b"",
+        settle: Callable[[], object] | None = None,
+    ) -> None:
+        """`adopted` is the SHA-256 of a content whose value somebody has already.
+
+        `settle` waits for whoever may be writing: a new content that is another one afterwards is left for the next look,
+        since half a file may parse as well.
+        """
         self.path = path
         self.failing = ""
         """The summary of the present failure, else empty."""
         self._parse = parse
         self._take = take
-        self._adopted = b""
+        self._settle = settle
+        self._adopted = adopted
         self._refused = b""
 
     def load(self) -> T:
@@ -43,23 +57,43 @@ class Watched(Generic[T]):
 
     def poll(self) -> None:
         """Look once, and hand on what is new. Raises nothing."""
+        self.adopt(self.look())
+
+    def look(self) -> "Seen[T]":
+        """Return what is there, for `adopt`; in a thread, where parsing takes longer than a login may. Raises nothing."""
         digest = b""
         try:
             content = read_file(self.path)
             digest = _digest(content)
-            if digest == self._adopted:
-                self._good()
-                return
-            if digest == self._refused:
-                return
-            self._take(self._parse(content))
+            if digest in (self._adopted, self._refused) or not self._is_settled(content):
+                return Seen(digest, ())
+            return Seen(digest, (self._parse(content),))
         except Exception as error:  # noqa: BLE001 - supervision boundary: one bad file must not stop the others
-            self._refused = digest
+            return Seen(digest, (), error)
+
+    def adopt(self, seen: "Seen[T]") -> None:
+        """Hand on what was seen, if it is new. Raises nothing."""
+        error = seen.error
+        try:
+            for value in seen.value:
+                self._take(value)
+        except Exception as untaken:  # noqa: BLE001 - as above
+            error = untaken
+        if error is not None:
+            self._refused = seen.digest
             self._bad(_summary(error))
-            return
-        self._adopted = digest
-        log.info("file reloaded", path=str(self.path))
-        self._good()
+        elif seen.value:
+            self._adopted = seen.digest
+            log.info("file reloaded", path=str(self.path))
+            self._good()
+        elif seen.digest == self._adopted:
+            self._good()
+
+    def _is_settled(self, content: bytes) -> bool:
+        if self._settle is None:
+            return True
+        self._settle()
+        return read_file(self.path) == content
 
     def _bad(self, why: str) -> None:
         if why != self.failing:
@@ -71,6 +105,16 @@ class Watched(Generic[T]):
         if self.failing:
             self.failing = ""
             log.info("file usable again", path=str(self.path))
+
+
+class Seen(NamedTuple, Generic[T]):
+    """What a look at a file found."""
+
+    digest: bytes
+    """Empty when it could not be read, and for what may be good the next time."""
+    value: tuple[T, ...]
+    """One, when the content is new and good."""
+    error: Exception | None = None
 
 
 class Watch(Protocol):
