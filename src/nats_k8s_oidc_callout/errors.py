@@ -8,6 +8,7 @@ CalloutError
 ├── Unreadable           a stranger's JSON that is not what was expected
 ├── BadKeySet            a key endpoint's or file's answer that holds no usable key set
 ├── BadManifest          a manifest that does not describe ServiceAccounts
+├── BadPolicy            a policy file with errors; carries every one at once
 ├── BadGlob              a glob of a policy whose parts cannot be told apart
 ├── BadTemplate          a text of a policy with a brace that opens or closes no variable
 └── Unreachable          the API server or a key endpoint did not answer as it should
@@ -51,6 +52,15 @@ class BadKeySet(CalloutError):
 
 class BadManifest(CalloutError):
     """A manifest that does not describe ServiceAccounts."""
+
+
+class BadPolicy(CalloutError):
+    """A policy file that cannot be used. `problems` has one text each, led by its line; the message is the first."""
+
+    def __init__(self, problems: list[str]) -> None:
+        more = len(problems) - 1
+        super().__init__(f"line {problems[0]}" + (f" (and {more} more)" if more else ""))
+        self.problems = problems
 
 
 class BadGlob(CalloutError):

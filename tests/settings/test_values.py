@@ -43,6 +43,7 @@ DEFAULTS = {
     "k8s_namespaces": (),
     "service_accounts_dir": None,
     "sa_annotation_prefix": "nats.io/",
+    "policy_file": None,
     "inbox_mode": InboxMode.SHARED,
     "jetstream_grants": JetStreamGrants.DATA,
     "reply_mode": ReplyMode.INBOX,

@@ -21,6 +21,7 @@ from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.app.outcomes import Outcomes
+from nats_k8s_oidc_callout.app.policyfile import LivePolicy
 from nats_k8s_oidc_callout.app.readiness import Readiness
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
@@ -53,6 +54,7 @@ class App:
         facts = facts_of(settings, self._keys.keys, self._workloads.index)
         accounts = self._keyring.accounts
         facts.placeable = accounts.placeable
+        self._policy = LivePolicy(settings, facts, metrics.policy) if settings.policy else None
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
         ports = Ports(
@@ -116,6 +118,7 @@ class App:
                         *self._keys.loops,
                         *self._keyring.accounts.loops,
                         ("files", self._files.run),
+                        *((("policy", self._policy.run),) if self._policy else ()),
                         ("responder", self._responder.run),
                         ("nats", self._link.run),
                         ("readiness", self.readiness.run),

@@ -36,6 +36,11 @@ def rule_of(settings: Settings) -> Rule:
     )
 
 
+def policy_of(settings: Settings) -> Policy:
+    """Return the policy of the file, else that of the settings alone."""
+    return settings.policy or Policy([rule_of(settings)])
+
+
 def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
     """Return everything that a decision looks at."""
     return Facts(
@@ -43,6 +48,6 @@ def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
         namespaces=frozenset(settings.k8s_namespaces),
         keys=keys,
         accounts=accounts,
-        grants=Grants(Policy([rule_of(settings)]), settings.sa_annotation_prefix),
+        grants=Grants(policy_of(settings), settings.sa_annotation_prefix),
         require_pod_bound=settings.require_pod_bound,
     )

@@ -15,11 +15,12 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from pydantic import AliasChoices, ConfigDict, ValidationError
+from pydantic import AliasChoices, ConfigDict, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.errors import ConfigurationError
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
 from nats_k8s_oidc_callout.settings import consistency
 from nats_k8s_oidc_callout.settings.choices import Cluster, LogFormat, LogLevel, Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.consistency import queue_group
@@ -52,6 +53,7 @@ __all__ = [
     "queue_group",
     "read_account_signer",
     "read_creds",
+    "read_policy",
     "read_sentinel",
     "read_signing_keys",
     "read_xkeys",
@@ -71,6 +73,12 @@ class Settings(ProcessVariables, PermissionVariables, KubernetesVariables, NatsV
 
     warnings: tuple[str, ...] = ()
     """What works but should be said at the start; no variable, `load` fills it."""
+    _policy: Policy | None = PrivateAttr(None)
+
+    @property
+    def policy(self) -> Policy | None:
+        """What POLICY_FILE held at the start; None without one."""
+        return self._policy
 
 
 def names_of(field: str) -> tuple[str, ...]:
@@ -95,10 +103,47 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
     draft = _parse({first: env[name] for first, name in found.names.items()}, found)
     settled = consistency.nats(draft, draft.k8s_namespaces, draft.shadow, found) | consistency.kubernetes(draft, found)
     consistency.permissions(draft, found)
+    policy = _policy(draft, found)
     if found.problems:
         raise ConfigurationError(found.problems)
     _warn_of_strangers(env, found)
-    return draft.model_copy(update=settled | {"warnings": tuple(found.warnings)})
+    settings = draft.model_copy(update=settled | {"warnings": tuple(found.warnings)})
+    settings._policy = policy
+    return settings
+
+
+def read_policy(content: bytes, settings: Settings) -> Policy:
+    """Return what a policy file decides, where its rules are silent by the settings; raise BadPolicy with every problem."""
+    # Without a file nothing reads YAML.
+    from nats_k8s_oidc_callout.settings.policy.loading import PolicyFile, load  # noqa: PLC0415
+    from nats_k8s_oidc_callout.settings.policy.rules import Base  # noqa: PLC0415
+
+    base = Base(
+        account=settings.nats_account,
+        callout_account=settings.nats_auth_account,
+        inbox_mode=settings.inbox_mode,
+        reply_mode=settings.reply_mode,
+        replies_max=settings.allow_responses_max,
+        replies_ttl_seconds=settings.allow_responses_ttl_seconds,
+        session_max_seconds=settings.session_max_seconds,
+        jetstream_grants=settings.jetstream_grants,
+    )
+    found = load(content, base)
+    if isinstance(found, PolicyFile):
+        return found.policy
+    raise BadPolicy([str(finding) for finding in found if finding.is_error])
+
+
+def _policy(draft: Settings, found: Findings) -> Policy | None:
+    content = found.contents("POLICY_FILE", draft.policy_file, bytes)
+    if content is None:
+        return None
+    try:
+        return read_policy(content, draft)
+    except BadPolicy as error:
+        for problem in error.problems:
+            found.problem("POLICY_FILE", f"{draft.policy_file} line {problem}")
+    return None
 
 
 def _parse(values: Mapping[str, str], found: Findings) -> Settings:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.settings import values
-from nats_k8s_oidc_callout.settings.declaring import Group, Seconds, Whole, variable
+from nats_k8s_oidc_callout.settings.declaring import MANIFESTS, Group, OptionalPath, Seconds, Whole, variable
 
 
 class PermissionVariables(BaseModel):
@@ -18,6 +18,13 @@ class PermissionVariables(BaseModel):
         group=Group.PERMISSIONS,
         default="nats.io/",
         meaning="What stands before `allowed-pub-subjects`, `allowed-sub-subjects` and `jetstream`.",
+    )
+    policy_file: OptionalPath = variable(
+        "POLICY_FILE",
+        group=Group.PERMISSIONS,
+        meaning="The platform's rules (POLICY_REFERENCE.md). Where a rule is silent the settings below count; without a file they count "
+        "for everybody, and annotations go as far as the filter lets them.",
+        changes=MANIFESTS,
     )
     inbox_mode: Annotated[InboxMode, BeforeValidator(values.choice(InboxMode))] = variable(
         "INBOX_MODE",

@@ -37,7 +37,7 @@ def cleaned(shape: Shape, node: Node, where: str, found: Findings) -> Node | Non
     """Return what is right of a node, the type included."""
     if shape.takes(node.value):
         return shape.clean(node, where, found)
-    found.add(node.line, "E02", f"{where or 'the file'} must be {shape.words}, not {_kind(node.value)}")
+    found.add(node.line, "E02", f"{where or 'the file'} must be {shape.words}, not {_kind(node.value, where)}")
     return None
 
 
@@ -276,12 +276,13 @@ def _close(node: Node, known: Mapping[str, object] | tuple[str, ...]) -> str:
     return f": did you mean {close[0]!r}?" if close else ""
 
 
-def _kind(value: Value) -> str:
+def _kind(value: Value, where: str) -> str:
     if isinstance(value, list | dict):
         return "a map" if isinstance(value, dict) else "a list"
     if value is None:
         return "nothing"
     if isinstance(value, str):
-        return f"the text {value[:80]!r}"
+        # A whole file that is a text is another file, by mistake: of a seed, perhaps.
+        return f"the text {value[:80]!r}" if where else "a text"
     # YAML's own false friends: `name: true` wants quotes.
     return f"{str(value).lower()} (quote it if it is a text)"

@@ -1,0 +1,102 @@
+"""POLICY_FILE while we run: a good change counts within seconds, a bad one leaves the last good policy in force."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from nats_k8s_oidc_callout.adapters.files import Watched
+from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.settings import Settings, read_policy
+
+log = structlog.get_logger("policy")
+
+INTERVAL_SECONDS = 2.0
+# For a file that is written in place. A mounted one changes at once.
+SETTLE_SECONDS = 0.2
+_WARNINGS_MAX = 20
+# How long whoever waits for the interpreter waits for it while a file is read beside the logins. The usual 5 ms would
+# be paid at each call of a login into cryptography, of which there are ten.
+_SWITCH_SECONDS = 0.0005
+
+
+class LivePolicy:
+    """Puts the policy in force into `facts`, whole and in one step: a request is judged by the old one or the new one."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        facts: Facts,
+        metrics: PolicyMetrics,
+        *,
+        settle: Callable[[], object] = lambda: time.sleep(SETTLE_SECONDS),
+    ) -> None:
+        self._settings, self._facts, self._metrics = settings, facts, metrics
+        policy, path = settings.policy, settings.policy_file
+        if policy is None or path is None:
+            raise ValueError("there is no policy file")
+        self._file: Watched[Policy] = Watched(
+            path,
+            self._read,
+            self._take,
+            adopted=bytes.fromhex(policy.digest),
+            settle=settle,
+        )
+        self._take(policy)
+
+    async def run(self) -> None:
+        """Follow the file until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            await self.poll()
+
+    async def poll(self) -> None:
+        """Look at the file once."""
+        with _many_switches():
+            seen = await asyncio.to_thread(self._file.look)
+        self._file.adopt(seen)
+        if self._file.failing:
+            self._metrics.rejected()
+        else:
+            self._metrics.usable()
+
+    def _read(self, content: bytes) -> Policy:
+        return read_policy(content, self._settings)
+
+    def _take(self, policy: Policy) -> None:
+        self._facts.grants = Grants(policy, self._settings.sa_annotation_prefix)
+        self._metrics.took(policy.digest, (rule.name for rule in policy.rules), time.time())
+        log.info(
+            "policy in force",
+            path=str(self._file.path),
+            sha256=policy.digest,
+            rules=len(policy.rules),
+            revoked=len(policy.revoked.entries),
+        )
+        for number, warning in enumerate(self._warnings(policy)):
+            if number == _WARNINGS_MAX:
+                log.warning("policy warning", detail="and more: policy check has all")
+                return
+            log.warning("policy warning", detail=warning)
+
+    def _warnings(self, policy: Policy) -> Iterator[str]:
+        for rule in policy.rules:
+            # What a template makes is known at a login only.
+            if rule.refuse is None and not rule.account.names and (why := self._facts.placeable(rule.account.text)):
+                yield f"rule {rule.name}: {why}"
+
+
+@contextmanager
+def _many_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

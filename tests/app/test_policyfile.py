@@ -1,0 +1,177 @@
+"""The policy file while we run, with a responder that answers all the while."""
+
+import asyncio
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.app.policyfile import LivePolicy
+from nats_k8s_oidc_callout.bounded.files import BYTES_MAX
+from nats_k8s_oidc_callout.core.model import Allow
+from nats_k8s_oidc_callout.settings import Settings, read_policy
+from tests.fakes.issuer import AUDIENCE, ISSUER
+from tests.test_responder import KUBERNETES, World
+
+# The workload's rule comes last: half a file would refuse it.
+OTHERS = "".join(f"  - {{name: other-{n}, match: {{namespaces: [other-{n}]}}}}\n" for n in range(40))
+HEAD = f"version: 1\nrules:\n{OTHERS}"
+ONE = f"{HEAD}  - {{name: one, match: {{}}, account: APP, publish: [one.a]}}\n"
+TWO = f"{HEAD}  - {{name: two, match: {{}}, account: APP, publish: [two.a]}}\n"
+
+
+WRITING = threading.Lock()
+
+
+def write(path: Path, text: str) -> None:
+    """Write in place, in two pieces, of which the first is a policy, too."""
+    half = text.index("  - {name: other-20")
+    with WRITING, path.open("w") as file:
+        file.write(text[:half])
+        file.flush()
+        time.sleep(0.001)
+        file.write(text[half:])
+
+
+def rename(path: Path, text: str) -> None:
+    aside = path.with_name("aside")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def mount(path: Path, text: str) -> None:
+    """Change it as a kubelet changes a ConfigMap: a new folder, and one symlink that names it."""
+    folder = path.parent
+    new = folder / f"..{time.monotonic_ns()}"
+    new.mkdir()
+    (new / path.name).write_text(text)
+    data, aside = folder / "..data", folder / "..data_tmp"
+    old = data.resolve() if data.is_symlink() else None
+    aside.symlink_to(new.name)
+    aside.replace(data)
+    if not path.is_symlink():
+        path.unlink()
+        path.symlink_to(Path("..data") / path.name)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+class Stage:
+    """A policy file, a responder that it is in force for, and what is told of it."""
+
+    def __init__(self, folder: Path, text: str = ONE, settle: Callable[[], object] = bool) -> None:
+        self.path = folder / "policy.yaml"
+        self.path.write_text(text)
+        self.world = World()
+        self.world.facts.placeable = lambda account: "no key file" if account == "NOWHERE" else ""
+        self.metrics = PolicyMetrics()
+        settings = Settings.model_construct(
+            nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=self.path
+        )
+        settings._policy = read_policy(text.encode(), settings)
+        self.live = LivePolicy(
+            settings,
+            self.world.facts,
+            self.metrics,
+            settle=settle,
+        )
+
+    @property
+    def shown(self) -> dict[str, float]:
+        """What a scrape has of it, without labels."""
+        return {sample.name: sample.value for family in self.metrics.families() for sample in family.samples}
+
+    async def log_in(self) -> None:
+        self.world.responder.receive(self.world.server.ask(KUBERNETES.token()), "_R", "")
+        await self.world.responder.drain()
+
+    @property
+    def seen(self) -> list[str]:
+        """By which rule each login was let in, else why it was not."""
+        return [verdict.rule if isinstance(verdict, Allow) else str(verdict) for verdict, _ in self.world.verdicts]
+
+
+def written() -> None:
+    """Wait until nobody is in the middle of writing."""
+    with WRITING:
+        pass
+
+
+@pytest.mark.parametrize(("change", "times"), [(write, 200), (rename, 400), (mount, 400)])
+async def test_logins_never_see_half_a_file(tmp_path: Path, change: Callable[[Path, str], None], times: int) -> None:
+    """
+    A file is swapped a thousand times while clients log in: each is judged by one of the two versions, whole, and nobody
+    is refused whom both let in.
+    """
+    stage = Stage(tmp_path, settle=written)
+
+    def swap() -> None:
+        for number in range(times):
+            change(stage.path, (TWO, ONE)[number % 2])
+            # Now and then long enough to be taken.
+            time.sleep(0.05 if number % 20 == 0 else 0.001)
+
+    async with stage.world.running():
+        writer = asyncio.create_task(asyncio.to_thread(swap))
+        while not writer.done():
+            await stage.live.poll()
+            await stage.log_in()
+        await writer
+
+    assert {"one", "two"} == set(stage.seen)
+    assert len(stage.seen) > 100
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda path: path.write_text(ONE + "surprise: 1\n"), "surprise"),
+        (lambda path: path.write_text(ONE[: len(ONE) // 2]), ""),
+        (lambda path: path.unlink(), "No such file"),
+        (lambda path: path.write_text(ONE + "#" * BYTES_MAX), "larger than 1 MiB"),
+        (lambda path: path.write_bytes(b"\xff"), ""),
+    ],
+    ids=["bad", "half", "gone", "large", "no-text"],
+)
+async def test_the_last_good_policy_stays(tmp_path: Path, spoil: Callable[[Path], object], why: str) -> None:
+    """
+    A file that cannot be used is told once, by a gauge and one line with its first problem; logins go on as before.
+    """
+    stage = Stage(tmp_path)
+    spoil(stage.path)
+    with capture_logs() as logs:
+        for _ in range(3):
+            await stage.live.poll()
+    bad = stage.shown
+    async with stage.world.running():
+        await stage.log_in()
+    stage.path.write_text(ONE)
+    await stage.live.poll()
+
+    assert ["one"] == stage.seen
+    assert (0, 1) == (bad["nats_auth_policy_reload_success"], stage.shown["nats_auth_policy_reload_success"])
+    (line,) = logs
+    assert why in line["why"]
+
+
+async def test_a_new_policy_is_told(tmp_path: Path) -> None:
+    """
+    A policy that comes into force is a line with its digest, and a warning for each account that nobody can land in.
+    """
+    stage = Stage(tmp_path)
+    stage.path.write_text(TWO.replace("account: APP", "account: NOWHERE"))
+    with capture_logs() as logs:
+        await stage.live.poll()
+    told = {line["event"]: line for line in logs}
+
+    assert (41, stage.world.facts.grants.policy.digest) == (
+        told["policy in force"]["rules"],
+        told["policy in force"]["sha256"],
+    )
+    assert "rule two: no key file" in [line["detail"] for line in logs if line["event"] == "policy warning"]
+    assert 41 == stage.shown["nats_auth_policy_rules"]
