@@ -17,6 +17,7 @@ _UNIT_TESTS = {
     "availability": ("availability", "scoped", "quiet"),
     "logins": ("logins", "quiet"),
     "sources": ("sources", "quiet"),
+    "policy": ("policy", "quiet"),
 }
 
 

@@ -19,6 +19,14 @@ LEFT_OUT = {
 LABELS = {"namespace": "nats-auth", "pod": "p-1", "job": "nats-k8s-oidc-callout", "instance": "10.0.0.1:8080"}
 # Of a cluster's watch: the scrape is of a responder that reads manifests.
 OF_A_WATCH = "nats_auth_watch_last_event_timestamp_seconds"
+# And has no policy file.
+OF_A_POLICY = """
+nats_auth_policy_info{sha256="3fa9c1d2"} 1
+nats_auth_policy_rules 7
+nats_auth_policy_reload_success 1
+nats_auth_policy_reload_timestamp_seconds 5
+nats_auth_rule_decisions_total{rule="teams",outcome="allowed"} 5
+"""
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
@@ -109,7 +117,7 @@ def test_queries_find_something(scrape: str, tmp_path: Path) -> None:
             "values": f"{value}+1x40" if re.search(r"_(total|bucket|count|sum|success|denied|hits|misses)$", name) else
             f"{value}x40",
         }
-        for name, own, value in _SAMPLE.findall(f"{scrape}\n{OF_A_WATCH} 5")
+        for name, own, value in _SAMPLE.findall(f"{scrape}\n{OF_A_WATCH} 5{OF_A_POLICY}")
     ]  # fmt: skip
     asked = [
         {"expr": f"clamp_max(count({query.concrete()}), 1)", "eval_time": "15m", "exp_samples": [{"value": 1}]}
