@@ -21,7 +21,7 @@ def test_the_demo_tells_the_truth() -> None:
     ran = run_demo(None)
 
     assert 0 == ran.returncode, ran.stdout + ran.stderr
-    assert "All 15 went as expected" in ran.stdout
+    assert "All 17 went as expected" in ran.stdout
     assert "WRONG" not in ran.stdout
 
 

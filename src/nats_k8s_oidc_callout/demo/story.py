@@ -67,9 +67,10 @@ class Story:
 
     def prepare(self) -> None:
         """Create the ServiceAccounts of the story."""
-        self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>"})
+        self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>,payroll.>"})
         self._world.write_account("shop", "worker", "uid-worker", {"nats.io/allowed-sub-subjects": "audit.>,billing.>"})
         self._world.write_account("shop", "batch", "uid-batch")
+        self._world.write_account("acme", "app", "uid-app")
 
     def steps(self) -> list[_Step]:
         """Return the story in order. Refusals are told by the reason that the responder counted."""
@@ -77,10 +78,16 @@ class Story:
             _Step("publish in its own namespace", DELIVERED, lambda: self._publish("shop.orders.new")),
             _Step("request, answered by another pod", "answer", self._request),
             _Step("publish what an annotation allows", DELIVERED, lambda: self._publish("audit.shop.login")),
+            _Step("publish what it allows beyond its ceiling", NO_PERMISSION, lambda: self._publish("payroll.run")),
             _Step("publish anywhere else", NO_PERMISSION, lambda: self._publish("billing.invoices")),
             _Step("the same, by answering itself", NO_PERMISSION, self._answer_itself),
             _Step("read another pod's private inbox", NO_PERMISSION, self._read_other_inbox),
             _Step("who the server says it is", "system:serviceaccount:shop:web in APP", self._identity),
+            _Step(
+                "one whose rule names another account",
+                "system:serviceaccount:acme:app in PARTNERS",
+                self._placed,
+            ),
             _Step("no token", "refused: no_token", lambda: self._refused("")),
             _Step("an expired token", "refused: expired", lambda: self._refused(self._web(seconds=-1))),
             _Step("a token for another audience", "refused: wrong_audience", lambda: self._refused(self._web("vault"))),
@@ -190,6 +197,11 @@ class Story:
     async def _identity(self) -> str:
         async with self._web_client("who-am-i"):
             user, account = await self._world.identity_of("who-am-i")
+            return f"{user} in {account}"
+
+    async def _placed(self) -> str:
+        async with self._client(self._token("acme", "app", "uid-app"), "partner"):
+            user, account = await self._world.identity_of("partner")
             return f"{user} in {account}"
 
     async def _refused(self, token: str) -> str:

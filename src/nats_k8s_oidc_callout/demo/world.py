@@ -40,6 +40,7 @@ accounts {{
                               allow_responses: {{ max: 1, expires: "5s" }} }} }} ]
   }}
   APP {{}}
+  PARTNERS {{}}
   SYS {{}}
 }}
 system_account: SYS
@@ -57,6 +58,21 @@ _CREDS = """\
 -----BEGIN USER NKEY SEED-----
 {seed}
 ------END USER NKEY SEED------
+"""
+
+
+# What the platform decides: who lands where, and how far annotations may go.
+_POLICY = """\
+version: 1
+rules:
+  - name: partners
+    match: {namespaces: [acme]}
+    account: PARTNERS
+  - name: teams
+    match: {}
+    annotations:
+      publish: ["audit.{namespace}.>", "billing.invoices"]
+      subscribe: ["audit.>", "billing.>"]
 """
 
 
@@ -157,6 +173,7 @@ class World:
         creds.write_text(_CREDS.format(jwt=jwt, seed=nkeys.encode_seed(Kind.USER, raw)))
         creds.chmod(0o600)
         (self.folder / "jwks.json").write_bytes(self.issuer.jwks())
+        (self.folder / "policy.yaml").write_text(_POLICY)
         return user
 
     async def _start_server(self, user: SigningKey) -> None:
@@ -193,6 +210,7 @@ class World:
             "NATS_CREDS_FILE": str(self.folder / "auth-service.creds"),
             "JWKS_FILE": str(self.folder / "jwks.json"),
             "SERVICE_ACCOUNTS_DIR": str(self._accounts),
+            "POLICY_FILE": str(self.folder / "policy.yaml"),
             "HOST": "127.0.0.1",
             "PORT": "0",
             "LOG_LEVEL": self._log_level,
