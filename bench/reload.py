@@ -1,0 +1,97 @@
+"""What logins notice of a policy file of 1,000 rules that is read again: how late answers are, with and without.
+
+Run with `python bench/reload.py [SECONDS]`. The responder is the real one without its sockets; a login comes every 5 ms,
+each from another workload's rule. Compare the two lines of one run only.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.app.policyfile import SETTLE_SECONDS, LivePolicy
+from nats_k8s_oidc_callout.core.model import Allow
+from nats_k8s_oidc_callout.settings import Settings, read_policy
+from tests.fakes.issuer import AUDIENCE, ISSUER
+from tests.test_responder import KUBERNETES, World
+
+RULES = 1000
+EVERY_SECONDS = 0.005
+_RULE = """\
+  - name: team-{number}
+    match: {{namespaces: ["team-{number}-*", "shop-{number}"], service_accounts: ["web-*", "api"]}}
+    account: APP
+    root: "team.{{namespace}}"
+    publish: ["events.{number}.>", "audit.{{namespace}}.{{name}}"]
+    subscribe: ["events.>"]
+    jetstream: ["consume:ORDERS/{{namespace}}"]
+    annotations: {{publish: ["team.>", "shared.>"], subscribe: ["team.>", "shared.>"]}}
+"""
+
+
+def policy(version: int) -> str:
+    rules = "".join(_RULE.format(number=number) for number in range(RULES - 1))
+    return f"version: 1\nrules:\n{rules}  - {{name: all-{version}, match: {{}}}}\n"
+
+
+async def logins(world: World, seconds: float) -> list[float]:
+    """Return how long each answer took, from when it was due."""
+    late = []
+    question = world.server.ask(KUBERNETES.token())
+    due = time.monotonic() + EVERY_SECONDS
+    ends = due + seconds
+    while due < ends:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        world.responder.receive(question, "_R", "")
+        await world.responder.drain()
+        late.append(time.monotonic() - due)
+        due = max(due + EVERY_SECONDS, time.monotonic())
+    assert all(isinstance(verdict, Allow) for verdict, _ in world.verdicts)
+    world.verdicts.clear()
+    world.sent.clear()
+    return sorted(late)
+
+
+def tell(what: str, late: list[float]) -> None:
+    shown = (late[len(late) // 2], late[len(late) * 99 // 100], late[-1])
+    print(f"{what:<20}" + "".join(f"{1000 * value:>10.1f}" for value in shown))
+
+
+async def main(seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.yaml"
+        path.write_text(policy(0))
+        settings = Settings.model_construct(
+            nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=path
+        )
+        world = World()
+        began = time.monotonic()
+        settings._policy = read_policy(path.read_bytes(), settings)
+        print(f"{len(policy(0)):,} bytes, {RULES} rules: {time.monotonic() - began:.2f} s to read")
+        live = LivePolicy(settings, world.facts, PolicyMetrics())
+        stop = asyncio.Event()
+        reloads = 0
+
+        async def reload() -> None:
+            nonlocal reloads
+            while not stop.is_set():
+                reloads += 1
+                path.write_text(policy(reloads))
+                await live.poll()
+
+        print(f"{'ms':<20}{'median':>10}{'99 %':>10}{'longest':>10}")
+        async with world.running():
+            tell("at rest", await logins(world, seconds))
+            task = asyncio.create_task(reload())
+            tell("while it is read", await logins(world, seconds))
+            stop.set()
+            await task
+        print(f"{reloads} times, {seconds / reloads:.2f} s each with {SETTLE_SECONDS:g} s to settle")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
