@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.manifests import load_documents
+from nats_k8s_oidc_callout.adapters.manifests import NamespaceFolder
+from nats_k8s_oidc_callout.bounded.documents import load_documents
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.errors import BadManifest
 from tests.fakes.manifest_folder import APP, Heard, account
+from tests.fakes.namespaces import STAGE, TEAM
 
 
 @pytest.fixture
@@ -101,3 +104,39 @@ def test_a_merge_bomb_is_refused_quickly() -> None:
     )
     with pytest.raises(BadManifest, match="aliases"):
         load_documents(bomb)
+
+
+NAMESPACE = (
+    "kind: Namespace\nmetadata: {name: shop, labels: {example.com/team: retail, other: x, example.com/stage: null}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        pytest.param(NAMESPACE, {TEAM: "retail"}, id="one"),
+        pytest.param(f"{APP}---\n{NAMESPACE}", {TEAM: "retail"}, id="beside a ServiceAccount"),
+        pytest.param("kind: NamespaceList\nitems: [{metadata: {name: shop}}]", {}, id="typed list, no labels"),
+        pytest.param(
+            "kind: Namespace\nmetadata: {name: shop, labels: {example.com/team: true}}", "must be text", id="true"
+        ),
+        pytest.param(
+            "kind: Namespace\nmetadata: {name: shop, labels: {example.com/team: a b}}", "not allow", id="space"
+        ),
+        pytest.param("kind: Namespace\nmetadata: {name: a.b}", "no legal name", id="name"),
+        pytest.param("kind: Namespace", "must be text", id="no metadata"),
+    ],
+)
+async def test_namespaces_stand_beside_serviceaccounts(tmp_path: Path, text: str, labels: dict[str, str] | str) -> None:
+    """
+    Of the manifests of Namespaces the labels that rules use are read; a bad one is an error, and the namespace unknown.
+    """
+    index = Namespaces([TEAM, STAGE])
+    folder = NamespaceFolder(tmp_path, index)
+    (tmp_path / "all.yaml").write_text(text)
+    await folder.poll()
+
+    if isinstance(labels, str):
+        assert (labels in folder.failing, None) == (True, index.find("shop"))
+    else:
+        assert ("", labels) == (folder.failing, index.find("shop"))

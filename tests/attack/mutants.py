@@ -204,7 +204,7 @@ TENANT_MUTANTS = [
     other("{} is an empty cluster", "core/kubernetes/wire.py",
           'if read.kind != f"{self.name}List" or not read.metadata.resource_version:', "if False:",
           "tests/core/test_wire.py"),
-    other("aliases in manifests", "adapters/manifests.py", "if isinstance(event, yaml.AliasEvent):", "if False:",
+    other("aliases in manifests", "bounded/documents.py", "if isinstance(event, yaml.AliasEvent):", "if False:",
           "tests/adapters/test_manifest_forms.py"),
     other("links out of the folder", "adapters/manifests.py", "if not path.resolve().is_relative_to(root):", "if False:",
           "tests/adapters/test_manifests.py"),

@@ -17,6 +17,7 @@ from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
 from nats_k8s_oidc_callout.core.grants.rules import Rule
 from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Read
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
     Allow,
@@ -435,15 +436,17 @@ def test_a_rule_may_want_a_pod() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ({"team": "a"}, "labelled"),
-        ({}, "rest"),
+        (Read.of({"team": "a"}, ("team",)), "labelled"),
+        (Read.of({}, ("team",)), "rest"),
+        (Read.of({}, ("stage",)), Reason.INTERNAL),
         (NoAnswer("the API server is away"), Reason.INTERNAL),
         (None, Reason.INTERNAL),
     ],
 )
 def test_labels_that_are_not_known_are_asked_for(answer: rules.Answer, expected: object) -> None:
     """
-    Without the labels that decide, the cluster is asked once; without its answer nobody falls through to a wider rule.
+    Without the labels that decide, the cluster is asked once; without its answer nobody falls through to a wider rule,
+    nor by an answer about other labels, which a policy before this one had asked for.
     """
     world = ruled(rule("labelled", labels={"team": "{team}"}), rule("rest"))
     need = decided(KUBERNETES.token(), world)

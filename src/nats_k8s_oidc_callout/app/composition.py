@@ -19,6 +19,7 @@ from nats_k8s_oidc_callout.app import sources
 from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.app.outcomes import Outcomes
 from nats_k8s_oidc_callout.app.policyfile import LivePolicy
@@ -56,7 +57,9 @@ class App:
         facts.placeable = accounts.placeable
         self._policy = LivePolicy(settings, facts, metrics.policy) if settings.policy else None
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
-        needs = Needs(self._keys, self._workloads, self._telemetry.cache_miss)
+        self._labels = NamespaceLabels(settings, api, facts.grants.policy.label_keys, metrics)
+        facts.labels = self._labels.find
+        needs = Needs(self._keys, self._workloads, self._labels, self._telemetry.cache_miss)
         ports = Ports(
             Voice(self._send, lambda: self._link.max_payload),
             needs.fetch,
@@ -77,7 +80,7 @@ class App:
             duty=answer_requests(settings.nats_queue_group, self._responder.receive, outcomes.complain),
             doubt=self._keyring.doubt,
         )
-        self.readiness = Readiness(self._link, self._keys, self._workloads, self._keyring)
+        self.readiness = Readiness(self._link, self._keys, self._workloads, self._labels, self._keyring)
         self._self_test = SelfTest(
             settings,
             self._keyring.tls,
@@ -115,6 +118,7 @@ class App:
                     tasks.create_task(self._for_ever(name, work()), name=name)
                     for name, work in (
                         *self._workloads.loops,
+                        *self._labels.loops,
                         *self._keys.loops,
                         *self._keyring.accounts.loops,
                         ("files", self._files.run),
@@ -173,12 +177,22 @@ class App:
         metrics.mirror(Gauge.NATS_CONNECTED, lambda: float(self._link.connected))
         metrics.mirror(Count.NATS_RECONNECTS, lambda: max(0, self._link.connects - 1))
         metrics.mirror(Gauge.SELFTEST_SUCCESS, lambda: self._self_test.success)
-        metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced))
+        metrics.mirror(Gauge.CACHE_SYNCED, lambda: float(self._workloads.synced and self._labels.synced))
+        metrics.mirror(Gauge.WATCH_LAST_EVENT, self._last_contact)
         metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, self._keyring.expiries)
         metrics.mirror_each(LabelledGauge.FILE_ERRORS, self._bad_files)
 
+    def _last_contact(self) -> float | None:
+        """Return the API server's last word in Unix seconds, as a dashboard wants it: the older one of two watches."""
+        heard = [self._workloads.last_contact()]
+        if self._labels.source is not None:
+            heard.append(self._labels.source.last_contact)
+        known = [at for at in heard if at is not None]
+        return time.time() - (time.monotonic() - min(known)) if len(known) == len(heard) else None
+
     def _bad_files(self) -> dict[str, float]:
-        return {**self._files.errors(), **self._keyring.file_errors(), **self._workloads.file_errors()}
+        manifests = {**self._workloads.file_errors(), **self._labels.file_errors()}
+        return {**self._files.errors(), **self._keyring.file_errors(), **manifests}
 
     def _announce(self) -> None:
         settings = self._settings

@@ -8,17 +8,19 @@ from typing import cast
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
+from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import sources
 from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.facts import facts_of
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.model import Judgement, Need, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import Judgement, Need, NeedNamespace, Token, Verdict, Workload
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import settle
 from nats_k8s_oidc_callout.settings import Settings
@@ -30,11 +32,20 @@ _PATIENCE_SECONDS = 10.0
 class Questions:
     """Answers questions; `open_with` makes one."""
 
-    def __init__(self, settings: Settings, keys: sources.KeySource, workloads: sources.WorkloadSource) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        keys: sources.KeySource,
+        workloads: sources.WorkloadSource,
+        api: ApiServer | None,
+        metrics: Metrics,
+    ) -> None:
         self._keys = keys
         self._workloads = workloads
-        self._needs = Needs(keys, workloads)
         self._facts: Facts = facts_of(settings, keys.keys, workloads.index)
+        self.labels = NamespaceLabels(settings, api, self._facts.grants.policy.label_keys, metrics)
+        self._facts.labels = self.labels.find
+        self._needs = Needs(keys, workloads, self.labels)
         self._accounts = TargetAccounts(settings, lambda: None)
         self._facts.placeable = self._accounts.placeable
 
@@ -54,8 +65,15 @@ class Questions:
         return self._keys.where
 
     async def service_account(self, namespace: str, name: str) -> ServiceAccount | None:
-        """Return the ServiceAccount as the cluster has it now; raise Unreachable when the cluster does not answer."""
-        return await self._workloads.look_up(Workload(namespace, name, ""), _PATIENCE_SECONDS)
+        """Return the ServiceAccount as the cluster has it now; raise Unreachable when the cluster does not answer.
+
+        From then on the labels of its namespace are known, as far as rules go by them.
+        """
+        workload = Workload(namespace, name, "")
+        found = await self._workloads.look_up(workload, _PATIENCE_SECONDS)
+        if found is not None and self.labels.source is not None:
+            await self.labels.learn(workload, _PATIENCE_SECONDS)
+        return found
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant | Turned:
         """Return what a ServiceAccount may do and which of its annotation entries are left out; or why it has no rule.
@@ -83,6 +101,8 @@ class Questions:
         return cast("Verdict", verdict)
 
     async def _fetch(self, need: Need) -> Answer:
+        if isinstance(need, NeedNamespace):
+            return await self.labels.learn(need.workload, _PATIENCE_SECONDS)
         return await self._needs.fetch(need, _PATIENCE_SECONDS)
 
 
@@ -93,8 +113,11 @@ async def open_with(settings: Settings) -> AsyncIterator[Questions]:
     api = sources.api_server(settings)
     keys = sources.key_source(settings, api, FileWatch().watch, metrics)
     workloads = sources.workload_source(settings, api, metrics)
+    one = Questions(settings, keys, workloads, api, metrics)
     try:
         await workloads.prime()
-        yield Questions(settings, keys, workloads)
+        await one.labels.prime()
+        yield one
     finally:
+        await one.labels.close()
         await workloads.close()

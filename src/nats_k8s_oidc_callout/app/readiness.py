@@ -8,6 +8,7 @@ import structlog
 from nats_k8s_oidc_callout.adapters.http import Check
 from nats_k8s_oidc_callout.adapters.nats import Link
 from nats_k8s_oidc_callout.app.keyring import Keyring
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.sources import KeySource, WorkloadSource
 
 log = structlog.get_logger("app")
@@ -19,8 +20,10 @@ _LOOK_SECONDS = 0.05
 class Readiness:
     """The subscription is the real readiness: NATS asks any member of the queue group."""
 
-    def __init__(self, link: Link, keys: KeySource, workloads: WorkloadSource, keyring: Keyring) -> None:
-        self._link, self._keys, self._workloads, self._keyring = link, keys, workloads, keyring
+    def __init__(
+        self, link: Link, keys: KeySource, workloads: WorkloadSource, labels: NamespaceLabels, keyring: Keyring
+    ) -> None:
+        self._link, self._keys, self._workloads, self._labels, self._keyring = link, keys, workloads, labels, keyring
         self._was_failing: list[str] | None = None
         self.leaving = False
         """Set once, before the last requests are answered."""
@@ -52,9 +55,17 @@ class Readiness:
         fresh = keys.keys.fresh(time.monotonic())
         return [
             Check("cache", synced, "" if synced else "the ServiceAccounts are not listed yet"),
+            *self._labels_check(),
             Check("keys", fresh, "" if fresh else keys.last_error or f"no keys from {keys.where} yet"),
             Check("signer", loaded, "" if loaded else "no signing key"),
         ]
+
+    def _labels_check(self) -> list[Check]:
+        """Return what holds for the labels of namespaces; nothing while no rule goes by any."""
+        if self._labels.source is None:
+            return []
+        synced = self._labels.synced
+        return [Check("labels", synced, "" if synced else "the Namespaces are not listed yet")]
 
     def _tell(self) -> None:
         """Log a change."""

@@ -155,17 +155,25 @@ def _domain(settings: Settings) -> str:
     return found or own_token.DEFAULT_CLUSTER_DOMAIN
 
 
+def count_restart(metrics: Metrics) -> Callable[[str], None]:
+    """Return what counts a watch or list that failed, by its reason."""
+
+    def restarted(reason: str) -> None:
+        if reason not in _QUIET_ENDS:
+            metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
+
+    return restarted
+
+
 class ClusterWorkloads:
     """The ServiceAccounts of the cluster: watched, and looked up one by one where the watch lags behind."""
 
     def __init__(self, api: ApiServer, index: Index, namespaces: Sequence[str], metrics: Metrics) -> None:
         self.index = index
         self._api = api
-        self._metrics = metrics
-        self._informer = Informer(api, index, namespaces, on_restart=self._restarted)
+        self._informer = Informer(api, index, namespaces, on_restart=count_restart(metrics))
         self._lookup = LiveLookup(api, index, time.monotonic)
         self.loops: Sequence[Loop] = [("informer", self._informer.run)]
-        metrics.mirror(Gauge.WATCH_LAST_EVENT, self._last_contact)
 
     @property
     def synced(self) -> bool:
@@ -184,14 +192,9 @@ class ClusterWorkloads:
         await self._lookup.close()
         await self._api.close()
 
-    def _restarted(self, reason: str) -> None:
-        if reason not in _QUIET_ENDS:
-            self._metrics.add_to(LabelledCount.WATCH_RESTARTS, reason)
-
-    def _last_contact(self) -> float | None:
-        """Return the server's last word in Unix seconds, as a dashboard wants it."""
-        at = self._informer.last_contact
-        return None if at is None else time.time() - (time.monotonic() - at)
+    def last_contact(self) -> float | None:
+        """Return when the server last said anything, in monotonic seconds."""
+        return self._informer.last_contact
 
 
 class FolderWorkloads:
@@ -208,6 +211,10 @@ class FolderWorkloads:
     @property
     def synced(self) -> bool:
         return self._manifests.synced
+
+    def last_contact(self) -> float | None:
+        """There is no server."""
+        return None
 
     def file_errors(self) -> Mapping[str, float]:
         return {"manifests": float(bool(self._manifests.failing))}

@@ -1,5 +1,6 @@
 """At most so much of what others hold.
 
-files    a file
-bodies   the body of an HTTP answer
+files      a file
+documents  a file of YAML
+bodies     the body of an HTTP answer
 """

@@ -13,6 +13,7 @@ from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Read
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
     Allow,
@@ -73,7 +74,7 @@ class NoAnswer(str):
     __slots__ = ()
 
 
-Answer = ServiceAccount | Labels | NoAnswer | None
+Answer = ServiceAccount | Read | NoAnswer | None
 """What fetching for a need brought: nothing for keys, which are in the key set by then, or for what does not exist."""
 
 
@@ -203,7 +204,10 @@ def _labels_of(workload: Workload, facts: Facts, asked: Asked, *, fresh: bool) -
     """
     if NeedNamespace in asked.answers:
         answer = asked.answers[NeedNamespace]
-        return answer if isinstance(answer, Mapping) else None
+        # Looked up for the policy before, it lacks what only this one goes by.
+        if isinstance(answer, Read) and facts.grants.policy.label_keys.issubset(answer.keys_read):
+            return answer
+        return None
     return None if fresh else facts.labels(workload.namespace)
 
 
@@ -212,7 +216,10 @@ def _ask_for_labels(workload: Workload, asked: Asked) -> Deny | NeedNamespace:
         return NeedNamespace(workload)
     # Never a fall-through: a later rule may be wider.
     answer = asked.answers[NeedNamespace]
-    trouble = answer if isinstance(answer, NoAnswer) else "it does not exist"
+    if isinstance(answer, NoAnswer):
+        trouble: str = answer
+    else:
+        trouble = "it does not exist" if answer is None else "the policy changed while they were looked up"
     return Deny(Reason.INTERNAL, f"labels of namespace {workload.namespace}: {trouble}", workload)
 
 

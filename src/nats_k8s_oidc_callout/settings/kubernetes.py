@@ -137,7 +137,7 @@ class KubernetesVariables(BaseModel):
         group=Group.KUBERNETES,
         changes=MANIFESTS,
         meaning="A folder of ServiceAccount manifests (YAML) as the only source, instead of the cluster. A `uid` is "
-        "compared where the manifest has one.",
+        "compared where the manifest has one. Manifests of Namespaces stand there, too, where rules go by their labels.",
     )
 
     @property

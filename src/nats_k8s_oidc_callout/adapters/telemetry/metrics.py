@@ -44,6 +44,7 @@ class Gauge(StrEnum):
     INFLIGHT = "nats_auth_inflight_requests"
     NATS_CONNECTED = "nats_auth_nats_connected"
     CACHE_SERVICEACCOUNTS = "nats_auth_cache_serviceaccounts"
+    CACHE_NAMESPACES = "nats_auth_cache_namespaces"
     CACHE_SYNCED = "nats_auth_cache_synced"
     CACHE_IGNORED = "nats_auth_cache_ignored_namespaces"
     WATCH_LAST_EVENT = "nats_auth_watch_last_event_timestamp_seconds"
@@ -80,7 +81,8 @@ _GAUGE_HELP = {
     Gauge.INFLIGHT: "Requests taken and not answered yet.",
     Gauge.NATS_CONNECTED: "1 while connected to a NATS server.",
     Gauge.CACHE_SERVICEACCOUNTS: "ServiceAccounts in the cache.",
-    Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list.",
+    Gauge.CACHE_NAMESPACES: "Namespaces in the cache; 0 while no rule goes by their labels.",
+    Gauge.CACHE_SYNCED: "1 once the cache has seen a whole list of everything that it holds.",
     Gauge.CACHE_IGNORED: "Namespaces whose annotations are ignored, because all annotations are too large together.",
     Gauge.WATCH_LAST_EVENT: "When the watch last heard anything, in Unix seconds.",
     Gauge.JWKS_LAST_SUCCESS: "When a usable key set was last fetched or read, in Unix seconds.",
@@ -110,7 +112,7 @@ _COUNT_HELP = {
 }
 _LABELLED_COUNTS = {
     LabelledCount.WATCH_RESTARTS: (
-        "Failed watches and lists of ServiceAccounts, by reason; each is started again.",
+        "Failed watches and lists of the API server, by reason; each is started again.",
         (
             "forbidden", "gone", "history_went_back", "internal", "refused", "reset", "server_error", "short",
             "timeout", "too_many_requests", "unauthorized", "unreachable", "unreadable",

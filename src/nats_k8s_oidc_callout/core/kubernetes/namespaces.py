@@ -31,6 +31,12 @@ class Read(dict[str, str]):
     keys_read: tuple[str, ...]
     """All that were looked for, since a label that was not looked for may be there."""
 
+    @classmethod
+    def of(cls, labels: Mapping[str, str], keys: tuple[str, ...]) -> "Read":
+        found = cls(labels)
+        found.keys_read = keys
+        return found
+
 
 class _Shared(dict[str, str]):
     """The labels of all namespaces that have the same. Not to be changed."""
@@ -89,9 +95,7 @@ class Namespaces:
 
         Raises Unreachable when the answer is something else.
         """
-        found = Read(self.labels_of(self.kind.read_one(body).labels))
-        found.keys_read = self.keys
-        return found
+        return Read.of(self.labels_of(self.kind.read_one(body).labels), self.keys)
 
     def weigh(self, labels: Mapping[str, str]) -> int:
         """Return what an answer to a GET takes in memory at most, in bytes."""
