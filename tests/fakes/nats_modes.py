@@ -154,6 +154,7 @@ def operator_mode(
     allowed_accounts: Sequence[str] | None = None,
     extra_auth_signing: Sequence[str] = (),
     extra_app_signing: Sequence[str] = (),
+    tenants: Sequence[tuple[Pair, Pair]] = (),
     delegated: bool = True,
     creds_by_signing_key: bool = False,
     creds_expire_at: int | None = None,
@@ -163,6 +164,8 @@ def operator_mode(
     extra: str = "",
 ) -> OperatorMode:
     """Accounts AUTH (the callout's), APP (allowed), OTHER (not, unless named) and SYS, each with a signing key or none.
+
+    `tenants` are further ones, each with its signing key, and allowed.
 
     The quick start's derived key is `responder.in_form(Kind.ACCOUNT)`, named in both `extra_…_signing`.
     """
@@ -179,7 +182,10 @@ def operator_mode(
 
     callout: dict[str, object] = {
         "auth_users": [responder.public],
-        "allowed_accounts": [app.public] if allowed_accounts is None else list(allowed_accounts),
+        "allowed_accounts": [
+            *([app.public] if allowed_accounts is None else allowed_accounts),
+            *(tenant.public for tenant, _ in tenants),
+        ],
     }
     if xkey:
         callout["xkey"] = xkey.public
@@ -193,6 +199,7 @@ def operator_mode(
         ),
         app: account(app, "APP", [app_signing.public, *extra_app_signing]),
         other: account(other, "OTHER"),
+        **{tenant: account(tenant, f"TENANT-{n}", [key.public]) for n, (tenant, key) in enumerate(tenants)},
     }
     may_answer = {"sub": {"allow": list(may_subscribe)}, "pub": {}, "resp": {"max": 1, "ttl": 5_000_000_000}}
     more: dict[str, object] = {"exp": creds_expire_at} if creds_expire_at else {}

@@ -6,6 +6,7 @@ from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.settings import Settings, names_of
 from tests.settings.whole import CONFIG, OPERATOR, load, warned, without
 
+POLICY = {"POLICY_FILE": "/policy.yaml"}
 WARNINGS = [
     pytest.param(CONFIG, "NATS_SIGNING_KEY_FILE", True, id="derived-key"),
     pytest.param(CONFIG | {"NATS_SIGNING_KEY_FILE": "/account.seed"}, "NATS_SIGNING_KEY_FILE", False, id="own-key"),
@@ -16,6 +17,12 @@ WARNINGS = [
         True,
         id="account-key-in-config-mode",
     ),
+    pytest.param(
+        OPERATOR | {"NATS_ACCOUNTS_DIR": "/manifests"}, "NATS_ACCOUNTS_DIR", True, id="accounts-without-policy"
+    ),
+    pytest.param(OPERATOR | POLICY | {"NATS_ACCOUNTS_DIR": "/manifests"}, "NATS_ACCOUNTS_DIR", False, id="accounts"),
+    pytest.param(CONFIG | POLICY, "NATS_AUTH_ACCOUNT", True, id="policy-without-the-callout-account"),
+    pytest.param(CONFIG | POLICY | {"NATS_AUTH_ACCOUNT": "AUTH"}, "NATS_AUTH_ACCOUNT", False, id="policy"),
     pytest.param(CONFIG, "INBOX_MODE", True, id="shared-inbox"),
     pytest.param(CONFIG | {"INBOX_MODE": "private"}, "INBOX_MODE", False, id="private-inbox"),
     pytest.param(CONFIG | {"JETSTREAM_GRANTS": "admin"}, "JETSTREAM_GRANTS", True, id="admin"),

@@ -74,6 +74,7 @@ FILES: dict[str, bytes | None] = {
     f"{MOUNT}/ca.crt": CERTIFICATE,
     "/self-test.token": token({"iss": "https://issuer.example", "aud": ["nats"]}),
     "/sentinel": creds(),
+    "/policy.yaml": b"version: 1\nrules: [{name: everybody, match: {}}]\n",
     "/empty": b"",
     "/binary": b"\xff\xfe\x00",
     "/empty-mount/token": b"",

@@ -15,7 +15,7 @@ from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.http import HttpServer
 from nats_k8s_oidc_callout.adapters.nats import Link, answer_requests
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledGauge, Logs, Telemetry
-from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app import selftest, sources
 from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.fingerprint import fingerprint
 from nats_k8s_oidc_callout.app.keyring import Keyring
@@ -55,6 +55,7 @@ class App:
         facts = facts_of(settings, self._keys.keys, self._workloads.index)
         accounts = self._keyring.accounts
         facts.placeable = accounts.placeable
+        facts.self_test = selftest.exempt(settings)
         self._policy = LivePolicy(settings, facts, metrics.policy) if settings.policy else None
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         self._labels = NamespaceLabels(settings, api, facts.grants.policy.label_keys, metrics)

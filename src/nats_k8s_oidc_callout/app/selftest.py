@@ -15,7 +15,11 @@ from dataclasses import dataclass
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, log_in_as_client
+from nats_k8s_oidc_callout.app.facts import rule_of
 from nats_k8s_oidc_callout.bounded.files import read_file
+from nats_k8s_oidc_callout.core import decide
+from nats_k8s_oidc_callout.core.grants.grants import Grants
+from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.nats import subjects, user
 from nats_k8s_oidc_callout.errors import BadKey, Unreachable
@@ -79,6 +83,20 @@ def tester(settings: Settings) -> Tester:
     return Tester(
         WorkloadLogin(token, jwt, sign), claims.namespace or "unknown", claims.serviceaccount.name or "unknown"
     )
+
+
+def exempt(settings: Settings) -> decide.SelfTest | None:
+    """Return whom decisions let in without a rule: our own ServiceAccount, as the self-test. None without one."""
+    try:
+        who = tester(settings) if settings.self_test_token_file is not None else None
+    except Failed:
+        # The self-test itself tells.
+        return None
+    if who is None:
+        return None
+    by_settings = Grants(Policy([rule_of(settings)]), settings.sa_annotation_prefix)
+    made = by_settings.of(who.namespace, who.name, None, {})
+    return None if made is None else decide.SelfTest(f"{who.namespace}/{who.name}", made)
 
 
 class SelfTest:

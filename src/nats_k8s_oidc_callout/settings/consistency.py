@@ -107,6 +107,8 @@ def _config_mode(draft: NatsVariables, found: Findings) -> str:
         )
     if found.is_set("NATS_SENTINEL_CREDS_FILE"):
         found.warn("NATS_SENTINEL_CREDS_FILE", "has no effect in config mode, which knows no sentinel")
+    if found.is_set("POLICY_FILE") and not found.is_set("NATS_AUTH_ACCOUNT"):
+        found.warn("NATS_AUTH_ACCOUNT", "is not set, so a policy's template could place clients in the callout account")
     return draft.nats_auth_account
 
 
@@ -114,6 +116,8 @@ def _operator_mode(draft: NatsVariables, creds: Creds | None, found: Findings) -
     """Return the public key of the callout account."""
     if draft.nats_accounts_dir is not None:
         found.folder("NATS_ACCOUNTS_DIR", draft.nats_accounts_dir)
+        if not found.is_set("POLICY_FILE"):
+            found.warn("NATS_ACCOUNTS_DIR", "has no effect without POLICY_FILE: everybody lands in NATS_ACCOUNT")
     if creds is not None and not creds.jwt:
         found.problem("NATS_CREDS_FILE", "operator mode needs a whole creds file; this one holds a seed only")
     own = creds.account if creds else ""
