@@ -6,8 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from nats_k8s_oidc_callout.core.grants import grants as cache
+from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.grants.entries import Reader
 from nats_k8s_oidc_callout.core.grants.grants import Grants, Made
+from nats_k8s_oidc_callout.core.grants.policy import NO_RULE
+from nats_k8s_oidc_callout.core.nats.user import encode
+from tests.fakes.policies import rule
 from tests.fakes.rules import fresh_grants
 
 PUB = "nats.io/allowed-pub-subjects"
@@ -41,6 +45,19 @@ def test_digest_of_a_grant() -> None:
 
     assert hashlib.sha256(grant.encoded).hexdigest()[:12] == grant.digest
     assert grant.digest != made(fresh_grants(), "shop", "web", {PUB: "other"}).digest
+
+
+def test_a_grant_is_shown_without_keeping_it() -> None:
+    """
+    Whoever only asks gets the grant itself, or why there is none, and leaves nothing behind.
+    """
+    grants = fresh_grants(rule("shops", "shop"))
+    shown, turned = grants.compile("shop", "web", {PUB: "other"}), grants.compile("pay", "web", None)
+
+    assert isinstance(shown, Grant)
+    assert made(grants, "shop", "web", {PUB: "other"}).encoded == encode(shown.permissions)
+    assert NO_RULE is turned
+    assert 1 == len(grants._kept)
 
 
 def test_annotations_are_not_kept() -> None:
