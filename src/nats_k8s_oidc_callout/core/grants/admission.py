@@ -62,11 +62,11 @@ def policy(prefix: str, grants: JetStreamGrants, name: str = PROGRAM) -> Object:
             "variables": variables,
             "validations": [
                 {
-                    "expression": f"variables.{name}Problem == ''",
-                    "messageExpression": f"variables.prefix + {_text(annotation + ': ')} + variables.{name}Problem",
+                    "expression": f"variables.{each}Problem == ''",
+                    "messageExpression": f"variables.prefix + {_text(annotation + ': ')} + variables.{each}Problem",
                     "reason": "Invalid",
                 }
-                for name, annotation in _ANNOTATIONS.items()
+                for each, annotation in _ANNOTATIONS.items()
             ],
         },
     }
@@ -101,13 +101,14 @@ def _variables(grants: JetStreamGrants) -> Iterator[Object]:
         side = Side.SUBSCRIBE if name == Side.SUBSCRIBE else Side.PUBLISH
         written, grammar, why = f"variables.{name}Entries", WELL_FORMED, _why_malformed("e")
         steps = [("Text", _touched(annotation)), ("Entries", _entries(f"variables.{name}Text"))]
+        asking = "Entries"
         if name == _INTENTS:
-            grammar, why = INTENT, _why_no_intent()
+            grammar, why, asking = INTENT, _why_no_intent(), "Subjects"
             head = f"{intents.PUBLISH}:"
             asked = f"{written}.filter(e, e.startsWith({_text(head)})).map(e, e.substring({len(head)}))"
-            steps.append(("Subjects", asked))
+            steps.append((asking, asked))
         steps.append(("Malformed", _malformed(written, grammar)))
-        steps += _reserved(name, steps[-2][0], side, grants)
+        steps += _reserved(name, asking, side, grants)
         steps.append(("Problem", _problem(name, why, _why_reserved(side, grants))))
         for step, expression in steps:
             yield {"name": f"{name}{step}", "expression": expression}
