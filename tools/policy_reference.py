@@ -9,20 +9,22 @@ from pathlib import Path
 
 from nats_k8s_oidc_callout.settings.policy.codes import CODES
 from nats_k8s_oidc_callout.settings.policy.fields import HEADINGS, schema
-from nats_k8s_oidc_callout.settings.policy.shapes import Field
+from nats_k8s_oidc_callout.settings.policy.shapes import Field, Map
+from nats_k8s_oidc_callout.settings.policy.tables import HEADINGS as TABLE_HEADINGS
 from tools.marked import with_part, write_part
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "POLICY_REFERENCE.md"
 SCHEMA = ROOT / "src" / "nats_k8s_oidc_callout" / "policy.schema.json"
 FIELDS = "<!-- begin: made by tools/policy_reference.py from the fields -->"
+TABLES = "<!-- begin: made by tools/policy_reference.py from the fields of tables -->"
 FINDINGS = "<!-- begin: made by tools/policy_reference.py from the codes -->"
 
 
-def fields() -> str:
-    """Return one table for each map of the file."""
+def fields(headings: tuple[tuple[str, Map], ...]) -> str:
+    """Return one table for each map of a file."""
     head = "| field | type | default | meaning |\n|---|---|---|---|"
-    return "\n\n".join("\n".join((f"### {title}", "", head, *map(_row, map_.fields))) for title, map_ in HEADINGS)
+    return "\n\n".join("\n".join((f"### {title}", "", head, *map(_row, map_.fields))) for title, map_ in headings)
 
 
 def codes() -> str:
@@ -34,7 +36,13 @@ def codes() -> str:
 
 def updated(document: str) -> str:
     """Return the document with the tables of today."""
-    return with_part(with_part(document, FIELDS, fields()), FINDINGS, codes())
+    for mark, part in _parts():
+        document = with_part(document, mark, part)
+    return document
+
+
+def _parts() -> tuple[tuple[str, str], ...]:
+    return (FIELDS, fields(HEADINGS)), (TABLES, fields(TABLE_HEADINGS)), (FINDINGS, codes())
 
 
 def schema_text() -> str:
@@ -49,8 +57,8 @@ def _row(field: Field) -> str:
 
 
 def main() -> int:
-    write_part(DOCUMENT, FIELDS, fields())
-    write_part(DOCUMENT, FINDINGS, codes())
+    for mark, part in _parts():
+        write_part(DOCUMENT, mark, part)
     SCHEMA.write_text(schema_text(), encoding="utf-8")
     return 0
 

@@ -2,12 +2,16 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
+from nats_k8s_oidc_callout.app.facts import policy_of
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.output import say
-from nats_k8s_oidc_callout.errors import ConfigurationError
-from nats_k8s_oidc_callout.settings import Settings, load
+from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
+from nats_k8s_oidc_callout.settings import Settings, load, read_policy
 
 
 def load_or_exit() -> Settings:
@@ -16,6 +20,27 @@ def load_or_exit() -> Settings:
         return load(os.environ)
     except ConfigurationError as error:
         give_up(error)
+
+
+def policy_at(path: Path, settings: Settings) -> Policy | list[str]:
+    """Return the policy of a file, where it is silent by the settings; or everything that is wrong, with its place."""
+    try:
+        return read_policy(read_file(path), settings)
+    except OSError as error:
+        return [f"{path}: cannot be read: {error.strerror or error}"]
+    except BadPolicy as error:
+        return [f"{path}:{problem}" for problem in error.problems]
+
+
+def policy_or_exit(path: Path | None, settings: Settings) -> Policy:
+    """Return the policy of a file, else the one that the settings name, or make."""
+    if path is None:
+        return policy_of(settings)
+    found = policy_at(path, settings)
+    if isinstance(found, Policy):
+        return found
+    say(*found, err=True)
+    sys.exit(EXIT_BAD_USE)
 
 
 def give_up(error: ConfigurationError) -> NoReturn:

@@ -16,7 +16,7 @@ from nats_k8s_oidc_callout.app import census
 from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.survey import Survey, survey
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, admission
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, admission, policytest
 from nats_k8s_oidc_callout.cli.configuration import give_up
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.policy import Policy
@@ -48,9 +48,12 @@ class Checked(NamedTuple):
         return any(finding.is_error for finding in self.findings)
 
 
-@click.group("policy", short_help="Check a policy file.")
+@click.group("policy", short_help="Check and test a policy file.")
 def command() -> None:
     """Look at a policy file before it is in force."""
+
+
+command.add_command(policytest.command)
 
 
 @command.command("check", short_help="Say what is wrong with a policy file, and what is odd.")

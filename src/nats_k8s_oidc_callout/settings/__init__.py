@@ -50,6 +50,7 @@ __all__ = [
     "XkeyMode",
     "load",
     "names_of",
+    "part",
     "queue_group",
     "read_account_signer",
     "read_creds",
@@ -144,6 +145,19 @@ def _policy(draft: Settings, found: Findings) -> Policy | None:
         for problem in error.problems:
             found.problem("POLICY_FILE", f"{draft.policy_file} line {problem}")
     return None
+
+
+def part(env: Mapping[str, str]) -> Settings:
+    """Return settings of which `env` has some, for what asks no server; raise ConfigurationError with every problem.
+
+    What else `load` requires stands at its default.
+    """
+    found = Findings(read_file, {name: name for name in env})
+    draft = _parse(env, found)
+    consistency.permissions(draft, found)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    return draft
 
 
 def _parse(values: Mapping[str, str], found: Findings) -> Settings:

@@ -14,6 +14,11 @@ from nats_k8s_oidc_callout.core.grants.terms import ReplyMode, Terms
 from nats_k8s_oidc_callout.core.model import ConnectionKind, Reason, Workload
 
 ANSWERS_ITSELF = "may publish anywhere by answering itself"
+REFUSALS = (
+    *(Reason.REVOKED, Reason.NO_RULE, Reason.REFUSED_BY_RULE, Reason.BAD_CAPTURE, Reason.NOT_POD_BOUND),
+    *(Reason.CONNECTION_KIND, Reason.SOURCE_NETWORK, Reason.NO_ACCOUNT),
+)
+"""All that a case can be refused for."""
 Replies = ReplyMode | tuple[int, float]
 """How requests are answered; a number of answers and seconds is the reply permission of NATS."""
 

@@ -11,15 +11,15 @@ _GLOB = Text("a glob", most=512)
 _GLOBS = ListOf(_GLOB, "a list of globs", ENTRIES_MAX, least=1)
 _SUBJECTS = ListOf(Text("a subject", most=256, code="E14"), "a list of subjects", ENTRIES_MAX, "E14")
 _INTENTS = ListOf(Text("an intent", most=512, code="E15"), "a list of intents", INTENTS_MAX, "E15")
-_DURATION = Text("a duration, such as 90s, 15m or 1h", "[1-9][0-9]{0,5}[smh]", code="E07")
-_TIME = Text(
+DURATION = Text("a duration, such as 90s, 15m or 1h", "[1-9][0-9]{0,5}[smh]", code="E07")
+TIME = Text(
     "a time in UTC, such as 2026-11-25T10:00:00Z",
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z",
     code="E05",
 )
 # A namespace and a ServiceAccount.
-_WORKLOAD = Text("namespace/name", "[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}", code="E05")
-_KEY = Text("the key of a label", "(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+WORKLOAD = Text("namespace/name", "[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}", code="E05")
+KEY = Text("the key of a label", "(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
 MATCH = Map(
     "a map of conditions",
@@ -28,7 +28,7 @@ MATCH = Map(
         Field("service_accounts", _GLOBS, "Its own name is one of these.", "any"),
         Field(
             "namespace_labels",
-            MapOf("a map of label key to glob or list of globs", _KEY, Either(_GLOB, _GLOBS), least=1),
+            MapOf("a map of label key to glob or list of globs", KEY, Either(_GLOB, _GLOBS), least=1),
             "Its namespace has each of these labels, with one of the values. The platform's own words about a namespace; "
             "they need the right to get, list and watch namespaces.",
             "any",
@@ -54,7 +54,7 @@ REPLIES = Map(
     "a map of max and ttl",
     (
         Field("max", Number(1, 65_535, "E07"), "How many answers a received request allows.", missing="E02"),
-        Field("ttl", _DURATION, "For how long, up to 24h.", missing="E02"),
+        Field("ttl", DURATION, "For how long, up to 24h.", missing="E02"),
     ),
 )
 
@@ -87,7 +87,7 @@ _REPLIES = Field(
 )
 _SESSION = Field(
     "session",
-    _DURATION,
+    DURATION,
     "How long a session lasts at the most, 10s to 24h, and never beyond its token.",
     "`SESSION_MAX_SECONDS`",
 )
@@ -142,10 +142,10 @@ REVOKED = Map(
     (
         Field("jti", Text("a token's id", most=256), "The token has this `jti`."),
         Field("uid", Text("a uid", most=128), "The ServiceAccount has this uid: not its successor of the same name."),
-        Field("workload", _WORKLOAD, "The ServiceAccount is `namespace/name`."),
-        Field("issued_before", _TIME, "The token was issued earlier than this."),
+        Field("workload", WORKLOAD, "The ServiceAccount is `namespace/name`."),
+        Field("issued_before", TIME, "The token was issued earlier than this."),
         Field("reason", Text("a text", most=256), "For people."),
-        Field("until", _TIME, "The entry is ignored from then on."),
+        Field("until", TIME, "The entry is ignored from then on."),
     ),
     some_of=("jti", "uid", "workload"),
     code="E05",
