@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+import yaml
 from rich.console import Console
 
 from nats_k8s_oidc_callout.cli import demo
@@ -36,6 +37,24 @@ def test_explain_shows_text_as_text(desk: Desk, form: list[str]) -> None:
     assert r"a.\u0430" in entry.output
     assert r"\u001b]52;c;aGk=\u0007" in entry.output
     assert "wrong_audience" in claims.output
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_who_can_and_policy_test_show_text_as_text(desk: Desk, form: list[str]) -> None:
+    """
+    The name of a ServiceAccount in a manifest, and what a table quotes, are spelled out.
+    """
+    desk.account("shop", HOSTILE)
+    (desk.folder / "a.yaml").write_text("version: 1\nrules: [{name: a, match: {}}]\n")
+    case = {"workload": "a/b", "annotations": {"nats.io/allowed-pub-subjects": HOSTILE}, "expect": {"left_out": []}}
+    (desk.folder / "a.test.yaml").write_text(yaml.safe_dump({"cases": [case]}))
+    who = desk.run("who-can", "publish", "shop.x", *form)
+    tested = desk.run("policy", "test", str(desk.folder / "a.test.yaml"), *form)
+    junit = desk.run("policy", "test", str(desk.folder / "a.test.yaml"), "--junit", "-")
+
+    for ran, code in ((who, 0), (tested, 1), (junit, 1)):
+        assert (code, []) == (ran.exit_code, obeyed(ran.output))
+        assert r"\u001b[2J" in ran.output
 
 
 async def test_doctor_shows_a_servers_words_as_text(desk: Desk) -> None:

@@ -12,7 +12,7 @@ import click
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.spelling import escape
 
-_COMMANDS = ("serve", "demo", "doctor", "explain", "keys", "policy")
+_COMMANDS = ("serve", "demo", "doctor", "explain", "keys", "policy", "who-can")
 # Bad use and bad configuration, for scripts to tell from a failed check (1).
 EXIT_BAD_USE = 2
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -27,7 +27,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(f"nats_k8s_oidc_callout.cli.{cmd_name}").command
+        module = cmd_name.replace("-", "_")
+        command: click.Command = importlib.import_module(f"{__name__}.{module}").command
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -14,10 +14,10 @@ from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings, load, read_policy
 
 
-def load_or_exit() -> Settings:
-    """Return the settings in the environment."""
+def load_or_exit(*, policy: bool = True) -> Settings:
+    """Return the settings in the environment; without `policy` all but POLICY_FILE, for who has a policy already."""
     try:
-        return load(os.environ)
+        return load({name: value for name, value in os.environ.items() if policy or name != "POLICY_FILE"})
     except ConfigurationError as error:
         give_up(error)
 
