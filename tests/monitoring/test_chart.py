@@ -58,6 +58,25 @@ def test_rules_are_those_of_the_file(tmp_path: Path) -> None:
     assert 0 == run_promtool("check", "rules", str(file))[0]
 
 
+def test_a_policy_of_the_chart_is_missed_from_the_start() -> None:
+    """
+    Where the chart sets a policy file, a replica without one is told of also if no replica ever had one.
+    """
+    name = "NatsAuthCalloutWithoutPolicy"
+    usual, with_policy = (
+        next(
+            rule["expr"]
+            for group in rendered("c", "serviceMonitor", *more)["PrometheusRule"]["spec"]["groups"]
+            for rule in group["rules"]
+            if rule.get("alert") == name
+        )
+        for more in ((), ("--set=policy.existingConfigMap=policy",))
+    )
+
+    assert with_policy.split() == usual.split()[: len(with_policy.split())]
+    assert "and on (namespace, job) max_over_time" in " ".join(usual.split()[len(with_policy.split()) :])
+
+
 # Each so far off that what fires in the unit tests does not any more.
 MOVED = {
     "failureRatio": (0.5, "NatsAuthCalloutHighFailureRate"),

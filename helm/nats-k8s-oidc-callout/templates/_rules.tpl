@@ -18,6 +18,10 @@ watchSilentSeconds: {alert: NatsAuthCalloutWatchSilent, says: "> 300", with: "> 
 {{- if not $values.runbookUrl -}}
 {{- $text = regexReplaceAll "(?m)^ *runbook_url: .*\n" $text "" -}}
 {{- end -}}
+{{/* Who sets a policy file wants to hear of a replica without one, also where no replica ever had one. */}}
+{{- if include "nats-k8s-oidc-callout.policySource" . -}}
+{{- $text = regexReplaceAll "\\n +and on \\(namespace, job\\)\\n +max_over_time\\(nats_auth_policy_info[^\\n]*" $text "" -}}
+{{- end -}}
 {{- $replacements := dict -}}
 {{- range $name, $known := include "nats-k8s-oidc-callout.thresholds" . | fromYaml -}}
 {{- $with := printf $known.with (include "nats-k8s-oidc-callout.number" (get $values.thresholds $name)) -}}
