@@ -91,7 +91,7 @@ def check(file: Path, with_settings: bool, cluster: bool, against: str | None, s
 
 def _look(path: Path, *, with_settings: bool, cluster: bool, against: str | None) -> tuple[Checked, Report]:
     settings = _settings() if with_settings or cluster else None
-    base = base_of(settings) if settings else Base()
+    base = Base.of(settings) if settings else Base()
     checked = _checked(path, base)
     if settings is not None and not checked.has_errors:
         checked = checked._replace(findings=tuple(sorted((*checked.findings, *_without_keys(checked.file, settings)))))
@@ -100,20 +100,6 @@ def _look(path: Path, *, with_settings: bool, cluster: bool, against: str | None
     if cluster and settings is not None and not checked.has_errors:
         found = _surveyed(settings, checked.file.policy, old)
     return checked, _report(checked, settings, found, old)
-
-
-def base_of(settings: Settings) -> Base:
-    """Return what the settings say where a file is silent."""
-    return Base(
-        account=settings.nats_account,
-        callout_account=settings.nats_auth_account,
-        inbox_mode=settings.inbox_mode,
-        reply_mode=settings.reply_mode,
-        replies_max=settings.allow_responses_max,
-        replies_ttl_seconds=settings.allow_responses_ttl_seconds,
-        session_max_seconds=settings.session_max_seconds,
-        jetstream_grants=settings.jetstream_grants,
-    )
 
 
 def _settings() -> Settings:

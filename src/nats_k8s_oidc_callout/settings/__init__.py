@@ -116,20 +116,10 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
 def read_policy(content: bytes, settings: Settings) -> Policy:
     """Return what a policy file decides, where its rules are silent by the settings; raise BadPolicy with every problem."""
     # Without a file nothing reads YAML.
-    from nats_k8s_oidc_callout.settings.policy.loading import PolicyFile, load  # noqa: PLC0415
-    from nats_k8s_oidc_callout.settings.policy.rules import Base  # noqa: PLC0415
+    from nats_k8s_oidc_callout.settings.policy import Base, PolicyFile  # noqa: PLC0415
+    from nats_k8s_oidc_callout.settings.policy import load as load_policy  # noqa: PLC0415
 
-    base = Base(
-        account=settings.nats_account,
-        callout_account=settings.nats_auth_account,
-        inbox_mode=settings.inbox_mode,
-        reply_mode=settings.reply_mode,
-        replies_max=settings.allow_responses_max,
-        replies_ttl_seconds=settings.allow_responses_ttl_seconds,
-        session_max_seconds=settings.session_max_seconds,
-        jetstream_grants=settings.jetstream_grants,
-    )
-    found = load(content, base)
+    found = load_policy(content, Base.of(settings))
     if isinstance(found, PolicyFile):
         return found.policy
     raise BadPolicy([str(finding) for finding in found if finding.is_error])

@@ -8,10 +8,11 @@ from nats_k8s_oidc_callout.core.grants.globs import Glob
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
 from nats_k8s_oidc_callout.settings.policy import strict, values
+from nats_k8s_oidc_callout.settings.policy.base import Base
 from nats_k8s_oidc_callout.settings.policy.fields import FILE
 from nats_k8s_oidc_callout.settings.policy.findings import Finding, Findings
 from nats_k8s_oidc_callout.settings.policy.grants import read_lists
-from nats_k8s_oidc_callout.settings.policy.rules import Base, Draft, RuleReader
+from nats_k8s_oidc_callout.settings.policy.rules import Draft, RuleReader
 from nats_k8s_oidc_callout.settings.policy.shapes import cleaned
 from nats_k8s_oidc_callout.settings.policy.strict import Node
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.globs import Glob
 from nats_k8s_oidc_callout.core.grants.rules import CeilingTemplates, Match, Rule
 from nats_k8s_oidc_callout.core.grants.templates import Template
@@ -13,6 +12,7 @@ from nats_k8s_oidc_callout.core.model import ConnectionKind
 from nats_k8s_oidc_callout.core.nats.names import GLOBAL_ACCOUNT
 from nats_k8s_oidc_callout.core.nats.signers import never_placed
 from nats_k8s_oidc_callout.settings.policy import values
+from nats_k8s_oidc_callout.settings.policy.base import NO_ACCOUNT, SILENT, Base
 from nats_k8s_oidc_callout.settings.policy.fields import SESSION_SECONDS, TTL_SECONDS
 from nats_k8s_oidc_callout.settings.policy.findings import Findings
 from nats_k8s_oidc_callout.settings.policy.grants import Lists, read_lists
@@ -20,34 +20,7 @@ from nats_k8s_oidc_callout.settings.policy.strict import Node
 
 KINDS = frozenset({ConnectionKind.NATS, ConnectionKind.WEBSOCKET})
 """Which connections a rule lets in that does not say."""
-NO_ACCOUNT = "NATS_ACCOUNT"
-"""Stands for the settings' account where a file is looked at alone."""
-
-_SAID = (
-    *("session_max_seconds", "inbox_mode", "reply_mode", "replies_max", "replies_ttl_seconds", "jetstream_grants"),
-)
 _ALWAYS = ("namespace", "name")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """What the settings say where a file is silent. Without arguments: the product's defaults, for a file alone."""
-
-    account: str = ""
-    """NATS_ACCOUNT; empty when it is not known."""
-    callout_account: str = ""
-    inbox_mode: InboxMode = InboxMode.SHARED
-    reply_mode: ReplyMode = ReplyMode.INBOX
-    replies_max: int = 1
-    replies_ttl_seconds: float = 120.0
-    session_max_seconds: int = 3600
-    jetstream_grants: JetStreamGrants = JetStreamGrants.DATA
-
-    def rule(self) -> Rule:
-        """Return what holds for everybody where there is no file."""
-        account = Template(self.account or NO_ACCOUNT, ())
-        said = {one: getattr(self, one) for one in _SAID}
-        return Rule(name="", account=account, root=Template.of("{namespace}"), ceilings=None, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +125,7 @@ class RuleReader:
 
     def _rest(self, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return the conditions of a rule: its own, else the defaults', else the settings'."""
-        return {**{one: getattr(self._base, one) for one in _SAID}, "kinds": KINDS, **self._conditions, **own}
+        return {**{one: getattr(self._base, one) for one in SILENT}, "kinds": KINDS, **self._conditions, **own}
 
     def _read_conditions(self, given: Mapping[str, Node]) -> dict[str, Any]:
         """Return what a rule or `defaults` says of its own that no variable can stand in."""
