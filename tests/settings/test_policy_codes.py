@@ -113,12 +113,12 @@ def test_every_mistake_is_told_at_once() -> None:
     Those of the form and those of the meaning, and a mistake in `defaults` once, whoever takes it.
     """
     text = (
-        "version: 1\ndefaults: {root: '>', session: 1s}\nroles: {r: {publish: ['a..b']}}\nrules:\n"
+        "version: 1\ndefaults: {root: '>', session: 1s}\nroles: {r: {publish: ['a..b', '{team}']}}\nrules:\n"
         "- {name: a, match: {}, publsh: [], account: SYS}\n- {name: b, match: {}, roles: [r, s]}\naccounts: ['{x}']\n"
     )
 
     assert [line.split(" ", 2)[:2] for line in _errors(text)] == [
-        ["2:", "E07"], ["2:", "E14"], ["3:", "E14"], ["5:", "E02"], ["5:", "E20"], ["6:", "E03"], ["7:", "E08"],
+        ["2:", "E07"], ["2:", "E14"], ["3:", "E14"], ["5:", "E02"], ["5:", "E20"], ["6:", "E03"], ["6:", "E10"], ["7:", "E08"],
     ]  # fmt: skip
 
 
@@ -155,6 +155,7 @@ def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int)
         ("W01", "- {name: a, match: {namespaces: [x], service_accounts: [s]}}\n- {name: b, match: {namespaces: [x]}}", []),
         ("W01", "- {name: a, match: {namespace_labels: {k: '*'}}}\n- {name: b, match: {namespace_labels: {k: v, l: w}}}", ["b"]),
         ("W01", "- {name: a, match: {namespace_labels: {k: v}}}\n- {name: b, match: {namespace_labels: {k: '*'}}}", []),
+        ("W01", "- {name: a, match: {namespace_labels: {k: '*'}}}\n- {name: b, match: {namespace_labels: {l: v}}}", []),
         ("W01", "- {name: a, match: {namespaces: [x, 'y*']}}\n- {name: b, match: {namespaces: ['y-*', x]}}", ["b"]),
         ("W01", "- {name: a, match: {namespaces: [x]}, refuse: r}\n- {name: b, match: {namespaces: [x]}}", ["b"]),
         ("W02", "- {name: a, match: {}, replies: {max: 2, ttl: 1s}}", ["a"]),
@@ -163,15 +164,18 @@ def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int)
         ("W02", "- {name: a, match: {}, annotations: {publish: [x]}, deny: {publish: [x]}}", []),
         ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}}\n- {name: b, match: {}, root: s}", ["a"]),
         ("W02", "- {name: a, match: {}, root: r, replies: {max: 2, ttl: 1s}}\n- {name: b, match: {}, root: s, account: B}", []),
+        ("W02", "- {name: a, match: {}, replies: {max: 2, ttl: 1s}, account: 't-{namespace}'}", []),
         ("W04", "- {name: a, match: {}, publish: [x.y], deny: {publish: ['x.>']}}", ["a"]),
         ("W04", "- {name: a, match: {}, root: r, deny: {publish: ['r.>']}}", ["a"]),
-        ("W04", "- {name: a, match: {}, subscribe: ['x.*'], deny: {subscribe: ['x.*', x.y.z]}}", []),
+        ("W04", "- {name: a, match: {}, root: none, subscribe: ['x.*'], deny: {subscribe: ['x.*', x.y.z]}}", []),
+        ("W04", "- {name: a, match: {}, root: none, publish: [a.x], deny: {publish: ['{namespace}.x', _INBOX.x]}}", []),
         ("W04", "- {name: a, match: {}, deny: {publish: ['{namespace}.x', a.b, _INBOX.x]}}", []),
         ("W04", "- {name: a, match: {}, root: none, annotations: any, deny: {publish: [x]}}", []),
         ("W04", "- {name: a, match: {}, root: none, annotations: {publish: ['x.>']}, deny: {publish: [x.y, y]}}", ["a"]),
         ("W04", "- {name: a, match: {}, root: none, jetstream: [lookup], deny: {publish: [$JS.API.INFO]}}", []),
         ("W04", "- {name: a, match: {}, root: none, annotations: {jetstream: ['kv-read:*']}, deny: {publish: [$JS.API.INFO]}}", []),
         ("W05", "- {name: a, match: {namespaces: ['x-*']}, publish: [events]}\n- {name: b, match: {namespaces: ['y-*']}}", []),
+        ("W05", "- {name: a, match: {namespaces: [shop]}, publish: [events]}\n- {name: b, match: {namespaces: [pay, events]}}", []),
         ("W05", "- {name: a, match: {}, publish: [EVENTS]}\n- {name: b, match: {}}", []),
         ("W05", "- {name: a, match: {}, publish: [events]}\n- {name: b, match: {}, account: B}", []),
         ("W05", "- {name: a, match: {namespaces: [shop]}, publish: [events]}\n- {name: b, match: {namespaces: [pay]}}", []),
