@@ -127,7 +127,8 @@ def test_uninstall_leaves_nothing(release: Release) -> None:
     before = objects(release)
     release.sh(
         f"helm install brief ./{CHART} -n short --set nats.account=AUTH_ACCOUNT --set networkPolicy.enabled=true "
-        "--set namespaces={short-a} --set metrics.dashboard.enabled=true"
+        "--set namespaces={short-a} --set metrics.dashboard.enabled=true --set admissionPolicy.enabled=true "
+        """--set-json 'policy.inline={"version":1,"rules":[{"name":"all","match":{"namespace_labels":{"a":"*"}}}]}'"""
     )
     release.node.wait(lambda: started(release, "short"), 60, "its Pods")
     made = objects(release) - before
@@ -136,3 +137,4 @@ def test_uninstall_leaves_nothing(release: Release) -> None:
 
     kinds = {line.split()[0] for line in made}
     assert {"Deployment", "Role", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "ConfigMap", "Secret"} <= kinds
+    assert {"ClusterRole", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} <= kinds
