@@ -1,13 +1,15 @@
-"""The rule that came nearest to a workload that none matches."""
+"""What came nearest to a workload that no rule matches, and to an entry that no ceiling has."""
 
 from dataclasses import replace
 
 import pytest
 
+from nats_k8s_oidc_callout.core.grants.filter import Side
 from nats_k8s_oidc_callout.core.grants.globs import Glob
-from nats_k8s_oidc_callout.core.grants.nearest import nearest
+from nats_k8s_oidc_callout.core.grants.nearest import nearest, nearest_ceiling
 from nats_k8s_oidc_callout.core.grants.rules import Match, Rule
-from tests.fakes.rules import RULE
+from nats_k8s_oidc_callout.core.grants.terms import NO_ANNOTATIONS, Ceilings
+from tests.fakes.rules import RULE, TERMS
 
 
 def globs(texts: str) -> tuple[Glob, ...]:
@@ -56,3 +58,33 @@ def test_nearest(workload: str, labels: dict[str, str], expected: tuple[str, str
 def test_no_rule_is_near() -> None:
     """Where two conditions fail nothing is said."""
     assert None is nearest(RULES[1:2], "pay", "web", {})
+
+
+TIGHT = replace(
+    TERMS, ceilings=Ceilings(("shared.shop.>", "team.shop.>"), ("events.>",), ("kv-read:a_*", "consume:shop_*"))
+)
+
+
+@pytest.mark.parametrize(
+    ("entry", "side", "expected"),
+    [
+        ("team.pay.x", Side.PUBLISH, "team.shop.>"),
+        ("shared.*", Side.PUBLISH, "shared.shop.>"),
+        ("zoo", Side.PUBLISH, "shared.shop.>"),
+        ("eve", Side.SUBSCRIBE, "events.>"),
+        ("consume:pay_ORDERS", None, "consume:shop_*"),
+        ("consume:", None, ""),
+        ("$SYS.x", Side.PUBLISH, ""),
+        ("a..b", Side.SUBSCRIBE, ""),
+    ],
+)
+def test_nearest_ceiling(entry: str, side: Side | None, expected: str) -> None:
+    """The one that begins most like it, unless something else is wrong with the entry."""
+    assert expected == nearest_ceiling(entry, side, TIGHT)
+
+
+def test_no_ceiling_is_near() -> None:
+    """Where annotations may ask for anything, or for nothing."""
+    assert ["", ""] == [
+        nearest_ceiling("a", Side.PUBLISH, replace(TERMS, ceilings=none)) for none in (None, NO_ANNOTATIONS)
+    ]

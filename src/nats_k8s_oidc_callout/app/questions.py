@@ -18,9 +18,10 @@ from nats_k8s_oidc_callout.app.needs import Needs
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Answer, Asked, Facts
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
+from nats_k8s_oidc_callout.core.grants.nearest import Nearest, nearest
 from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.model import Judgement, Need, NeedNamespace, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import Judgement, Need, NeedNamespace, Reason, Token, Verdict, Workload
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import settle
 from nats_k8s_oidc_callout.settings import Settings
@@ -76,19 +77,33 @@ class Questions:
         return found
 
     def grant(self, namespace: str, name: str, account: ServiceAccount) -> Grant | Turned:
-        """Return what a ServiceAccount may do and which of its annotation entries are left out; or why it has no rule.
+        """Return what a ServiceAccount may do and which of its annotation entries are left out; or why it is turned away.
 
         Raise Unreachable when the labels of its namespace decide and are not known.
         """
+        policy, now = self._facts.grants.policy, time.time()
+        if entry := policy.revoked.entry_for(Workload(namespace, name, account.uid), now, now):
+            return Turned(Reason.REVOKED, entry.reason)
         found = self._facts.grants.compile(namespace, name, account.annotations, self._facts.labels(namespace))
         if found is None:
             raise Unreachable(f"the labels of namespace {namespace} are not known")
+        if policy.digest and isinstance(found, Grant) and (why := self._facts.placeable(found.terms.account)):
+            return Turned(Reason.NO_ACCOUNT, why, found.terms.rule)
         return found
 
     def lands_in(self, namespace: str, name: str) -> str:
         """Return where the servers must say that clients of a ServiceAccount are; empty when that is not known."""
         facts = self._facts
         return self._accounts.lands_in(facts.grants.policy, namespace, name, facts.labels(namespace))
+
+    @property
+    def policy_digest(self) -> str:
+        """The SHA-256 of the policy file; empty without one."""
+        return self._facts.grants.policy.digest
+
+    def nearest_rule(self, namespace: str, name: str) -> Nearest | None:
+        """Return the rule that came nearest to a ServiceAccount that none matches."""
+        return nearest(self._facts.grants.policy.rules, namespace, name, self._facts.labels(namespace) or {})
 
     async def verdict_on(self, token: Token | None) -> Verdict:
         """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
 from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
+from nats_k8s_oidc_callout.core.grants import entries
 from nats_k8s_oidc_callout.core.grants.annotations import ASKED, Grant
+from nats_k8s_oidc_callout.core.grants.filter import Side
+from nats_k8s_oidc_callout.core.grants.nearest import nearest_ceiling
 from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.identity import tokens
@@ -97,13 +101,24 @@ async def _explain_workload(settings: Settings, source: Questions, namespace: st
     if account is None:
         return {**report, "reason": "unknown_service_account", "detail": "it does not exist"}
     grant = source.grant(namespace, name, account)
+    report["policy"] = source.policy_digest
     if isinstance(grant, Turned):
-        return {**report, "allowed": False, "reason": grant.reason.value, "detail": grant.detail, "rule": grant.rule}
+        found = {"reason": grant.reason.value, "detail": grant.detail, "rule": grant.rule}
+        return {**report, "allowed": False, **found, **_nearest(source, grant.reason, namespace, name)}
     return {**report, "uid": account.uid, **_permissions(settings, namespace, name, grant)}
+
+
+def _nearest(source: Questions, reason: Reason, namespace: str, name: str) -> Report:
+    """Return the rule that came nearest, for whom none matches."""
+    found = source.nearest_rule(namespace, name) if reason is Reason.NO_RULE else None
+    return {} if found is None else {"nearest": found._asdict()}
 
 
 async def _explain_token(settings: Settings, source: Questions, text: str) -> Report:
     verdict = await source.verdict_on(Token.of(text))
+    if isinstance(verdict, Deny) and verdict.reason is Reason.NO_RULE and verdict.workload is not None:
+        # With the rule that came nearest.
+        return await _explain_workload(settings, source, verdict.workload.namespace, verdict.workload.name)
     if not isinstance(verdict, Allow):
         report = _refused(source, verdict)
         if verdict.reason is Reason.MALFORMED_TOKEN and (stripped := text.strip().rstrip("=")) != text:
@@ -122,7 +137,7 @@ async def _explain_token(settings: Settings, source: Questions, text: str) -> Re
 
 
 def _refused(source: Questions, verdict: Deny | Drop) -> Report:
-    workload = None if isinstance(verdict, Drop) else verdict.workload
+    workload, rule = (None, "") if isinstance(verdict, Drop) else (verdict.workload, verdict.rule)
     detail = verdict.detail
     if verdict.reason is Reason.UNKNOWN_KEY:
         detail = source.keys_trouble or detail
@@ -133,13 +148,14 @@ def _refused(source: Questions, verdict: Deny | Drop) -> Report:
         "allowed": False,
         "reason": verdict.reason.value,
         "detail": detail,
+        "rule": rule,
     }
 
 
 def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) -> Report:
     def side(subjects: tuple[str, ...], origins: tuple[str, ...]) -> list[Report]:
         return [
-            {"subject": subject, "from": origin.removeprefix(ASKED) if origin.startswith(ASKED) else "default"}
+            {"subject": subject, "from": origin.removeprefix(ASKED)}
             for subject, origin in zip(subjects, origins, strict=True)
         ]
 
@@ -147,20 +163,34 @@ def _permissions(settings: Settings, namespace: str, name: str, grant: Grant) ->
         reach = subscribed(entry["subject"])
         return entry if reach == entry["subject"] else {**entry, "works_as": reach}
 
+    sides = {
+        settings.sa_annotation_prefix + entries.PUBLISH: Side.PUBLISH,
+        settings.sa_annotation_prefix + entries.SUBSCRIBE: Side.SUBSCRIBE,
+    }
     granted, terms = grant.permissions, grant.terms
     return {
         "account": terms.account,
         "mode": settings.mode.value,
         "session_max_seconds": terms.session_max_seconds,
+        "rule": terms.rule,
+        "kinds": sorted(terms.kinds),
+        "networks": [str(network) for network in terms.networks],
+        "pod_required": terms.require_pod_bound or settings.require_pod_bound,
         "publish": side(granted.publish, grant.publish_origins),
         "subscribe": [heard(entry) for entry in side(granted.subscribe, grant.subscribe_origins)],
+        "denied": {"publish": granted.deny_publish, "subscribe": granted.deny_subscribe},
         "replies": {
             "mode": terms.reply_mode.value,
             "max": granted.replies_max,
             "ttl_seconds": granted.replies_ttl_seconds,
         },
         "refused": [
-            {"subject": refusal.subject, "from": refusal.annotation, "why": refusal.why}
+            {
+                "subject": refusal.subject,
+                "from": refusal.annotation,
+                "why": refusal.why,
+                "ceiling": nearest_ceiling(refusal.subject, sides.get(refusal.annotation), terms),
+            }
             for refusal in grant.refused
             if refusal.subject
         ],
@@ -189,6 +219,22 @@ def _replies(mode: str, max: int, ttl_seconds: float) -> str:  # noqa: A002  # t
     return "into the inboxes that it may publish to" if mode == ReplyMode.INBOX else "not allowed"
 
 
+def _rule_rows(report: Report, row: Callable[[str, str], None]) -> None:
+    """Say which rule decides, by which file, and what it asks of a connection; nothing without a file."""
+    if not report.get("policy"):
+        return
+    row("policy", report["policy"][:8])
+    if rule := report["rule"]:
+        row("rule", rule)
+    if near := report.get("nearest"):
+        row("nearest", f"rule {near['rule']}, but {near['why']}")
+    if report["allowed"]:
+        asked = [f"by {' or '.join(report['kinds'])}"]
+        asked += [f"from {' or '.join(report['networks'])}"] if report["networks"] else []
+        asked += ["with a token that a pod holds"] if report["pod_required"] else []
+        row("connects", ", ".join(asked))
+
+
 def _for_people(report: Report) -> list[str]:
     lines = [report["workload"] or "unknown workload"]
 
@@ -197,25 +243,34 @@ def _for_people(report: Report) -> list[str]:
 
     if not report["allowed"]:
         row("refused", f"{report['reason']}" + (f" ({report['detail']})" if report["detail"] else ""))
+        _rule_rows(report, row)
         if stripped := report.get("stripped"):
             row("stripped", "it would be let in" if stripped == "allowed" else f"it would be refused as {stripped}")
         return lines
     row("uid", report["uid"] or "unchecked (the manifest has none)")
     row("account", f"{report['account']} ({report['mode']} mode)")
+    _rule_rows(report, row)
     if "session_ends" in report:
         row("session", f"would end at {report['session_ends']}, in {report['session_seconds']} s")
     else:
         row("session", f"ends before its token does, and within {report['session_max_seconds']} s")
     row("replies", _replies(**report["replies"]))
-    for label in ("publish", "subscribe"):
-        for entry in report[label]:
+    for side in Side:
+        for entry in report[side]:
             reach = f", works as {entry['works_as']}" if "works_as" in entry else ""
-            row(label, f"{entry['subject']:<40} {entry['from']}{reach}")
-    for entry in report["refused"]:
-        # No subject goes beyond ASCII: what looks like a letter of it is the reason.
-        row("left out", f"{escape(entry['subject'], ascii_only=True):<40} {entry['from']}: {entry['why']}")
-    for entry in report["unknown"]:
-        row("unknown", f"{escape(entry['annotation'], ascii_only=True):<40} {entry['why']}")
+            row(side, f"{entry['subject']:<40} {entry['from']}{reach}")
+        for subject in report["denied"][side]:
+            row("denied", f"{subject:<40} to {side}")
+    _left_out_rows(report, row)
     for note in report["notes"]:
         row("note", note)
     return lines
+
+
+def _left_out_rows(report: Report, row: Callable[[str, str], None]) -> None:
+    for entry in report["refused"]:
+        # No subject goes beyond ASCII: what looks like a letter of it is the reason.
+        ceiling = f"; the nearest ceiling is {entry['ceiling']}" if entry["ceiling"] else ""
+        row("left out", f"{escape(entry['subject'], ascii_only=True):<40} {entry['from']}: {entry['why']}{ceiling}")
+    for entry in report["unknown"]:
+        row("unknown", f"{escape(entry['annotation'], ascii_only=True):<40} {entry['why']}")

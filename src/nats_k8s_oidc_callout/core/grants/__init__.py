@@ -14,5 +14,5 @@ reach        which subjects a grant reaches, exactly
 cases        a case of a policy's test table
 holders      what one workload has of a subject
 upto         what a rule could give to somebody
-nearest      which rule came nearest to a workload
+nearest      which rule or ceiling came nearest
 """

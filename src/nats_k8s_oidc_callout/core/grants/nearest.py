@@ -1,10 +1,15 @@
-"""Which rule came nearest to a workload that none matches: all but one of its conditions hold."""
+"""What came nearest, for whoever asks why not: a rule that nearly matches a workload, a ceiling that nearly has an entry."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
+from nats_k8s_oidc_callout.core.grants import intents
+from nats_k8s_oidc_callout.core.grants.filter import Side, trespass
 from nats_k8s_oidc_callout.core.grants.globs import Glob
 from nats_k8s_oidc_callout.core.grants.rules import Labels, Match, Rule
+from nats_k8s_oidc_callout.core.grants.terms import Terms
+from nats_k8s_oidc_callout.core.nats import subjects
 
 
 class Nearest(NamedTuple):
@@ -42,3 +47,24 @@ def _why_not(what: str, text: str, globs: Sequence[Glob]) -> str:
     if any(glob.match(text) is not None for glob in globs):
         return ""
     return f"{what} {text or 'without a value'} matches none of {', '.join(glob.text for glob in globs)}"
+
+
+def nearest_ceiling(entry: str, side: Side | None, terms: Terms) -> str:
+    """Return the ceiling that begins most like an annotation's entry; empty where no ceiling is why it is left out.
+
+    Without a side it is an intent.
+    """
+    ceilings = terms.ceilings
+    if ceilings is None:
+        return ""
+    if side is None:
+        texts, problem = ceilings.jetstream, isinstance(intents.parse(entry), str)
+    else:
+        texts = ceilings.publish if side is Side.PUBLISH else ceilings.subscribe
+        problem = bool(subjects.problem(entry) or trespass(entry, side, terms.jetstream_grants))
+    return "" if problem or not texts else max(texts, key=lambda text: _in_common(text, entry))
+
+
+def _in_common(one: str, other: str) -> int:
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in same)
