@@ -12,7 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from prometheus_client import CollectorRegistry
+
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetrics
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.policyfile import SETTLE_SECONDS, LivePolicy
 from nats_k8s_oidc_callout.core.model import Allow
 from nats_k8s_oidc_callout.settings import Settings, read_policy
@@ -68,11 +71,12 @@ async def main(seconds: float) -> None:
         settings = Settings.model_construct(
             nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=path
         )
+        labels = NamespaceLabels(settings, None, (), Metrics(CollectorRegistry(), ""))
         world = World()
         began = time.monotonic()
         settings._policy = read_policy(path.read_bytes(), settings)
         print(f"{len(policy(0)):,} bytes, {RULES} rules: {time.monotonic() - began:.2f} s to read")
-        live = LivePolicy(settings, world.facts, PolicyMetrics())
+        live = LivePolicy(settings, world.facts, labels, PolicyMetrics())
         stop = asyncio.Event()
         reloads = 0
 

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetrics
+from nats_k8s_oidc_callout.app import policyfile
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.policyfile import LivePolicy
 from nats_k8s_oidc_callout.bounded.files import BYTES_MAX
 from nats_k8s_oidc_callout.core.model import Allow
@@ -22,6 +25,7 @@ from tests.test_responder import KUBERNETES, World
 OTHERS = "".join(f"  - {{name: other-{n}, match: {{namespaces: [other-{n}]}}}}\n" for n in range(40))
 HEAD = f"version: 1\nrules:\n{OTHERS}"
 ONE = f"{HEAD}  - {{name: one, match: {{}}, account: APP, publish: [one.a]}}\n"
+BY_LABEL = f"{HEAD}  - {{name: labelled, match: {{namespace_labels: {{team: blue}}}}}}\n"
 TWO = f"{HEAD}  - {{name: two, match: {{}}, account: APP, publish: [two.a]}}\n"
 
 
@@ -71,12 +75,19 @@ class Stage:
         self.world.facts.placeable = lambda account: "no key file" if account == "NOWHERE" else ""
         self.metrics = PolicyMetrics()
         settings = Settings.model_construct(
-            nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=self.path
+            nats_account="APP",
+            jwt_issuer=(ISSUER,),
+            jwt_audience=AUDIENCE,
+            policy_file=self.path,
+            service_accounts_dir=folder / "manifests",
         )
+        self.labels = NamespaceLabels(settings, None, (), Metrics(CollectorRegistry(), ""))
+        self.world.facts.labels = self.labels.find
         settings._policy = read_policy(text.encode(), settings)
         self.live = LivePolicy(
             settings,
             self.world.facts,
+            self.labels,
             self.metrics,
             settle=settle,
         )
@@ -175,3 +186,31 @@ async def test_a_new_policy_is_told(tmp_path: Path) -> None:
     )
     assert "rule two: no key file" in [line["detail"] for line in logs if line["event"] == "policy warning"]
     assert 41 == stage.shown["nats_auth_policy_rules"]
+
+
+async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A policy that goes by labels waits until the Namespaces are listed. As long as they cannot be, the one before stays, is
+    told as such, and the next look tries again.
+    """
+    monkeypatch.setattr(policyfile, "_SYNC_SECONDS", 0.05)
+    stage = Stage(tmp_path)
+    followed = asyncio.create_task(stage.labels.run())
+    await asyncio.sleep(0)
+    stage.path.write_text(BY_LABEL)
+    async with stage.world.running():
+        # The folder of manifests is not there yet.
+        await stage.live.poll()
+        await stage.log_in()
+        without = stage.shown["nats_auth_policy_reload_success"]
+        (tmp_path / "manifests").mkdir()
+        (tmp_path / "manifests" / "team-a.yaml").write_text(
+            "{apiVersion: v1, kind: Namespace, metadata: {name: team-a, labels: {team: blue}}}"
+        )
+        monkeypatch.setattr(policyfile, "_SYNC_SECONDS", 5.0)
+        await stage.live.poll()
+        await stage.log_in()
+    followed.cancel()
+    await asyncio.gather(followed, return_exceptions=True)
+
+    assert (["one", "labelled"], 0, 1) == (stage.seen, without, stage.shown["nats_auth_policy_reload_success"])

@@ -56,10 +56,10 @@ class App:
         accounts = self._keyring.accounts
         facts.placeable = accounts.placeable
         facts.self_test = selftest.exempt(settings)
-        self._policy = LivePolicy(settings, facts, metrics.policy) if settings.policy else None
         outcomes = Outcomes(self._telemetry, self._keyring, shadow=settings.shadow)
         self._labels = NamespaceLabels(settings, api, facts.grants.policy.label_keys, metrics)
         facts.labels = self._labels.find
+        self._policy = LivePolicy(settings, facts, self._labels, metrics.policy) if settings.policy else None
         needs = Needs(self._keys, self._workloads, self._labels, self._telemetry.cache_miss)
         ports = Ports(
             Voice(self._send, lambda: self._link.max_payload),

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import structlog
 
-from nats_k8s_oidc_callout.adapters.files import Watched
+from nats_k8s_oidc_callout.adapters.files import Seen, Watched
 from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Settings, read_policy
 
 log = structlog.get_logger("policy")
@@ -20,6 +22,8 @@ log = structlog.get_logger("policy")
 INTERVAL_SECONDS = 2.0
 # For a file that is written in place. A mounted one changes at once.
 SETTLE_SECONDS = 0.2
+# For the labels of namespaces that a new policy goes by and the one before did not.
+_SYNC_SECONDS = 30.0
 _WARNINGS_MAX = 20
 # How long whoever waits for the interpreter waits for it while a file is read beside the logins. The usual 5 ms would
 # be paid at each call of a login into cryptography, of which there are ten.
@@ -33,11 +37,13 @@ class LivePolicy:
         self,
         settings: Settings,
         facts: Facts,
+        labels: NamespaceLabels,
         metrics: PolicyMetrics,
         *,
         settle: Callable[[], object] = lambda: time.sleep(SETTLE_SECONDS),
     ) -> None:
-        self._settings, self._facts, self._metrics = settings, facts, metrics
+        self._settings, self._facts, self._labels, self._metrics = settings, facts, labels, metrics
+        self._prepared = labels.source
         policy, path = settings.policy, settings.policy_file
         if policy is None or path is None:
             raise ValueError("there is no policy file")
@@ -60,6 +66,12 @@ class LivePolicy:
         """Look at the file once."""
         with _many_switches():
             seen = await asyncio.to_thread(self._file.look)
+        for policy in seen.value:
+            try:
+                self._prepared = await self._labels.prepare(policy.label_keys, _SYNC_SECONDS)
+            except Unreachable as error:
+                # Not the file's fault: the next look tries again.
+                seen = Seen(b"", (), error)
         self._file.adopt(seen)
         if self._file.failing:
             self._metrics.rejected()
@@ -71,6 +83,7 @@ class LivePolicy:
 
     def _take(self, policy: Policy) -> None:
         self._facts.grants = Grants(policy, self._settings.sa_annotation_prefix)
+        self._labels.use(self._prepared)
         self._metrics.took(policy.digest, (rule.name for rule in policy.rules), time.time())
         log.info(
             "policy in force",
