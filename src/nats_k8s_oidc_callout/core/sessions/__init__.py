@@ -1,0 +1,5 @@
+"""The live sessions that we let in: who, where, until when.
+
+label     what a session's name says to every replica
+table     all of them, by connection and by workload, and when each is due for renewal
+"""

@@ -1,0 +1,81 @@
+"""What a session's name says to every replica: whose it is, by what it was granted, and until when.
+
+The user's name is the one text of ours that nats-server shows in CONNZ and in its events (NATS_FACTS 7). Whatever stands
+there is a stranger's word: an administrator may configure a user of any name. It earns a kick, never a right.
+"""
+
+import hashlib
+import re
+
+import msgspec
+
+from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
+
+_PREFIX = "system:serviceaccount:"
+# Longer than any that we write: 22 of the prefix, 63 and 253 of the names, and the fields.
+_LONGEST = 512
+_FIELDS = re.compile(
+    r"([^;:]+):([^;:]+);e=(\d{1,12});u=([A-Za-z0-9-]{0,8});g=([0-9a-f]{8});k=([0-9a-f]{6});t=([0-9a-f]{8})"
+    r";i=(\d{1,12});p=([0-9a-f]{6});r=([a-z0-9-]{1,80})",
+    re.ASCII,
+)
+_UID = re.compile(r"[A-Za-z0-9-]{0,8}", re.ASCII)
+
+
+class Label(msgspec.Struct, frozen=True, gc=False):
+    """All that can be told of a session without its token."""
+
+    namespace: str
+    name: str
+    expires: int
+    """When the session ends by itself (Unix seconds)."""
+    uid: str
+    """`of_uid` of the ServiceAccount's."""
+    grant: str
+    """8 hex digits over account and permissions: `grants.mark_of`."""
+    kid: str
+    """6 hex digits over the name of the issuer's key."""
+    jti: str
+    """8 hex digits over the token's id."""
+    issued: int
+    """The token's `iat`."""
+    policy: str
+    """6 hex digits over the policy file, and how grants are made of it."""
+    release: str
+    """Whose session it is: releases and clusters on one NATS leave each other's alone."""
+
+    def __str__(self) -> str:
+        """Return the user's name."""
+        return (
+            f"{_PREFIX}{self.namespace}:{self.name};e={self.expires};u={self.uid};g={self.grant};k={self.kid}"
+            f";t={self.jti};i={self.issued};p={self.policy};r={self.release}"
+        )
+
+
+def parse(user: str) -> Label | None:
+    """Return the label that a user's name is, or None when it is none of ours."""
+    if len(user) > _LONGEST or not user.startswith(_PREFIX):
+        return None
+    found = _FIELDS.fullmatch(user, len(_PREFIX))
+    if found is None:
+        return None
+    namespace, name, expires, uid, grant, kid, jti, issued, policy, release = found.groups()
+    if not is_label(namespace) or not is_subdomain(name):
+        return None
+    return Label(namespace, name, int(expires), uid, grant, kid, jti, int(issued), policy, release)
+
+
+def plain(user: str) -> str:
+    """Return the name that Kubernetes gives it, without what we wrote behind it."""
+    return user.partition(";")[0] if user.startswith(_PREFIX) else user
+
+
+def of_uid(uid: str) -> str:
+    """Return what a label says of a uid: its first 8 characters, or as many hex digits for one that is no uuid."""
+    start = uid[:8]
+    return start if _UID.fullmatch(start) else digest(uid, 8)
+
+
+def digest(text: str, digits: int) -> str:
+    """Return the first hex digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]

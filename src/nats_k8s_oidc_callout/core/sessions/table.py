@@ -1,0 +1,147 @@
+"""All live sessions that carry our label, by connection and by workload, and when each is due for renewal."""
+
+import binascii
+import heapq
+from collections.abc import Iterator
+
+import msgspec
+
+from nats_k8s_oidc_callout.core.sessions.label import Label
+
+_TEXT_BYTES = 128
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 20.0, 120.0
+
+Connection = tuple[str, int]
+"""A server's id and the number of a connection there: never the same again, for a server that restarts has a new id."""
+
+
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """One live client connection that was let in. All but the label is the server's word, or the client's."""
+
+    server: str
+    cid: int
+    account: str
+    label: Label
+    start: float
+    """When the connection began, by the server's clock (Unix seconds)."""
+    host: str = ""
+    connection: str = ""
+    """Its name, as the client chose it."""
+    lang: str = ""
+    version: str = ""
+    kind: str = ""
+
+    @property
+    def key(self) -> Connection:
+        return self.server, self.cid
+
+    @property
+    def workload(self) -> tuple[str, str]:
+        return self.label.namespace, self.label.name
+
+    @property
+    def window(self) -> float:
+        """How long before its end a renewal may come (seconds): 5 % of its length, from 20 s to 2 minutes."""
+        return min(max((self.label.expires - self.start) / 20, _SHORTEST_WINDOW), _LONGEST_WINDOW)
+
+    @property
+    def due(self) -> float | None:
+        """When it is renewed (Unix seconds), spread over half the window; None for one that is short from its start.
+
+        The other half is for another try. A client that came back with a token that ends no later would be renewed at
+        once, and again: so a session that began within two windows of its end ends by itself.
+        """
+        window = self.window
+        if self.label.expires - self.start < 2 * window + 1:
+            return None
+        return self.label.expires - window + share(self.server, self.cid) * window / 2
+
+
+def share(server: str, cid: int) -> float:
+    """Return a number from 0 to 1 that every replica finds for a connection, and that spreads connections."""
+    return binascii.crc32(f"{server}.{cid}".encode()) % 1000 / 1000
+
+
+def cut(text: str) -> str:
+    """Return what is kept of a text that a client chose: it may be kilobytes, and there may be thousands."""
+    if len(text) <= _TEXT_BYTES and text.isascii():
+        return text
+    return text.encode("utf-8", "replace")[:_TEXT_BYTES].decode("utf-8", "ignore")
+
+
+class Table:
+    """The sessions. Whoever holds it tells it what the servers tell."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Connection, Session] = {}
+        self._of: dict[tuple[str, str], set[Connection]] = {}
+        self._due: list[tuple[float, Connection]] = []
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def find(self, key: Connection) -> Session | None:
+        """Return the session of a connection, if it is one of ours."""
+        return self._sessions.get(key)
+
+    def of(self, workload: tuple[str, str]) -> list[Session]:
+        """Return the sessions of a ServiceAccount (namespace, name)."""
+        return [self._sessions[key] for key in self._of.get(workload, ())]
+
+    def put(self, session: Session) -> bool:
+        """Take in a live session; say whether it is new. What a server says of a connection does not change."""
+        key = session.key
+        if key in self._sessions:
+            return False
+        self._sessions[key] = session
+        self._of.setdefault(session.workload, set()).add(key)
+        due = session.due
+        if due is not None:
+            heapq.heappush(self._due, (due, key))
+        return True
+
+    def remove(self, key: Connection) -> Session | None:
+        """Forget a session that is gone, and return it."""
+        session = self._sessions.pop(key, None)
+        if session is None:
+            return None
+        keys = self._of[session.workload]
+        keys.discard(key)
+        if not keys:
+            del self._of[session.workload]
+        # What is gone stays in the heap until it is due: an hour of sessions at most, and half of it at the worst.
+        if len(self._due) > 2 * len(self._sessions) + 64:
+            self._due = [entry for entry in self._due if entry[1] in self._sessions]
+            heapq.heapify(self._due)
+        return session
+
+    def keep_only(self, server: str, account: str, seen: set[int]) -> list[Session]:
+        """Forget those of one account that a server no longer lists, and return them."""
+        gone = [
+            session
+            for session in self
+            if session.server == server and session.account == account and session.cid not in seen
+        ]
+        for session in gone:
+            self.remove(session.key)
+        return gone
+
+    def forget_server(self, server: str) -> list[Session]:
+        """Forget the sessions of a server that is gone, and return them: it sends no word of them."""
+        gone = [session for session in self if session.server == server]
+        for session in gone:
+            self.remove(session.key)
+        return gone
+
+    def take_due(self, now: float) -> list[Session]:
+        """Return the sessions whose renewal has come by `now` (Unix seconds), each once."""
+        found = []
+        while self._due and self._due[0][0] <= now:
+            _, key = heapq.heappop(self._due)
+            session = self._sessions.get(key)
+            if session is not None:
+                found.append(session)
+        return found

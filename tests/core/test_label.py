@@ -1,0 +1,76 @@
+"""What a session's name says to every replica."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats_k8s_oidc_callout.core.sessions import label
+from nats_k8s_oidc_callout.core.sessions.label import Label, parse, plain
+
+LABEL = Label(
+    "shop", "web.v2", 1789003600, "0b7a3c2e", "00c0ffee", "abc123", "deadbeef", 1789000000, "a1b2c3", "prod-1"
+)
+TEXT = str(LABEL)
+
+
+def test_a_label_says_itself() -> None:
+    """
+    What is written is read again, behind the name that Kubernetes gives the workload.
+    """
+    assert TEXT.startswith("system:serviceaccount:shop:web.v2;e=1789003600;")
+    assert LABEL == parse(TEXT)
+    assert "system:serviceaccount:shop:web.v2" == plain(TEXT)
+    assert msgspec.structs.replace(LABEL, uid="") == parse(TEXT.replace("u=0b7a3c2e", "u="))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "system:serviceaccount:shop:web",
+        "admin;e=1;u=;g=00c0ffee;k=abc123;t=deadbeef;i=1;p=a1b2c3;r=x",
+        TEXT + "\n",
+        TEXT + ";x=1",
+        TEXT.replace("e=1789003600", "e=-1"),
+        TEXT.replace("e=1789003600", "e=" + "9" * 13),
+        TEXT.replace("e=1789003600", "e=١"),
+        TEXT.replace("00c0ffee", "00C0FFEE"),
+        TEXT.replace("shop", "Shop"),
+        TEXT.replace("web.v2", "web..v2"),
+        TEXT.replace("r=prod-1", "r="),
+        TEXT.replace("r=prod-1", "r=" + "a" * 600),
+    ],
+)
+def test_what_is_not_ours_is_no_label(text: str) -> None:
+    """
+    Whatever differs in one character is somebody else's name.
+    """
+    assert parse(text) is None
+
+
+@given(st.text(max_size=300))
+def test_no_name_raises(text: str) -> None:
+    """
+    A name is an administrator's, or a stranger's: reading it never fails.
+    """
+    assert parse(text) is None
+    found = parse(TEXT[:60] + text)
+    assert found is None or str(found) == TEXT[:60] + text
+    assert len(plain(text)) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("uid", "said"),
+    [("0b7a3c2e-5f7b", "0b7a3c2e"), ("uid-1", "uid-1"), ("", ""), ("a;b=c", label.digest("a;b=c", 8))],
+)
+def test_any_uid_is_told_apart(uid: str, said: str) -> None:
+    """
+    A uid that is no uuid stands there by its digest.
+    """
+    changed: Any = msgspec.structs.replace(LABEL, uid=label.of_uid(uid))
+
+    assert said == label.of_uid(uid)
+    assert changed == parse(str(changed))

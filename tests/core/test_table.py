@@ -1,0 +1,144 @@
+"""All live sessions, and when each is due for renewal."""
+
+import sys
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nats_k8s_oidc_callout.core.sessions.table import Session, Table, cut, share
+from tests.core.test_label import LABEL
+
+START = 1_789_000_000.0
+
+
+def session(cid: int = 1, server: str = "S1", name: str = "web", seconds: int = 3600, account: str = "APP") -> Session:
+    label = msgspec.structs.replace(LABEL, name=name, expires=int(START) + seconds)
+    return Session(server, cid, account, label, START, "10.0.0.1", "conn", "go", "1.55.0", "Client")
+
+
+def test_sessions_are_found_by_connection_and_workload() -> None:
+    """
+    A session is taken in once, found by both, and forgotten by both.
+    """
+    table, one, other = Table(), session(1), session(2)
+
+    assert [True, True, False] == [table.put(one), table.put(other), table.put(one)]
+    assert {1, 2} == {found.cid for found in table.of(("shop", "web"))}
+    assert one == table.remove(("S1", 1)) != table.remove(("S1", 1))
+    assert [other] == table.of(("shop", "web")) == list(table)
+    assert other == table.find(("S1", 2))
+    table.remove(("S1", 2))
+    assert ([], 0) == (table.of(("shop", "web")), len(table))
+
+
+def test_what_a_server_no_longer_lists_is_gone() -> None:
+    """
+    A list is one account's on one server; a server that is gone takes all of its sessions along.
+    """
+    table = Table()
+    for one in (session(1), session(2), session(3, account="B"), session(1, "S2")):
+        table.put(one)
+
+    assert [1] == [gone.cid for gone in table.keep_only("S1", "APP", {2, 7})]
+    assert {2, 3} == {gone.cid for gone in table.forget_server("S1")}
+    assert [("S2", 1)] == [left.key for left in table]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "window"), [(600, 30.0), (3600, 120.0), (7200, 120.0), (60, 20.0), (41, 20.0), (40, None), (10, None)]
+)
+def test_renewal_comes_in_the_first_half_of_the_window(seconds: int, window: float | None) -> None:
+    """
+    The window is 5 % of a session, from 20 s to 2 minutes; one that is shorter than two of them is not renewed.
+    """
+    one = session(seconds=seconds)
+
+    assert (window is None) == (one.due is None)
+    if window is not None and one.due is not None:
+        assert window == one.window
+        assert 0 <= one.due - (one.label.expires - window) <= window / 2
+
+
+@given(st.integers(30, 4000), st.integers(0, 30))
+def test_renewal_never_loops(seconds: int, cid: int) -> None:
+    """
+    A client whose token does not move comes back to what is left, again and again: at most two more logins, whatever it is.
+    """
+    end, start, logins = int(START) + seconds, START, 0
+    while True:
+        one = Session("S1", cid, "APP", msgspec.structs.replace(LABEL, expires=end), start)
+        if one.due is None:
+            break
+        assert start < one.due < end
+        start, logins = one.due, logins + 1
+
+    assert logins <= 2
+
+
+def test_due_sessions_come_once_in_their_order() -> None:
+    """
+    What is due is handed out once, the earliest first; what has gone meanwhile is not.
+    """
+    table = Table()
+    for number in range(400):
+        table.put(session(number, seconds=600 + number))
+    for number in range(0, 400, 2):
+        table.remove(("S1", number))
+    due = table.take_due(START + 5000)
+
+    assert {*range(1, 400, 2)} == {one.cid for one in due}
+    assert sorted(due, key=lambda one: one.due or 0) == due
+    assert [] == table.take_due(START + 5000)
+
+
+def test_the_heap_forgets_what_is_gone() -> None:
+    """
+    Connections that come and go leave nothing behind until the hour is over.
+    """
+    table = Table()
+    for number in range(5000):
+        table.put(session(number))
+        table.remove(("S1", number))
+
+    assert len(table._due) <= 64
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("short", "short"), ("x" * 200, "x" * 128), ("é" * 100, "é" * 64), ("\ud800" * 10, "?" * 10)]
+)
+def test_long_texts_are_cut(text: str, kept: str) -> None:
+    """
+    Of what a client chose 128 bytes are kept, never half a character.
+    """
+    assert kept == cut(text)
+
+
+def test_shares_spread() -> None:
+    """
+    Connections that came together are not due together.
+    """
+    assert len({share("S1", cid) for cid in range(1000)}) > 500
+    assert all(0 <= share("S1", cid) < 1 for cid in range(1000))
+
+
+def test_twenty_thousand_sessions_fit() -> None:
+    """
+    The table of 20,000 sessions takes less than 18 MB, in 300 accounts of 2,000 workloads.
+    """
+    table = Table()
+    before = sys.getallocatedblocks()
+    for number in range(20_000):
+        label = msgspec.structs.replace(LABEL, name=f"web-{number % 2000}", jti=f"{number:08x}")
+        table.put(
+            Session(f"S{number % 3}", number, f"A{number % 300}", label, START, f"10.0.0.{number}", f"conn-{number}")
+        )
+    blocks = sys.getallocatedblocks() - before
+
+    # Sizes are measured one by one: a process' memory on a busy machine says nothing.
+    one = next(iter(table))
+    texts = (*msgspec.structs.astuple(one.label)[:2], one.account, one.server, one.host, one.connection)
+    size = sys.getsizeof(one) + sys.getsizeof(one.label) + sum(map(sys.getsizeof, (*texts, one.label.jti, one.start)))
+    assert blocks < 20_000 * 20
+    assert 20_000 * (size + 250) < 18 << 20
