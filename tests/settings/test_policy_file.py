@@ -12,6 +12,7 @@ from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.grants.terms import Entry, InboxMode, ReplyMode, Terms
 from nats_k8s_oidc_callout.core.model import ConnectionKind, Reason
 from nats_k8s_oidc_callout.settings.policy import Base, PolicyFile, load
+from nats_k8s_oidc_callout.settings.policy.loading import read
 
 BASE = Base(
     account="APP",
@@ -150,3 +151,23 @@ def test_the_heaviest_file_is_read_soon(text: str) -> None:
 
     assert isinstance(load(content, BASE), PolicyFile)
     assert time.process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "match: {namespace_labels: {team: []}}",
+        "match: {}, replies: {}",
+        "match: {namespaces: []}",
+        "match: , annotations: {publish: }",
+    ],
+)
+def test_what_is_left_of_a_mistake_can_be_looked_at(rule: str) -> None:
+    """
+    A value that is empty is an error with its line, and never widens a rule; what is left of the file is still a policy.
+    """
+    file, errors = read(f"version: 1\nrules: [{{name: a, {rule}}}]".encode(), BASE)
+
+    assert {2} == {finding.line for finding in errors}
+    assert {"E02"} == {finding.code for finding in errors}
+    assert file.policy.terms_of("shop", "web", {}) is not None

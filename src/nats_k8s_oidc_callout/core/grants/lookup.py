@@ -42,6 +42,8 @@ def _conditions(match: Match) -> list[set[_Key]]:
     names = (_NAMESPACE, match.namespaces), (_NAME, match.service_accounts)
     found: list[set[_Key]] = [{(of, glob.prefix) for glob in globs} or {(of, "")} for of, globs in names]
     found += [
-        {(key, glob.text) for glob in globs} for key, globs in match.labels if all(glob.is_literal for glob in globs)
+        {(key, glob.text) for glob in globs}
+        for key, globs in match.labels
+        if globs and all(glob.is_literal for glob in globs)
     ]
     return found

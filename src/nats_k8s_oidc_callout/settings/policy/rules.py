@@ -144,7 +144,8 @@ class RuleReader:
             read["require_pod_bound"] = pod.value == "required"
         if replies := given.get("replies"):
             own = values.entries(replies)
-            read["reply_mode"] = ReplyMode.RESPONSES if own else ReplyMode(str(replies.value))
+            if own or isinstance(replies.value, str):
+                read["reply_mode"] = ReplyMode.RESPONSES if own else ReplyMode(str(replies.value))
             if "max" in own and "ttl" in own:
                 read["replies_max"] = own["max"].value
                 read["replies_ttl_seconds"] = float(values.seconds(own["ttl"], "replies.ttl", TTL_SECONDS, found) or 0)
