@@ -86,3 +86,16 @@ async def test_a_folder_of_manifests_is_as_good(tmp_path: Path) -> None:
     (tmp_path / "accounts" / "bad.yaml").write_text("{")
     with pytest.raises(Unreachable, match=r"bad\.yaml: not YAML"):
         await told()
+
+
+async def test_labels_of_a_folder(tmp_path: Path) -> None:
+    """
+    A Namespace beside the ServiceAccounts has its labels; one without a manifest is not there.
+    """
+    desk = Desk.new(tmp_path)
+    manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a, other: b}}\n"
+    (desk.folder / "accounts" / "shop.yaml").write_text(manifest)
+    found = await census.labels(settings.load(desk.variables()), {"team"})
+
+    assert ({"team": "a"}, None) == (found("shop"), found("pay"))
+    assert (await census.labels(settings.load(desk.variables()), ()))("shop") is None

@@ -1,6 +1,6 @@
 """Every ServiceAccount there is, page by page, for commands that ask about all: nothing of a page is kept."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -8,6 +8,7 @@ from urllib.parse import quote
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.listing import walk
 from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app.namespaces import FolderNamespaces
 from nats_k8s_oidc_callout.core.grants.entries import Reader
 from nats_k8s_oidc_callout.core.kubernetes import wire
 from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
@@ -73,16 +74,22 @@ async def _of_folder(folder: Path, settings: Settings) -> AsyncIterator[Counted]
             yield Counted(manifest.namespace, manifest.name, *manifest.account)
 
 
-async def labels(settings: Settings, keys: Collection[str]) -> Mapping[str, Mapping[str, str]]:
-    """Return those labels of each namespace that rules go by; nothing is asked when they go by none.
+async def labels(settings: Settings, keys: Collection[str]) -> Callable[[str], Mapping[str, str] | None]:
+    """Return what tells the labels of a namespace that rules go by, None of one that is not there.
+
+    Nothing is asked when they go by none.
 
     Raises Unreachable when not all can be told, ConfigurationError without a source.
     """
     if not keys:
-        return {}
+        return lambda _: None
     index = Namespaces(keys)
     if settings.service_accounts_dir is not None:
-        raise ConfigurationError(["SERVICE_ACCOUNTS_DIR: the labels of namespaces are not known"])
+        folder = FolderNamespaces(settings.service_accounts_dir, keys)
+        await folder.prime()
+        if folder.failing:
+            raise Unreachable(f"{settings.service_accounts_dir}: {folder.failing}")
+        return folder.index.find
     api = _api(settings)
     found: dict[str, Mapping[str, str]] = {}
     try:
@@ -91,4 +98,4 @@ async def labels(settings: Settings, keys: Collection[str]) -> Mapping[str, Mapp
                 found[meta.name] = index.labels_of(meta.labels)
     finally:
         await api.close()
-    return found
+    return found.get

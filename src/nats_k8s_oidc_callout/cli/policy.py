@@ -152,7 +152,7 @@ def _surveyed(settings: Settings, policy: Policy, old: Policy | None) -> Survey:
     async def ask() -> Survey:
         labels = await census.labels(settings, keys)
         everybody = census.service_accounts(settings)
-        return await survey(everybody, labels.get, policy, settings.sa_annotation_prefix, old)
+        return await survey(everybody, labels, policy, settings.sa_annotation_prefix, old)
 
     try:
         return asyncio.run(ask())

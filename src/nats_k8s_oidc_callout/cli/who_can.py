@@ -115,8 +115,8 @@ def _policy_alone(path: Path | None) -> Policy:
 
 
 async def _ask(settings: Settings, policy: Policy, question: Question) -> Answer:
-    labels = await census.labels(settings, policy.label_keys) if policy.label_keys else {}
-    return await holders(census.service_accounts(settings), question, policy, settings.sa_annotation_prefix, labels.get)
+    labels = await census.labels(settings, policy.label_keys)
+    return await holders(census.service_accounts(settings), question, policy, settings.sa_annotation_prefix, labels)
 
 
 def _tell(answer: Answer, policy: Policy, question: Question, shown: Shown) -> int:
