@@ -13,6 +13,7 @@ import pytest
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.e2e import plans
 from tests.e2e.clients import ask, logged_in
+from tests.e2e.examinations import causes, examine, examined
 from tests.e2e.plans import Plan
 from tests.e2e.self_tests import SUCCESS, line_of, measured
 from tests.e2e.worlds import World, world_of
@@ -74,6 +75,11 @@ def operator() -> Iterator[World]:
         yield world
 
 
+def beside(world: World) -> dict[str, str]:
+    """Return the environment of a doctor beside the responder."""
+    return {**world.responder.env, "PORT": str(world.responder.port)}
+
+
 async def landing(world: World, namespace: str, name: str = "web") -> str:
     """Return the account that a client lands in, as connz names it, or the reason of its refusal in our log."""
     token, connection = world.token(namespace, name), f"{namespace} {time.monotonic()}"
@@ -97,11 +103,12 @@ async def test_clients_land_where_their_rule_says(operator: World) -> None:
 
 def test_the_self_test_expects_the_account_of_its_rule(operator: World) -> None:
     """
-    Our own ServiceAccount lands where its rule places it, and that is right.
+    Our own ServiceAccount lands where its rule places it, and that is right to the responder and to doctor.
     """
     measured(operator.responder, SUCCESS, lambda value: value == 1)
 
     assert OPS[0].public == line_of(operator.responder, "self-test login succeeded")["account"]
+    assert [] == causes(examined(beside(operator)))
 
 
 async def test_key_files_count_while_we_run(operator: World) -> None:
@@ -165,3 +172,4 @@ async def test_config_mode_places_by_name() -> None:
         assert "no_rule" == await landing(world, "late")
         measured(world.responder, SUCCESS, lambda value: value == 1)
         assert "APP" == line_of(world.responder, "self-test login succeeded")["account"]
+        assert [] == causes(await examine(beside(world)))

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics
-from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app import selftest, sources
 from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.facts import facts_of
 from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
@@ -21,13 +21,25 @@ from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.grants.nearest import Nearest, nearest
 from nats_k8s_oidc_callout.core.grants.rules import Turned
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.model import Judgement, Need, NeedNamespace, Reason, Token, Verdict, Workload
+from nats_k8s_oidc_callout.core.model import (
+    Judgement,
+    Need,
+    NeedNamespace,
+    Reason,
+    Request,
+    Token,
+    Verdict,
+    Workload,
+)
+from nats_k8s_oidc_callout.core.nats.user import SELF_TEST
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.responder import settle
 from nats_k8s_oidc_callout.settings import Settings
 
 # Nobody waits for the answer but a person.
 _PATIENCE_SECONDS = 10.0
+# What a decision looks at of our own self-test: its connection name.
+_SELF_TEST = Request("", "", "", "", "", None, "", 0, SELF_TEST, None, 0)
 
 
 class Questions:
@@ -49,6 +61,7 @@ class Questions:
         self._needs = Needs(keys, workloads, self.labels)
         self._accounts = TargetAccounts(settings, lambda: None)
         self._facts.placeable = self._accounts.placeable
+        self._facts.self_test = selftest.exempt(settings)
 
     @property
     def keys_trouble(self) -> str:
@@ -105,11 +118,15 @@ class Questions:
         """Return the rule that came nearest to a ServiceAccount that none matches."""
         return nearest(self._facts.grants.policy.rules, namespace, name, self._facts.labels(namespace) or {})
 
-    async def verdict_on(self, token: Token | None) -> Verdict:
-        """Return what a token is worth now; raise Unreachable when the cluster cannot be asked."""
+    async def verdict_on(self, token: Token | None, *, as_self_test: bool = False) -> Verdict:
+        """Return what a token is worth now; raise Unreachable when the cluster cannot be asked.
+
+        `as_self_test`: as the responder judges it when our own self-test presents it, which needs no rule.
+        """
+        request = _SELF_TEST if as_self_test else None
 
         def decided(asked: Asked) -> Judgement:
-            return decide.judge(token, "", self._facts, time.time(), time.monotonic(), asked)
+            return decide.judge(token, "", self._facts, time.time(), time.monotonic(), asked, request)
 
         verdict, _ = await settle(decided(NOTHING_ASKED), NOTHING_ASKED, self._fetch, decided)
         # Never a NeedTurn: nothing here says that long work must wait.

@@ -193,7 +193,7 @@ class _Examination:
         verdict: Verdict | Unreachable | None = None
         if claims is not None and not keys_failed:
             try:
-                verdict = await one.verdict_on(Token(token))
+                verdict = await one.verdict_on(Token(token), as_self_test=True)
             except Unreachable as error:
                 verdict = error
         return check_kubernetes.self_test_token(claims, self.settings, verdict)
