@@ -6,15 +6,16 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from nats_k8s_oidc_callout.core.grants import admission, intents
-from nats_k8s_oidc_callout.core.grants import filter as reach
+from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants, Side
-from nats_k8s_oidc_callout.core.nats import subjects
 from tests.core.test_filter import HEARD, PUBLISHED
 from tests.e2e.cluster import Cluster, ClusterError
+from tests.fakes.rules import TERMS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.e2e]
 PREFIXES = {grants: f"{grants}.admission.example/" for grants in JetStreamGrants}
 KEYS = {Side.PUBLISH: "allowed-pub-subjects", Side.SUBSCRIBE: "allowed-sub-subjects"}
 INTENTS = "jetstream"
-NAMESPACE = "admission"
+NAMESPACE, NAME = "admission", "x.y"
 ACCOUNTS = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
 _SECONDS = 20.0
 
@@ -49,11 +50,11 @@ def judge(cluster: Cluster) -> Iterator[Cluster]:
 
 def refusal(cluster: Cluster, annotations: dict[str, str]) -> str:
     """Return what the API server says against a ServiceAccount with these annotations; empty when it takes it."""
-    body = {"metadata": {"name": "x", "annotations": annotations}}
+    body = {"metadata": {"name": NAME, "annotations": annotations}}
     status, answer = cluster.request("POST", f"{ACCOUNTS}?dryRun=All", body)
     if status == 201:
         return ""
-    found = re.fullmatch(r"serviceaccounts \"x\" is forbidden: .+ denied request: (.+)", answer["message"], re.DOTALL)
+    found = re.fullmatch(r"serviceaccounts \"x.y\" is forbidden: .+ denied request: (.+)", answer["message"], re.DOTALL)
     assert (422, True) == (status, found is not None), answer
     return found[1] if found else ""
 
@@ -61,6 +62,9 @@ def refusal(cluster: Cluster, annotations: dict[str, str]) -> str:
 def samples() -> Iterator[str]:
     """Yield entries of each kind: what the filter's own tests name, each a bit changed, and letters at random."""
     yield from (*PUBLISHED, *HEARD, "a.b", "a.*.>", "a" * 256, "a" * 257)
+    yield from (
+        f"_INBOX{rest}.>" for rest in ("", "_SA", "_SA.admission.x_y", "_admission_x_y", "_SA.admission.x.y", "_x")
+    )
     yield from ("\u2003a.b\x1f", "ä.b", "a\x7fb", 'a"b', "a'b\\")
     drawn = random.Random(13)
     for entry in (*PUBLISHED, *HEARD):
@@ -72,49 +76,42 @@ def samples() -> Iterator[str]:
         yield "".join(drawn.choices("ab*>._$ ", k=drawn.randrange(1, 7)))
 
 
-def differing(judge: Cluster, cases: list[tuple[str, str, str, str]]) -> list[tuple[str, ...]]:
-    """Return those (annotation, entry, why, shown) of which the API server says something else."""
+def differing(judge: Cluster, cases: list[tuple[str, JetStreamGrants, str]]) -> list[tuple[str, ...]]:
+    """Return those (annotation, setting, text) of which the API server does not say what a login would leave out."""
 
-    def differs(case: tuple[str, str, str, str]) -> tuple[str, ...] | None:
-        key, entry, why, shown = case
-        said = refusal(judge, {key: entry})
-        head, tail = f'{key}: "{shown}', f'" {why}. It would be left out at every login.'
-        alike = said.startswith(head) and said.endswith(tail) if why else not said
-        return None if alike else (*case, said)
+    def differs(case: tuple[str, JetStreamGrants, str]) -> tuple[str, ...] | None:
+        annotation, grants, text = case
+        key = f"{PREFIXES[grants]}{annotation}"
+        terms = replace(TERMS, jetstream_grants=grants)
+        refused = compile_grant(NAMESPACE, NAME, {key: text}, terms, PREFIXES[grants]).refused
+        said = refusal(judge, {key: text})
+        # Between these stands the entry, quoted.
+        head, tail = f'{key}: "', f'" {refused[0].why if refused else ""}. It would be left out at every login.'
+        alike = said.startswith(head) and said.endswith(tail) if refused else not said
+        return None if alike else (*case, str(refused), said)
 
     with ThreadPoolExecutor(4) as threads:
         return [found for found in threads.map(differs, cases) if found]
 
 
 def test_both_judge_alike(judge: Cluster) -> None:
-    """Of each entry, on either side and with either setting, the API server says what the filter says."""
-    cases = []
-    for entry in dict.fromkeys(samples()):
-        stripped = entry.strip()
-        for side, grants in (*((side, JetStreamGrants.DATA) for side in Side), (Side.PUBLISH, JetStreamGrants.ADMIN)):
-            why = stripped and (subjects.problem(stripped) or reach.trespass(stripped, side, grants))
-            cases.append((f"{PREFIXES[grants]}{KEYS[side]}", entry, why, ""))
+    """Of each entry, on either side and with either setting, the API server says what is left out at a login."""
+    sides = (*((side, JetStreamGrants.DATA) for side in Side), (Side.PUBLISH, JetStreamGrants.ADMIN))
+    cases = [(KEYS[side], grants, entry) for entry in dict.fromkeys(samples()) for side, grants in sides]
 
     assert len(cases) > 700
     assert [] == differing(judge, cases)
 
 
 def test_both_judge_intents_alike(judge: Cluster) -> None:
-    """Of each intent the API server says what its grammar says, and of `publish:` what the filter says."""
+    """Of each intent too, be it no intent or one to publish what nobody may ask for."""
     names = ["S", "_", "_S", "a.b", "", "S/C", "S/C/a.>", "S/C/a..b", "S//a", "S/C/", "S/C/" + "a" * 253, "é"]
     texts = [f"{verb}:{name}" for verb in (*intents.VERBS, "kv") for name in names]
-    texts += [f"publish:{subject}" for subject in (*PUBLISHED, "$JS.API.>", "_INBOX.>", "*.a", "$SYS", "$JS.ACK.*.*.>")]
-    cases = []
-    for text in (*texts, *intents.VERBS, "a", ":"):
-        intent, why, shown = intents.parse(text), "", text[:100] if text.isascii() else ""
-        if isinstance(intent, str):
-            why = intent
-        elif intent.verb == intents.PUBLISH:
-            shown, why = intent.name, reach.trespass(intent.name, Side.PUBLISH, JetStreamGrants.DATA)
-        cases.append((f"{PREFIXES[JetStreamGrants.DATA]}{INTENTS}", text, why, shown))
+    asked = (*PUBLISHED, "$JS.API.>", "_INBOX.>", "_INBOX.x", "*.a", "$SYS", "$JS.ACK.*.*.>")
+    texts += [*intents.VERBS, "a", ":", *(f"publish:{subject}" for subject in asked)]
 
-    assert len(cases) > 190
-    assert [] == differing(judge, cases)
+    assert len(texts) > 190
+    assert [] == differing(judge, [(INTENTS, JetStreamGrants.DATA, text) for text in texts])
 
 
 @pytest.mark.parametrize(
@@ -169,6 +166,14 @@ def test_kubectl_annotate_tells_the_tenant(judge: Cluster) -> None:
         " (JETSTREAM_GRANTS). It would be left out at every login."
     ) in str(told.value)
     judge.kubectl("annotate", *account, f"{key}=orders.new, $KV.flags.>")
+
+
+def test_a_name_that_is_made_up_is_judged_too(judge: Cluster) -> None:
+    """With `generateName` there may be no name yet, which must not be an error that lets all pass."""
+    annotations = {f"{PREFIXES[JetStreamGrants.DATA]}allowed-pub-subjects": "_a"}
+    body = {"metadata": {"generateName": "web-", "annotations": annotations}}
+
+    assert 422 == judge.request("POST", f"{ACCOUNTS}?dryRun=All", body)[0]
 
 
 def test_what_was_there_before_is_not_judged(judge: Cluster) -> None:

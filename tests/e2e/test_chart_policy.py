@@ -88,6 +88,6 @@ def test_a_tenant_hears_of_it_at_kubectl_annotate(release: Release) -> None:
     annotate = ("annotate", "--overwrite", "-n", "opened", "serviceaccount/web")
 
     with pytest.raises(NodeError) as told:
-        release.node.kubectl(*annotate, "nats.io/allowed-sub-subjects=orders.>, _INBOX.>")
-    assert 'nats.io/allowed-sub-subjects: "_INBOX.>" is reserved for inboxes and replies.' in str(told.value)
+        release.node.kubectl(*annotate, "nats.io/allowed-sub-subjects=orders.>, _INBOX_SA.>")
+    assert 'nats.io/allowed-sub-subjects: "_INBOX_SA.>" is reserved for inboxes and replies.' in str(told.value)
     release.node.kubectl(*annotate, "nats.io/allowed-sub-subjects=orders.>")

@@ -3,7 +3,7 @@
 Whoever annotates a ServiceAccount then hears at once what would be left out at every login. The login service judges
 all the same and alone decides, so an error in here never stops a change (`failurePolicy: Ignore`). Not judged is what
 an annotation does not say itself: the ceilings of a policy file, how many entries the platform gives beside it, how
-long those get that an intent comes to. An entry written twice counts twice.
+long those get that an intent comes to, which inboxes a workload has anyway. An entry written twice counts twice.
 
 The API server computes at most 1,000,000 units an expression (k8s.io/apiserver, `PerCallLimit`): a character costs 0.1
 for each four characters of a regular expression. So no annotation is looked at beyond what is read of it, and the
@@ -88,6 +88,17 @@ def binding(namespaces: Sequence[str] = (), name: str = PROGRAM) -> Object:
 
 
 _INTENTS = "intents"
+# What a workload may have anyway, and many annotations therefore name.
+_ANYWAY: Mapping[Side, tuple[str, ...]] = {
+    Side.PUBLISH: (subjects.SHARED_INBOX, subjects.PRIVATE_INBOXES),
+    Side.SUBSCRIBE: (
+        *(
+            subjects.SHARED_INBOX,
+            subjects.private_inbox("NAMESPACE", "NAME"),
+            subjects.guide_inbox("NAMESPACE", "NAME"),
+        ),
+    ),
+}
 # What the variables of each annotation begin with.
 _ANNOTATIONS: Mapping[str, str] = {
     Side.PUBLISH: entries.PUBLISH,
@@ -97,6 +108,12 @@ _ANNOTATIONS: Mapping[str, str] = {
 
 
 def _variables(grants: JetStreamGrants) -> Iterator[Object]:
+    # A name that the API server is to make up may not be there yet.
+    namespace, account = "request.namespace", "object.metadata.?name.orValue('').replace('.', '_')"
+    for side, subjects_of in _ANYWAY.items():
+        listed = ", ".join(map(_text, subjects_of))
+        named = f"[{listed}].map(e, e.replace('NAMESPACE', {namespace}).replace('NAME', {account}))"
+        yield {"name": f"{side}Anyway", "expression": named}
     for name, annotation in _ANNOTATIONS.items():
         side = Side.SUBSCRIBE if name == Side.SUBSCRIBE else Side.PUBLISH
         written, grammar, why = f"variables.{name}Entries", WELL_FORMED, _why_malformed("e")
@@ -133,7 +150,7 @@ def _malformed(written: str, grammar: str) -> str:
 
 def _reserved(name: str, source: str, side: Side, grants: JetStreamGrants) -> Iterator[tuple[str, str]]:
     """Yield the steps from subjects to those of reserved first tokens that are not listed; the last is `Reserved`."""
-    tests = [f"e.matches({_pattern('^[_$*>]')})"]
+    tests = [f"e.matches({_pattern('^[_$*>]')}) && !(e in variables.{side}Anyway)"]
     tests += [f"!e.matches({_pattern(f'^(?:{listed})$')})" for listed in _listed(side, grants)]
     for number, test in enumerate(tests, start=1):
         step = "Reserved" if number == len(tests) else f"Left{number}"
