@@ -90,6 +90,23 @@ def test_a_last_star_to_subscribe_is_told_as_what_it_is(desk: Desk) -> None:
     assert ["prices.>"] == [entry["works_as"] for entry in side if "works_as" in entry]
 
 
+def test_intents_are_told(desk: Desk) -> None:
+    """
+    Beside each entry stands the intent that it comes from; one that is left out stands there with the reason.
+    """
+    desk.account("shop", "web", {"nats.io/jetstream": "stream-info:ORDERS, consume:*"})
+
+    told = [
+        " ".join(line.split()) for line in desk.run("explain", "shop/web").output.splitlines() if "jetstream" in line
+    ]
+    given = ("STREAM.INFO.ORDERS", "CONSUMER.NAMES.ORDERS", "CONSUMER.LIST.ORDERS", "CONSUMER.INFO.ORDERS.*")
+    why = "names no stream or bucket: a name has letters, digits, - and _"
+    assert told == [
+        *(f"publish $JS.API.{one} nats.io/jetstream stream-info:ORDERS" for one in given),
+        f"left out consume:* nats.io/jetstream: {why}",
+    ]
+
+
 def test_a_misspelt_annotation_is_told(desk: Desk) -> None:
     """
     A key under the prefix that nobody reads is named, spelled out and cut, beside what counts; a null is none.
