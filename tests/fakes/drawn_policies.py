@@ -112,7 +112,7 @@ def draw(chance: random.Random) -> Drawn:
     asked: tuple[list[str], list[str], list[str]] = (
         [*(_pattern(chance, ()) for _ in range(chance.randrange(6))), *chance.sample(_RAW, chance.randrange(3))],
         [_pattern(chance, ()) for _ in range(chance.randrange(6))],
-        [],
+        chance.sample(_ASKED_INTENTS, chance.randrange(6)),
     )
     keys = ("allowed-pub-subjects", "allowed-sub-subjects", "jetstream")
     annotations = {f"{PREFIX}{key}": ",".join(entries) for key, entries in zip(keys, asked, strict=True) if entries}

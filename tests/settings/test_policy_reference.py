@@ -11,6 +11,7 @@ from nats_k8s_oidc_callout.settings.policy.fields import FILE, schema
 from nats_k8s_oidc_callout.settings.policy.findings import Findings
 from nats_k8s_oidc_callout.settings.policy.shapes import cleaned
 from nats_k8s_oidc_callout.settings.policy.strict import Node, read
+from tests.settings.test_policy_codes import FILES
 from tests.settings.test_policy_yaml import plain
 from tools import policy_reference
 
@@ -84,3 +85,14 @@ def test_a_mistake_is_told_by_line_and_field(text: str, said: str) -> None:
     The schema refuses the same file.
     """
     assert _told(text) == ([said], False)
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_schema_refuses_just_what_the_form_forbids(path: Path) -> None:
+    """
+    What a text means the schema cannot tell: of our bad files it takes those whose form is good.
+    """
+    told, is_valid = _told(path.read_text(encoding="utf-8"))
+
+    assert is_valid == (not told)
+    assert is_valid == (path.stem not in ("E01", "E02"))
