@@ -99,3 +99,25 @@ async def test_labels_of_a_folder(tmp_path: Path) -> None:
 
     assert ({"team": "a"}, None) == (found("shop"), found("pay"))
     assert (await census.labels(settings.load(desk.variables()), ()))("shop") is None
+
+    (desk.folder / "accounts" / "bad.yaml").write_text("{")
+    with pytest.raises(Unreachable, match=r"bad\.yaml: not YAML"):
+        await census.labels(settings.load(desk.variables()), {"team"})
+
+
+async def test_labels_of_a_cluster() -> None:
+    """
+    One list of all, or of each namespace alone that the settings name.
+    """
+    async with started() as world:
+        body = b'{"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": [%s]}'
+        one = b'{"metadata": {"name": "shop", "uid": "u", "labels": {"team": "a", "other": "x"}}}'
+        world.server.once["list"] = [fake.body(body % one), fake.body(body % one), fake.body(body % b"")]
+
+        everybody = await census._labels_of_cluster(world.api, (), ["team"])
+        scoped = await census._labels_of_cluster(world.api, ("shop", "gone"), ["team"])
+
+        assert {"shop": {"team": "a"}} == everybody == scoped
+        assert [None, "metadata.name=shop", "metadata.name=gone"] == [
+            seen.params.get("fieldSelector") for seen in world.server.seen
+        ]

@@ -228,3 +228,23 @@ def test_the_rights_that_labels_need_are_told(desk: Desk) -> None:
         "namespaces, of pay, shop alone, in a ClusterRole"
         in desk.run("policy", "check", path, "--settings", K8S_NAMESPACES="shop,pay").output
     )
+
+
+def test_labels_are_those_of_the_cluster(desk: Desk) -> None:
+    """
+    A namespace that nobody knows is not judged as one without labels.
+    """
+    path = str(Path(__file__).parents[2] / "examples" / "policies" / "02-account-by-label.yaml")
+    (desk.folder / "accounts" / "ns.yaml").write_text(
+        "kind: Namespace\nmetadata: {name: shop, labels: {example.com/team: eu}}\n---\n"
+        "kind: Namespace\nmetadata: {name: dev}\n"
+    )
+    desk.account("dev", "a")
+    desk.account("lost", "b")
+    ran = desk.run("policy", "check", path, "--cluster")
+
+    assert [
+        "rule by-team: 1",
+        "dev/a: refused: no_rule (no rule matches it)",
+        "lost/b: refused: internal (the labels of its namespace are not known)",
+    ] == [line for line in ran.output.splitlines() if not line.startswith((path, "goes by", "sha256"))]

@@ -83,7 +83,6 @@ async def labels(settings: Settings, keys: Collection[str]) -> Callable[[str], M
     """
     if not keys:
         return lambda _: None
-    index = Namespaces(keys)
     if settings.service_accounts_dir is not None:
         folder = FolderNamespaces(settings.service_accounts_dir, keys)
         await folder.prime()
@@ -91,11 +90,19 @@ async def labels(settings: Settings, keys: Collection[str]) -> Callable[[str], M
             raise Unreachable(f"{settings.service_accounts_dir}: {folder.failing}")
         return folder.index.find
     api = _api(settings)
-    found: dict[str, Mapping[str, str]] = {}
     try:
-        for only in settings.k8s_namespaces or ("",):
-            async for meta in walk(api, "/api/v1/namespaces", wire.NAMESPACES.read_page, only=only):
-                found[meta.name] = index.labels_of(meta.labels)
+        return (await _labels_of_cluster(api, settings.k8s_namespaces, keys)).get
     finally:
         await api.close()
-    return found.get
+
+
+async def _labels_of_cluster(
+    api: ApiServer, namespaces: Sequence[str], keys: Collection[str]
+) -> Mapping[str, Mapping[str, str]]:
+    index = Namespaces(keys)
+    found: dict[str, Mapping[str, str]] = {}
+    # A scoped release may look at its own alone.
+    for only in namespaces or ("",):
+        async for meta in walk(api, "/api/v1/namespaces", wire.NAMESPACES.read_page, only=only):
+            found[meta.name] = index.labels_of(meta.labels)
+    return found
