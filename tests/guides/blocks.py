@@ -12,6 +12,8 @@ invisible comment right above the fence:
     values       values for our chart, merged over a `nats.account`
     manifest     what the API server accepts
     server       a configuration that nats-server starts with
+    policy       a policy file without an error
+    cases        a table of `policy test` without one
     code         equal to (a part of) a file of the checkout, which a test runs; file=PATH
     exempt       listed with its reason in exempt.toml; id=NAME
 """
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("run", "output", "file", "values", "manifest", "server", "code", "exempt")
+KINDS = ("run", "output", "file", "values", "manifest", "server", "policy", "cases", "code", "exempt")
 WALKED_KINDS = ("run", "output", "file")
 """What a walk of the document does; the other kinds are looked at one by one (test_blocks.py)."""
 
