@@ -115,6 +115,22 @@ def test_without_a_policy_file(desk: Desk) -> None:
     assert "1 of 1 workloads; no policy file; " in ran.output
 
 
+def test_unknown_labels_are_no_answer(desk: Desk) -> None:
+    """A workload whose namespace is not known is counted, and "nobody" cannot be said then."""
+    path = desk.folder / "labels.yaml"
+    path.write_text('version: 1\nrules: [{name: a, match: {namespace_labels: {team: "{team}"}}, root: "{team}"}]\n')
+    nobody = desk.run("who-can", "publish", "a.x", "--policy", str(path))
+    manifest = {"kind": "Namespace", "metadata": {"name": "shop", "uid": "1", "labels": {"team": "a"}}}
+    (desk.folder / "accounts" / "namespace.yaml").write_text(json.dumps(manifest))
+    found = desk.run("who-can", "publish", "a.x", "--policy", str(path))
+
+    assert (2, True) == (
+        nobody.exit_code,
+        "1 are left out: the labels of their namespaces are not known" in nobody.output,
+    )
+    assert (0, True) == (found.exit_code, "shop/web" in found.output)
+
+
 def test_the_policy_in_force(desk: Desk, policy: str) -> None:
     """POLICY_FILE is asked when no other file is named, with the cluster and without."""
     for more in ([], ["--rules-only"]):

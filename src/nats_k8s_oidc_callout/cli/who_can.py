@@ -140,6 +140,8 @@ def _tell(answer: Answer, policy: Policy, question: Question, shown: Shown) -> i
         _say_line({"summary": summary})
     else:
         say(*_for_people(listed, answer, question, shown), *_footer(summary))
+    if not listed and answer.unknown:
+        return EXIT_BAD_USE
     return 0 if listed else 1
 
 
