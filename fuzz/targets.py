@@ -275,7 +275,14 @@ _QUOTED = 12
 
 def secret_file(data: bytes) -> None:
     """A creds file or a file of seeds: refused without quoting it."""
-    for read in (keyfiles.read_creds, keyfiles.read_signing_keys, keyfiles.read_xkeys, keyfiles.read_sentinel):
+    readers: tuple[Callable[[bytes], object], ...] = (
+        keyfiles.read_creds,
+        keyfiles.read_signing_keys,
+        keyfiles.read_account_signer,
+        keyfiles.read_xkeys,
+        keyfiles.read_sentinel,
+    )
+    for read in readers:
         try:
             read(data)
         except BadKey as error:

@@ -80,7 +80,7 @@ async def test_a_key_that_goes_takes_its_account_along(tmp_path: Path) -> None:
     (tmp_path / "accounts" / "EDGE").write_text(f"{EDGE.public}\n{SEEDS[EDGE]}\n")
     await look(keys)
 
-    assert ("it has no key file", None) == (keys.accounts.placeable("SHOP"), signer(keys, "SHOP"))
+    assert ("account SHOP: it has no key file", None) == (keys.accounts.placeable("SHOP"), signer(keys, "SHOP"))
     assert ("", Signer(EDGE)) == (keys.accounts.placeable("EDGE"), signer(keys, "EDGE"))
     assert before.signers is not None
     assert Signer(SHOP) == before.signers.user(AUTH.public, "SHOP")
@@ -108,7 +108,7 @@ async def test_files_that_open_nothing(
     (tmp_path / "accounts" / name).write_text(f"{account.public}\n{SEEDS[key]}\n")
     await look(keys)
 
-    assert keys.accounts.placeable(name).startswith(why)
+    assert keys.accounts.placeable(name).startswith(f"account {name}: {why}")
     assert None is signer(keys, name)
     assert {"accounts": 1.0} == keys.file_errors()
     assert "" == keys.accounts.placeable("EDGE")
@@ -125,8 +125,8 @@ async def test_bad_or_no_files_at_all(tmp_path: Path) -> None:
     (tmp_path / "accounts").rename(tmp_path / "elsewhere")
     await look(keys)
 
-    assert bad.startswith("its key file must hold two lines")
-    assert "No such file or directory" == keys.accounts.placeable("SHOP")
+    assert bad.startswith("account SHOP: its key file must hold two lines")
+    assert "account SHOP: No such file or directory" == keys.accounts.placeable("SHOP")
     assert ("", Signer(APP)) == (keys.accounts.placeable(APP.public), signer(keys, APP.public))
 
 
@@ -145,8 +145,8 @@ def test_an_account_that_no_file_names(tmp_path: Path, settings: dict[str, Any],
     """
     keys = keyring(tmp_path, **settings)
 
-    assert why == keys.accounts.placeable("OTHER")
-    assert "it is the system account" == keys.accounts.placeable("Sys")
+    assert (why and f"account OTHER: {why}") == keys.accounts.placeable("OTHER")
+    assert "account Sys: it is the system account" == keys.accounts.placeable("Sys")
 
 
 def test_where_our_own_self_test_lands(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_an_account_needs_its_key_file(desk: Desk) -> None:
     config = desk.run("policy", "check", path, "--settings")
 
     assert 1 == operator.exit_code
-    assert operator.output.startswith(f'{path}:5: E21 rule a: account "TENANT": NATS_ACCOUNTS_DIR is not set\n')
+    assert operator.output.startswith(f"{path}:5: E21 rule a: account TENANT: NATS_ACCOUNTS_DIR is not set\n")
     assert (0, False) == (config.exit_code, "E21" in config.output)
 
 

@@ -48,10 +48,10 @@ class TargetAccounts:
         """Return why no client can be placed in this account now, or nothing. Asked at each login: it reads no file."""
         if account == self._default or account in self.signers:
             return ""
-        if why := never_placed(account, self._callout):
-            return why
-        if self._any_name:
-            return ""
+        why = never_placed(account, self._callout) or ("" if self._any_name else self._why_no_key(account))
+        return f"account {account}: {why}" if why else ""
+
+    def _why_no_key(self, account: str) -> str:
         if self._folder is None:
             return "NATS_ACCOUNTS_DIR is not set"
         failing = self._folder.failing

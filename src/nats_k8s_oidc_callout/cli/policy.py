@@ -143,7 +143,7 @@ def _without_keys(file: PolicyFile, settings: Settings) -> Iterator[Finding]:
         account = draft.rule.account
         if draft.rule.refuse is None and not account.names and (why := accounts.placeable(account.text)):
             line = draft.lines.get("account", draft.line)
-            yield Finding(line, "E21", draft.rule.name, f'account "{account.text}": {why}')
+            yield Finding(line, "E21", draft.rule.name, why)
 
 
 def _surveyed(settings: Settings, policy: Policy, old: Policy | None) -> Survey:
