@@ -91,9 +91,16 @@ def timeout(seconds: float | None) -> Finding:
     return diagnosis.timeout(seconds, CONFIG, 1.5, waited=True)
 
 
-def rbac(list_: int = 200, watch: int = 200, get: int = 404, trouble: str = "") -> list[Finding]:
+def rbac(
+    list_: int = 200, watch: int = 200, get: int = 404, trouble: str = "", resources: str = "serviceaccounts"
+) -> list[Finding]:
     statuses = {"list": list_, "watch": watch, "get": get}
-    seen = [(verb, space, status) for space in ("team-a", "team-b") for verb, status in statuses.items()]
+    seen = [
+        check_kubernetes.Right(resource, verb, space, status)
+        for resource in resources.split()
+        for space in ("team-a", "team-b")
+        for verb, status in statuses.items()
+    ]
     return check_kubernetes.rbac("https://api", seen, trouble)
 
 
@@ -242,6 +249,8 @@ ROWS: dict[str, tuple[Finding, str, str]] = {
     "no-list": (rbac(list_=403)[0], "rbac_list_missing", "list serviceaccounts in team-a, team-b"),
     "no-watch": (rbac(watch=401)[0], "rbac_watch_missing", "grant watch"),
     "no-get": (rbac(403, 403, 403)[2], "rbac_get_missing", "grant get"),
+    "labels": (rbac(resources="serviceaccounts namespaces")[0], "", "get on serviceaccounts and namespaces"),
+    "no-labels": (rbac(200, 200, 403, resources="namespaces")[0], "rbac_get_missing", "grant get on namespaces"),
     "no-cluster": (check_kubernetes.rbac("", [], "")[0], "", "SERVICE_ACCOUNTS_DIR"),
     # The settings
     "variable": (misconfigured(PORT="80a"), "configuration", "docs/CONFIGURATION.md"),

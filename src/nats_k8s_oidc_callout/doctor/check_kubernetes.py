@@ -3,12 +3,15 @@
 Each check judges what was observed, and is pure; the functions before them observe.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, ask
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
+from nats_k8s_oidc_callout.core.kubernetes.wire import NAMESPACES, SERVICE_ACCOUNTS, Kind
 from nats_k8s_oidc_callout.core.model import Allow, Reason, Verdict
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, failed, ok, skipped
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -32,24 +35,36 @@ def read_token(path: Path) -> tuple[str, OwnClaims | None]:
     return token, claims_of(token.encode())
 
 
-async def ask_rights(api: ApiServer, namespaces: Sequence[str]) -> tuple[list[tuple[str, str, int]], str, float | None]:
-    """Try list, watch and get wherever we need them.
+class Right(NamedTuple):
+    """How the API server answered when we tried one."""
 
-    Return verb, namespace and status of each, why the API server could not be asked, and by how much its clock is ahead.
+    resource: str
+    verb: str
+    namespace: str
+    """Empty for all."""
+    status: int
+
+
+async def ask_rights(
+    api: ApiServer, namespaces: Sequence[str], label_keys: Collection[str] = ()
+) -> tuple[list[Right], str, float | None]:
+    """Try list, watch and get wherever we need them: on ServiceAccounts, and on Namespaces where labels decide.
+
+    Return each, why the API server could not be asked, and by how much its clock is ahead.
     """
-    answers: list[tuple[str, str, int]] = []
+    rights: list[Right] = []
     ahead: float | None = None
-    for namespace in namespaces or ("",):
-        for verb in VERBS:
-            try:
-                answer = await ask(api, verb, namespace)
-            except Unreachable as error:
-                return answers, str(error), ahead
-            ahead = answer.ahead if answer.ahead is not None else ahead
-            answers.append((verb, namespace, answer.status))
-            if answer.status >= 400 and answer.status not in (401, 403, 404):
-                return answers, f"status {answer.status} to a {verb}", ahead
-    return answers, "", ahead
+    kinds: list[Kind[Any]] = [SERVICE_ACCOUNTS, NAMESPACES] if label_keys else [SERVICE_ACCOUNTS]
+    for kind, namespace, verb in itertools.product(kinds, namespaces or ("",), VERBS):
+        try:
+            answer = await ask(api, kind, verb, namespace)
+        except Unreachable as error:
+            return rights, str(error), ahead
+        ahead = answer.ahead if answer.ahead is not None else ahead
+        rights.append(Right(kind.resource, verb, namespace, answer.status))
+        if answer.status >= 400 and answer.status not in (401, 403, 404):
+            return rights, f"status {answer.status} to a {verb} of {kind.resource}", ahead
+    return rights, "", ahead
 
 
 def jwks(where: str, trouble: str) -> Finding:
@@ -114,21 +129,24 @@ def self_test_token(claims: OwnClaims | None, settings: Settings, verdict: Verdi
     return failed(check, words, Cause.TOKEN_REFUSED, reason=verdict.reason)
 
 
-def rbac(where: str, answers: Sequence[tuple[str, str, int]], trouble: str) -> list[Finding]:
-    """Say which of the rights on ServiceAccounts is missing, or that the API server at `where` is none."""
+def rbac(where: str, rights: Sequence[Right], trouble: str) -> list[Finding]:
+    """Say which of the rights is missing, or that the API server at `where` is none."""
     check = "rbac"
     if not where:
         return [skipped(check, "ServiceAccounts come from SERVICE_ACCOUNTS_DIR")]
     if trouble:
         return [failed(check, f"{where}: {trouble}", Cause.API_UNREACHABLE)]
-    findings = []
-    for verb, cause in VERBS.items():
+    findings, resources = [], list(dict.fromkeys(right.resource for right in rights))
+    for resource, (verb, cause) in itertools.product(resources, VERBS.items()):
         places = [
-            space or "all namespaces" for asked, space, status in answers if asked == verb and status in (401, 403)
+            right.namespace or "all namespaces"
+            for right in rights
+            if right[:2] == (resource, verb) and right.status in (401, 403)
         ]
         if places:
-            findings.append(failed(check, f"we may not {verb} serviceaccounts in {', '.join(places)}", cause))
-    return findings or [ok(check, "list, watch and get on serviceaccounts")]
+            words = f"we may not {verb} {resource} in {', '.join(places)}"
+            findings.append(failed(check, words, cause, resource=resource))
+    return findings or [ok(check, f"list, watch and get on {' and '.join(resources)}")]
 
 
 def clock(skew_seconds: float, api_ahead: float | None, nats_ahead: float | None) -> Finding:

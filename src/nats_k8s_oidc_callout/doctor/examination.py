@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, addresses, log_in_as_client
 from nats_k8s_oidc_callout.app import questions, selftest, sources
+from nats_k8s_oidc_callout.app.facts import policy_of
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.questions import Questions
 from nats_k8s_oidc_callout.app.selftest import Tester
@@ -180,7 +181,9 @@ class _Examination:
         if api is None or settings.service_accounts_dir is not None:
             report.add(*check_kubernetes.rbac("", [], ""))
         else:
-            rights, trouble, ahead = await check_kubernetes.ask_rights(api, settings.k8s_namespaces)
+            rights, trouble, ahead = await check_kubernetes.ask_rights(
+                api, settings.k8s_namespaces, policy_of(settings).label_keys
+            )
             report.add(*check_kubernetes.rbac(api.base_url, rights, trouble))
         if api is not None:
             await api.close()

@@ -153,7 +153,7 @@ class Cause(StrEnum):
     )
     RBAC_LIST_MISSING = (
         "rbac_list_missing",
-        "grant list on serviceaccounts: check the (Cluster)Role and its binding to our ServiceAccount",
+        "grant list on {resource}: check the (Cluster)Role and its binding to our ServiceAccount",
     )
     RBAC_WATCH_MISSING = "rbac_watch_missing", RBAC_LIST_MISSING[1].replace("list", "watch", 1)
     RBAC_GET_MISSING = "rbac_get_missing", RBAC_LIST_MISSING[1].replace("list", "get", 1)

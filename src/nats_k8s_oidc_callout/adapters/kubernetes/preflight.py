@@ -3,16 +3,18 @@
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote
+from typing import Any
 
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import ApiServer
+from nats_k8s_oidc_callout.adapters.kubernetes.paths import collection, single
+from nats_k8s_oidc_callout.core.kubernetes.wire import Kind
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.errors import Unreachable
 
 _SECONDS = 5.0
-# No ServiceAccount can be called so by chance, and 404 is as good an answer as any.
+# Nothing can be called so by chance, and 404 is as good an answer as any.
 _NOBODY = f"{PROGRAM}-doctor"
 
 
@@ -25,14 +27,15 @@ class Asked:
     """By how many seconds its clock is ahead of ours, within a second or so; None when it does not say."""
 
 
-async def ask(api: ApiServer, verb: str, namespace: str) -> Asked:
-    """Try a verb on serviceaccounts of a namespace (empty: all); raise Unreachable when nobody answers."""
-    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
-    path, params = f"/api/v1{scope}/serviceaccounts", {"limit": "1"}
+async def ask(api: ApiServer, kind: Kind[Any], verb: str, namespace: str) -> Asked:
+    """Try a verb on a kind, of a namespace (empty: all); raise Unreachable when nobody answers."""
+    path, params = collection(kind, namespace or None)
     if verb == "watch":
-        params = {"watch": "true", "timeoutSeconds": "1", "resourceVersion": "0"}
+        params |= {"watch": "true", "timeoutSeconds": "1", "resourceVersion": "0"}
     elif verb == "get":
-        path, params = f"/api/v1/namespaces/{quote(namespace or 'default', safe='')}/serviceaccounts/{_NOBODY}", {}
+        path, params = single(kind, namespace or "default", _NOBODY), {}
+    else:
+        params |= {"limit": "1"}
     began = time.time()
     try:
         async with api.get(path, params, total_seconds=_SECONDS, silence_seconds=_SECONDS) as response:
