@@ -77,6 +77,7 @@ async def main(seconds: float) -> None:
         settings._policy = read_policy(path.read_bytes(), settings)
         print(f"{len(policy(0)):,} bytes, {RULES} rules: {time.monotonic() - began:.2f} s to read")
         live = LivePolicy(settings, world.facts, labels, PolicyMetrics())
+        texts = policy(0), policy(1)
         stop = asyncio.Event()
         reloads = 0
 
@@ -84,7 +85,7 @@ async def main(seconds: float) -> None:
             nonlocal reloads
             while not stop.is_set():
                 reloads += 1
-                path.write_text(policy(reloads))
+                await asyncio.to_thread(path.write_text, texts[reloads % 2])
                 await live.poll()
 
         print(f"{'ms':<20}{'median':>10}{'99 %':>10}{'longest':>10}")
