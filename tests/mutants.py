@@ -59,10 +59,17 @@ DEMO_MUTANTS = [
     Mutant(
         "a side left open",
         "core/nats/user.py",
-        "pub=_Side(allow=permissions.publish) if permissions.publish else _NOTHING,",
+        "pub=_Side(permissions.publish, permissions.deny_publish) if permissions.publish else _NOTHING,",
         "pub=_Side(),",
     ),
-    Mutant("annotations ignored", "core/grants/annotations.py", '(annotations or {}).get(annotation, "")', '""'),
+    Mutant(
+        "ceilings ignored",
+        "core/grants/annotations.py",
+        "if why or terms.ceilings is None:",
+        "if why or terms.ceilings:",
+    ),
+    Mutant("one account for all", "core/grants/rules.py", "account=self.account.fill(values)", 'account="APP"'),
+    Mutant("annotations ignored", "core/grants/annotations.py", 'annotations.get(annotation, "")', '""'),
 ]
 
 
@@ -83,8 +90,8 @@ SUITE_MUTANTS = [
     Mutant(
         "wrong issuer_account",
         "core/nats/signers.py",
-        'Signer(account_key, account if account_key.public != account else "")',
-        'Signer(account_key, callout_account if account_key.public != account else "")',
+        'Signer(self.key, self.account if self.key.public != self.account else "")',
+        'Signer(self.key, self.key.public if self.key.public != self.account else "")',
         behaviour("operator-signing", "test_publish_in_own_namespace_reaches_another_pod"),
     ),
     Mutant(
@@ -125,7 +132,7 @@ SUITE_MUTANTS = [
     Mutant(
         "watch deletes ignored",
         "core/kubernetes/serviceaccounts.py",
-        "                self._remove([key])",
+        "                self.remove([key])",
         "                pass",
         ("tests/e2e/test_kubernetes.py", "-k", "recreated"),
     ),

@@ -21,6 +21,14 @@ TEAMS = [("shop", "web"), ("shop", "orders"), ("billing", "invoices"), ("search"
 GOOD, BAD = "127.0.0.1", "127.0.0.2"
 
 
+POLICY = """
+version: 1
+rules:
+  - {name: shop, match: {namespaces: [shop]}, annotations: any}
+  - {name: others, match: {namespaces: [billing, search]}, annotations: any}
+"""
+
+
 @dataclass
 class Scene:
     """Everything that /metrics can tell about. Use it as a context manager; replicas are started by `deploy`."""
@@ -46,6 +54,7 @@ class Scene:
             # The keys come by way of an endpoint that can be taken away without taking the API server.
             self.world.keys.body = json.dumps(self.cluster.request("GET", "/openid/v1/jwks")[1]).encode()
             self.world.keys.up()
+            (self.folder / "policy.yaml").write_text(POLICY)
             self.strangers = Issuer(self.cluster.issuer, [issuer_key()])
             self._stack = stack.pop_all()
         return self
@@ -84,6 +93,7 @@ class Scene:
             "JWKS_URL": self.world.keys.url,
             "JWT_ISSUER": cluster.issuer,
             "SELF_TEST_TOKEN_FILE": str(own),
+            "POLICY_FILE": str(self.folder / "policy.yaml"),
         }
 
     # Tokens
