@@ -99,6 +99,17 @@ def test_who_is_turned_away(desk: Desk, policy: str, workload: str, expected: li
     assert expected == [line for line in told if not line.startswith("policy ")]
 
 
+def test_an_account_that_nobody_is_placed_into(desk: Desk) -> None:
+    """As a login would hear it."""
+    path = desk.folder / "policy.yaml"
+    path.write_text('version: 1\naccounts: ["*"]\nrules: [{name: own, match: {}, account: "{namespace}"}]\n')
+    desk.account("sys", "web")
+    found = desk.report("explain", "sys/web", POLICY_FILE=str(path))
+
+    assert (False, "no_account", "own") == (found["allowed"], found["reason"], found["rule"])
+    assert desk.report("explain", "shop/web", POLICY_FILE=str(path))["allowed"]
+
+
 def test_a_token_is_explained_by_its_rule(desk: Desk, policy: str) -> None:
     """The nearest rule is told of a token, too."""
     token = desk.issuer.token("shop", "api", "uid-api")

@@ -56,7 +56,7 @@ def test_a_failure_is_one_line_with_its_place(desk: Desk, folder: Path) -> None:
         f"{at}: {FAILURE}",
         f"{at}: {NOTE}",
         f"{folder}/a.yaml: rule nobody: no case comes to it",
-        "1 tables, 2 cases: 1 failed; 1 rules without a case",
+        "1 table, 2 cases: 1 failed; 1 rule without a case",
     ]
     assert (1, expected) == (ran.exit_code, ran.output.splitlines())
 

@@ -47,10 +47,10 @@ def test_who_can_some(desk: Desk, policy: str) -> None:
     """By account, namespace and name: all or some, the entry, what gives it, the rule, and what is denied of it."""
     expected = [
         "APP",
-        "+ 1 workloads could by answering themselves (replies on): --through-replies",
+        "+ 1 workload could by answering themselves (replies on): --through-replies",
         "PLATFORM",
         "ops/cli some > rule rule admins not: pay.*.raw (denied)",
-        "+ 1 workloads could by aiming JetStream's answers: --through-replies",
+        "+ 1 workload could by aiming JetStream's answers: --through-replies",
     ]
     assert (0, expected) == answer(desk, policy, "publish", "pay.>")
 

@@ -153,7 +153,13 @@ def _for_people(suites: list[Suite]) -> Iterator[str]:
             yield from (f"{where}: note: {note}" for note in one.result.notes)
         yield from (f"{suite.policy}: rule {rule}: no case comes to it" for rule in suite.unhit)
     cases, failed = sum(len(suite.ran) for suite in suites), sum(suite.failed for suite in suites)
-    yield f"{len(suites)} tables, {cases} cases: {failed} failed; {sum(len(s.unhit) for s in suites)} rules without a case"
+    unhit = sum(len(suite.unhit) for suite in suites)
+    tested = f"{_count(len(suites), 'table')}, {_count(cases, 'case')}"
+    yield f"{tested}: {failed} failed; {_count(unhit, 'rule')} without a case"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _as_json(suites: list[Suite]) -> dict[str, Any]:

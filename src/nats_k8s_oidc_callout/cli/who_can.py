@@ -175,7 +175,7 @@ def _for_people(listed: list[Holder], answer: Answer, question: Question, shown:
         yield from _rows([_row(one, question) for one in groups.get(account, [])])
         for way, words in WAYS.items():
             if number := sum(way in one.ways for one in around.get(account, [])):
-                yield f"  + {number:,} workloads {words}: --through-replies"
+                yield f"  + {number:,} workload{'s'[: number > 1]} {words}: --through-replies"
     if len(listed) > shown.limit:
         yield f"and {len(listed) - shown.limit:,} more (--limit)"
 
