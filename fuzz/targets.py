@@ -7,6 +7,7 @@ is wrong by its own words. Nothing in here needs the fuzzer: tests/test_fuzz_cor
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from nats_k8s_oidc_callout.core.grants.entries import PUBLISH, SUBSCRIBE
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.kubernetes.wire import SERVICE_ACCOUNTS
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, NeedKeys, NeedServiceAccount, Reason, Token
+from nats_k8s_oidc_callout.core.names import is_label_value
 from nats_k8s_oidc_callout.core.nats import callout, natsjwt, subjects, user
 from nats_k8s_oidc_callout.core.nats.callout import Unanswerable
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
@@ -177,10 +180,13 @@ def key_set(data: bytes) -> None:
 
 
 def watch(data: bytes) -> None:
-    """Lines of a watch, one after the other, upon an index that knows one ServiceAccount."""
+    """Lines of a watch, one after the other, upon indexes that know one ServiceAccount, and one Namespace."""
+    labels = _labels()
     index = Index("nats.io/")
     index.begin().put("team-a", "orders", index.entry("uid-1", None))
     for line in data.split(b"\n")[:16]:
+        with suppress(Unreachable):
+            labels.apply(line)
         before = dict(index._entries)
         try:
             event = index.apply(line)
@@ -190,10 +196,15 @@ def watch(data: bytes) -> None:
         lost = before.keys() - index._entries.keys()
         assert not lost or event.kind != "BOOKMARK"
     _check_index(index)
+    _check_labels(labels)
 
 
 def list_page(data: bytes) -> None:
-    """A page of a list."""
+    """A page of a list, of ServiceAccounts or of Namespaces."""
+    labels = _labels()
+    with suppress(Unreachable):
+        labels.begin().page(data)
+    _check_labels(labels)
     index = Index("nats.io/")
     index.begin().put("team-a", "orders", index.entry("uid-1", None))
     relist = index.begin()
@@ -205,6 +216,20 @@ def list_page(data: bytes) -> None:
     assert page.resource_version == SERVICE_ACCOUNTS.read_version(data)
     relist.commit()
     _check_index(index)
+
+
+def _labels() -> Namespaces:
+    labels = Namespaces(["team", "kubernetes.io/metadata.name"])
+    labels.begin().put("team-a", {"team": "a"})
+    return labels
+
+
+def _check_labels(labels: Namespaces) -> None:
+    shared = list(labels._entries.values())
+    assert {id(one) for one in shared} == {id(one) for one in labels._sets.values()}
+    for name, found in labels._entries.items():
+        assert name and "/" not in name, name
+        assert set(found) <= set(labels.keys) and all(map(is_label_value, found.values())), found
 
 
 def _check_index(index: Index) -> None:

@@ -24,12 +24,14 @@ from nats_k8s_oidc_callout.core.grants.entries import NAMES
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
 from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Workload
 from nats_k8s_oidc_callout.core.nats import nkeys, signers
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
 from nats_k8s_oidc_callout.responder import Keys, Observers, Ports, Responder, Voice, World
+from tests.fakes import namespaces
 from tests.fakes import server as servers
 from tests.fakes.issuer import NOW, Issuer
 from tests.fakes.rules import CLAIMS, fresh_grants
@@ -78,6 +80,20 @@ def fill_index(index: Index) -> None:
             for n in range(number, number + PER_PAGE)
         ]
         relist.page(page(heavy))
+
+
+def fill_labels(labels: Namespaces) -> None:
+    """More namespaces than find room, no two of which have the same labels."""
+    relist = labels.begin()
+    for begin in range(0, 12_000, 500):
+        relist.page(
+            namespaces.page(
+                *(
+                    namespaces.item(f"{n:05}{'n' * 58}", team=f"{n:05}{'t' * 58}", stage=f"{n:063}")
+                    for n in range(begin, begin + 500)
+                )
+            )
+        )
 
 
 def fill_hosts(responder: Responder) -> None:
@@ -191,6 +207,8 @@ async def main() -> None:
         lookup._keep(
             ("team-a", f"sa-{number}", f"uid-{number}"), index.entry(f"uid-{number}", annotations(number, WIDE))
         )
+    labels = Namespaces([namespaces.TEAM, namespaces.STAGE])
+    fill_labels(labels)
     fill_hosts(responder)
     fill_lanes(responder)
     fill_caches()
@@ -201,6 +219,7 @@ async def main() -> None:
         "index": index._shares.weight,
         "ignored": len(index.ignored),
         "serviceaccounts": len(index),
+        "labels": labels._weight,
         "grants": facts.grants.size,
         "tokens": facts.verified.weight,
         "look-ups": lookup._kept_bytes,

@@ -33,7 +33,7 @@ def test_all_stores_at_once_fit_the_memory_limit() -> None:
     assert "256Mi" == limit
     assert seen["full"]["VmRSS"] < 256
     assert seen["full"]["VmHWM"] < 256
-    least = {"index": 40, "grants": 15, "tokens": 15, "look-ups": 3, "lanes": 31, "log": 1}
+    least = {"index": 40, "labels": 7, "grants": 15, "tokens": 15, "look-ups": 3, "lanes": 31, "log": 1}
     assert {} == {name: seen[name] for name, mebibytes in least.items() if seen[name] < mebibytes * MEBIBYTE}
     assert seen["serviceaccounts"] > 50_000
     assert seen["ignored"] > 0
