@@ -259,3 +259,19 @@ def test_a_content_that_is_still_being_written_waits(tmp_path: Path) -> None:
     heard.file.poll()
 
     assert ([], ["two, whole"], "") == (half, heard.values, heard.file.failing)
+
+
+def test_a_content_that_goes_while_it_settles_counts_when_it_is_back(tmp_path: Path) -> None:
+    """
+    A file that is removed and written again may be away for a moment: its content is not refused for that.
+    """
+    heard = Heard(tmp_path)
+    removals = iter([heard.path])
+    heard.file = Watched(heard.path, parse, heard.values.append, settle=lambda: [path.unlink() for path in removals])
+    heard.file.load()
+    heard.path.write_text("two")
+    heard.file.poll()
+    heard.path.write_text("two")
+    heard.file.poll()
+
+    assert (["two"], "") == (heard.values, heard.file.failing)

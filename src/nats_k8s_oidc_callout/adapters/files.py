@@ -93,7 +93,11 @@ class Watched(Generic[T]):
         if self._settle is None:
             return True
         self._settle()
-        return read_file(self.path) == content
+        try:
+            return read_file(self.path) == content
+        except OSError:
+            # Being replaced: that says nothing against this content, which may be there again at the next look.
+            return False
 
     def _bad(self, why: str) -> None:
         if why != self.failing:
