@@ -1,6 +1,6 @@
 """Who is turned away before any rule is asked: stolen tokens, and workloads of an incident."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nats_k8s_oidc_callout.core.model import Workload
@@ -27,12 +27,10 @@ class Revoked:
 
     def __init__(self, entries: Iterable[Revocation] = ()) -> None:
         self.entries = tuple(entries)
-        self._found: Mapping[tuple[str, str], tuple[Revocation, ...]] = {}
-        found: dict[tuple[str, str], tuple[Revocation, ...]] = {}
+        self._found: dict[tuple[str, str], list[Revocation]] = {}
         for entry in self.entries:
             key = ("jti", entry.jti) if entry.jti else ("uid", entry.uid) if entry.uid else ("", entry.workload)
-            found[key] = (*found.get(key, ()), entry)
-        self._found = found
+            self._found.setdefault(key, []).append(entry)
 
     def __bool__(self) -> bool:
         return bool(self.entries)
