@@ -266,8 +266,9 @@ def test_a_content_that_goes_while_it_settles_counts_when_it_is_back(tmp_path: P
     A file that is removed and written again may be away for a moment: its content is not refused for that.
     """
     heard = Heard(tmp_path)
-    removals = iter([heard.path])
-    heard.file = Watched(heard.path, parse, heard.values.append, settle=lambda: [path.unlink() for path in removals])
+    moves = iter([heard.path])
+    settle = lambda: [path.rename(tmp_path / "away") for path in moves]  # noqa: E731
+    heard.file = Watched(heard.path, parse, heard.values.append, settle=settle)
     heard.file.load()
     heard.path.write_text("two")
     heard.file.poll()

@@ -66,11 +66,15 @@ def test_whole_tokens(text: str, expected: bool) -> None:
         ("{team}*", True, False, True),
         ("{team}-*", True, False, True),
         ("*_{team}", True, False, True),
+        ("*_{team}_x", True, True, True),
+        ("*{team}_x", True, False, True),
+        ("*-{team}_x", True, False, True),
     ],
 )
 def test_names_beside_a_glob(text: str, is_open: bool, guarded: bool, apart: bool) -> None:
     """
-    Beside a `*` a variable is followed by `_`, and its value has none: `shop_*` is not for `shop_eu`.
+    Beside a `*` a variable is followed by `_`, and its value has none: `shop_*` is not for `shop_eu`. Behind one it
+    begins with `_`, too: else `*op_x`, of the team `op`, would be for `shop_x`.
     """
     template = Template.of(text)
 

@@ -79,7 +79,7 @@ def test_every_code_has_a_file() -> None:
         ("", "jetstream: ['consume:S/c/a.{name}x']", 'E11 rule a: jetstream "consume:S/c/a.{name}x" has a variable that is not a whole token: its value could be read on'),
         ("", "jetstream: ['publish:a.{name}x']", 'E11 rule a: jetstream "publish:a.{name}x" has a variable that is not a whole token: its value could be read on'),
         ("", "jetstream: ['consume:S_*']", 'E15 rule a: jetstream "consume:S_*" names no stream or bucket: a name has letters, digits, - and _'),
-        ("", "annotations: {jetstream: ['consume:{name}*']}", 'E12 rule a: annotations.jetstream "consume:{name}*" has a variable beside a *, which must be followed by _'),
+        ("", "annotations: {jetstream: ['consume:{name}*']}", 'E12 rule a: annotations.jetstream "consume:{name}*" has a variable beside a *, where _ must end its value, and begin it behind a *'),
         ("", "annotations: {jetstream: ['consume*:S']}", 'E15 rule a: annotations.jetstream "consume*:S" has none of the verbs'),
         ("", "annotations: {subscribe: ['*']}", 'E13 rule a: annotations.subscribe "*": a client may subscribe ">" under it; write ">"'),
         ("", "refuse: x, account: A, pod: any", "E06 rule a: refuse excludes account"),

@@ -52,8 +52,12 @@ class Template:
         return "*" in self.text and bool(self.variables)
 
     def guarded(self) -> bool:
-        """Say whether each variable of an open name is followed by `_`, where its value ends."""
-        return not self.is_open or len(self.variables) == self.text.count("}_")
+        """Say whether `_` ends each value of an open name, and begins one that a `*` stands before."""
+        if not self.is_open:
+            return True
+        opened = self.text.count("_{", self.text.index("*"))
+        after = self.text.count("{", self.text.index("*"))
+        return len(self.variables) == self.text.count("}_") and opened == after
 
     def keeps_apart(self, values: Mapping[str, str]) -> bool:
         """Say whether the name, filled with these, stays apart from that of other values: no `_` where it is open."""

@@ -176,7 +176,9 @@ def _unsafe(template: Template) -> str:
         return "has {root}, which may have dots"
     if len(template.variables) > 1:
         return "has two variables: the values x-y and z would meet x and y-z"
-    return "" if template.guarded() else "has a variable beside a *, which must be followed by _"
+    return (
+        "" if template.guarded() else "has a variable beside a *, where _ must end its value, and begin it behind a *"
+    )
 
 
 def _quoted(text: object) -> str:
