@@ -41,11 +41,11 @@ def census(cluster: Cluster) -> Cluster:
 
 def _grant(cluster: Cluster, name: str, scope: str) -> None:
     """Give a ServiceAccount the chart's rights: everywhere, or for one namespace alone."""
-    cluster.create_service_account("census-own", name)
+    cluster.create_service_account("checker", name)
     verbs = {"apiGroups": [""], "verbs": ["get", "list", "watch"]}
     accounts: dict[str, Any] = {**verbs, "resources": ["serviceaccounts"]}
     namespaces = {**verbs, "resources": ["namespaces"], **({"resourceNames": [scope]} if scope else {})}
-    subject = {"kind": "ServiceAccount", "namespace": "census-own", "name": name}
+    subject = {"kind": "ServiceAccount", "namespace": "checker", "name": name}
 
     def bind(base: str, kind: str, role: str, rules: list[dict[str, Any]]) -> None:
         cluster.apply("POST", f"{base}/{kind.lower()}s", {"metadata": {"name": role}, "rules": rules})
@@ -74,7 +74,7 @@ def test_everybody_is_counted_once(
     (tmp_path / "policy.yaml").write_text(POLICY)
     env = {
         **census.environment,
-        "K8S_CREDENTIALS_DIR": str(census.credentials_dir("census-own", name)),
+        "K8S_CREDENTIALS_DIR": str(census.credentials_dir("checker", name)),
         "NATS_ACCOUNT": "APP",
         "NATS_CREDS_FILE": str(tmp_path / "creds"),
         "K8S_NAMESPACES": scope,
