@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.core.nats import subjects
 from nats_k8s_oidc_callout.core.nats.subjects import (
     PRIVATE_INBOXES,
     SHARED_INBOX,
-    covered,
+    Cover,
     guide_inbox,
     overlaps,
     private_inbox,
@@ -79,8 +79,9 @@ def compile_grant(namespace: str, name: str, annotations: Mapping[str, str] | No
     refused: list[Refusal] = []
     to_publish, to_subscribe, to_stream = (prefix + key for key in entries.NAMES)
     asked = annotations or {}
-    refused += _add(publish, to_publish, asked, partial(_subject, Side.PUBLISH, terms, publish))
-    refused += _add(subscribe, to_subscribe, asked, partial(_subject, Side.SUBSCRIBE, terms, subscribe))
+    for side, key, taken in ((Side.PUBLISH, to_publish, publish), (Side.SUBSCRIBE, to_subscribe, subscribe)):
+        if key in asked:
+            refused += _add(taken, key, asked, partial(_subject, side, terms, _ceiling(side, terms), taken))
     refused += _add(publish, to_stream, asked, partial(_intent, terms, publish))
     refused += [Refusal(key, "", _NOT_READ) for key in entries.unknown_in(annotations)]
     by_reply = terms.reply_mode is ReplyMode.RESPONSES
@@ -134,17 +135,21 @@ def _add(
     return refusals
 
 
-def _subject(side: Side, terms: Terms, taken: Container[str], subject: str) -> tuple[str, ...] | str:
+def _ceiling(side: Side, terms: Terms) -> Cover:
+    ceilings = terms.ceilings or NO_ANNOTATIONS
+    return Cover(ceilings.publish if side is Side.PUBLISH else ceilings.subscribe)
+
+
+def _subject(side: Side, terms: Terms, ceiling: Cover, taken: Container[str], subject: str) -> tuple[str, ...] | str:
     """Return the subject alone, or why an annotation may not have it on this side; what is taken anyway it may have."""
     if subject in taken:
         return (subject,)
     why = subjects.problem(subject) or reach.trespass(subject, side, terms.jetstream_grants)
     if why or terms.ceilings is None:
         return why or (subject,)
-    if side is Side.PUBLISH:
-        inside = covered(subject, _ceilings_for(subject, terms.ceilings.publish))
-    else:
-        inside = covered(subscribed(subject), _ceilings_for(subject, terms.ceilings.subscribe))
+    reached = subject if side is Side.PUBLISH else subscribed(subject)
+    # So that a ceiling of `>` admits no JetStream.
+    inside = ceiling.covers_by_name(reached) if subject.startswith("$") else ceiling.covers(reached)
     return (subject,) if inside else _beyond(terms)
 
 
@@ -166,11 +171,3 @@ def _beyond(terms: Terms) -> str:
     if terms.ceilings == NO_ANNOTATIONS:
         return f"rule {terms.rule} gives annotations no say"
     return f"is beyond what rule {terms.rule} lets annotations ask for"
-
-
-def _ceilings_for(subject: str, ceilings: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the ceilings that count: below `$` those alone that name the first token, so that `>` admits no JetStream."""
-    first, dot, _ = subject.partition(".")
-    if not first.startswith("$"):
-        return ceilings
-    return tuple(ceiling for ceiling in ceilings if ceiling.startswith(first + dot))

@@ -1,7 +1,7 @@
 """The grammar of NATS subjects: what one may look like, what patterns share, and the names of inboxes."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 MAX_CHARACTERS = 256
 # Printable ASCII without the space. The server takes more, but neither logs nor people can tell the rest apart.
@@ -46,36 +46,57 @@ def is_literal(token: str) -> bool:
     return token not in ("*", ">")
 
 
-def covered(pattern: str, by: Iterable[str]) -> bool:
-    """Say whether every subject that `pattern` matches is matched by one of the patterns in `by`.
-
-    Put a token that nobody names into each `*` of the pattern: what matches this subject has wildcards there, so it covers
-    the whole pattern. Hence without a last `>` only a single pattern can cover. A last `>` is the union of `*`, `*.*` and
-    so on, and beyond the longest of `by` only those that end in `>` match, always the same ones.
-    """
-    wanted = pattern.split(".")
-    covers = [cover.split(".") for cover in by]
-    if any(_lies_inside(wanted, cover) for cover in covers):
-        return True
-    if wanted[-1] != ">":
-        return False
-    head = wanted[:-1]
-    longest = max(map(len, covers), default=0)
-    return all(
-        any(_lies_inside([*head, *("*" * more)], cover) for cover in covers)
-        for more in range(1, max(1, longest - len(head) + 1) + 1)
-    )
+_Node = dict[str, "_Node"]
+"""What may follow, token by token."""
+_HERE = ""
+"""In a node of a Cover: a pattern ends. No token is empty."""
 
 
-def _lies_inside(wanted: Sequence[str], cover: Sequence[str]) -> bool:
-    if len(cover) > len(wanted):
-        return False
-    for mine, theirs in zip(wanted, cover, strict=False):
-        if theirs == ">":
+class Cover:
+    """Patterns, to be asked whether together they match all that another one matches. Made once for many questions."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._root: _Node = {}
+        for pattern in patterns:
+            node = self._root
+            for token in pattern.split("."):
+                node = node.setdefault(token, {})
+            node[_HERE] = {}
+
+    def covers(self, pattern: str) -> bool:
+        """Say whether every subject that `pattern` matches is matched by one of the patterns.
+
+        Put a token that nobody names into each `*` of the pattern: what matches this subject has wildcards there, so it
+        covers the whole pattern. Hence without a last `>` only a single pattern can cover. A last `>` is the union of
+        `*`, `*.*` and so on, each of which must be covered, up to where a `>` of ours covers all the rest.
+        """
+        return _covers(pattern.split("."), [self._root])
+
+    def covers_by_name(self, pattern: str) -> bool:
+        """Say the same of those patterns alone that begin with the very first token of this one."""
+        first, *rest = pattern.split(".")
+        node = self._root.get(first)
+        return node is not None and bool(rest) and _covers(rest, [node])
+
+
+def _covers(tokens: list[str], nodes: list[_Node]) -> bool:
+    ends = tokens[-1] != ">"
+    for token in tokens if ends else tokens[:-1]:
+        if any(">" in node for node in nodes):
             return True
-        if mine == ">" or theirs not in ("*", mine):
+        nodes = [node[key] for node in nodes for key in {token, "*"} if key in node]
+    if ends:
+        return any(_HERE in node for node in nodes)
+    while nodes and not any(">" in node for node in nodes):
+        nodes = [node["*"] for node in nodes if "*" in node]
+        if not any(_HERE in node for node in nodes):
             return False
-    return len(wanted) == len(cover)
+    return bool(nodes)
+
+
+def covered(pattern: str, by: Iterable[str]) -> bool:
+    """Say whether every subject that `pattern` matches is matched by one of the patterns in `by`."""
+    return Cover(by).covers(pattern)
 
 
 def meet(one: str, other: str) -> str | None:
