@@ -105,6 +105,25 @@ def test_might_aim() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("side", "pattern", "expected"),
+    [
+        (Side.SUBSCRIBE, "_INBOX.x", []),
+        (Side.PUBLISH, "$SYS.x", []),
+        (Side.PUBLISH, "$JS.API.STREAM.DELETE.>", []),
+        (Side.PUBLISH, "shop.x", ["{namespace}.>"]),
+        (Side.PUBLISH, "Shop.x", []),
+        (Side.PUBLISH, "Up.Shop_1", ["Up.{team}"]),
+        (Side.PUBLISH, "Up.$", []),
+    ],
+)
+def test_what_a_variable_can_be(side: Side, pattern: str, expected: list[str]) -> None:
+    """A namespace is a DNS label, and no value holds a `$`: no root reaches inboxes or the system."""
+    rule = replace(TEAMS, root=Template.of("{namespace}"), publish=given("Up.{team}"), ceilings=NONE, jetstream=())
+
+    assert expected == [entry.subject for entry in might_have(rule, side, pattern, whole=False)]
+
+
 def test_a_rule_that_refuses_gives_nothing() -> None:
     """Whatever its silent fields would give."""
     assert [] == might_have(replace(ANY, refuse="no"), Side.PUBLISH, ">", whole=False)

@@ -15,6 +15,7 @@ from nats_k8s_oidc_callout.core.grants.intents import Intent
 from nats_k8s_oidc_callout.core.grants.rules import Given, Rule
 from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.grants.terms import Entry, InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.names import is_label
 from nats_k8s_oidc_callout.core.nats.subjects import (
     PRIVATE_INBOXES,
     SHARED_INBOX,
@@ -27,6 +28,8 @@ from nats_k8s_oidc_callout.core.nats.subjects import (
 
 # A name that a variable or a glob stands for while the entries of an intent are written down.
 _ANY_NAME = "-any-"
+# What a variable can be: never a system subject.
+_VALUE = "[A-Za-z0-9_-]+"
 
 
 def might_have(rule: Rule, side: Side, pattern: str, *, whole: bool) -> list[Entry]:
@@ -127,7 +130,7 @@ def _may_meet(entry: str, pattern: str, rule: Rule) -> bool:
 def _may_stand_for(token: str, literal: str, rule: Rule) -> bool:
     if token == "{namespace}":
         globs = rule.match.namespaces
-        return not globs or any(glob.match(literal) is not None for glob in globs)
+        return is_label(literal) and (not globs or any(glob.match(literal) is not None for glob in globs))
     return may_be(token, literal)
 
 
@@ -136,7 +139,7 @@ def may_be(text: str, literal: str) -> bool:
     if text == "*":
         return True
     pieces: Sequence[str] = VARIABLE.split(text)[::2]
-    return re.fullmatch(".+".join(map(re.escape, pieces)), literal) is not None
+    return re.fullmatch(_VALUE.join(map(re.escape, pieces)), literal) is not None
 
 
 def _widened(entry: str, pattern: str) -> str:
