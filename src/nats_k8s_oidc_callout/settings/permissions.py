@@ -22,7 +22,7 @@ class PermissionVariables(BaseModel):
     policy_file: OptionalPath = variable(
         "POLICY_FILE",
         group=Group.PERMISSIONS,
-        meaning="The platform's rules (POLICY_REFERENCE.md). Where a rule is silent the settings below count; without a file they count "
+        meaning="The platform's rules: POLICY.md. Where a rule is silent the settings below count; without a file they count "
         "for everybody, and annotations go as far as the filter lets them.",
         changes=MANIFESTS,
     )
