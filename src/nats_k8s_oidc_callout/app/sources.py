@@ -18,6 +18,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes import (
     MountedCredentials,
 )
 from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, Metrics
+from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.identity import own_token
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, ParsedKeys, parse_jwks
 from nats_k8s_oidc_callout.core.identity.own_token import Trust
@@ -148,8 +149,8 @@ class _Credentials:
 def _domain(settings: Settings) -> str:
     """Return the cluster's domain as our own resolv.conf shows it, else the usual one."""
     try:
-        namespace = (settings.k8s_credentials_dir / "namespace").read_text().strip()
-        found = own_token.cluster_domain(_RESOLV_CONF.read_text(), namespace)
+        namespace = read_file(settings.k8s_credentials_dir / "namespace").decode("utf-8", "replace").strip()
+        found = own_token.cluster_domain(read_file(_RESOLV_CONF).decode("utf-8", "replace"), namespace)
     except OSError:
         found = None
     return found or own_token.DEFAULT_CLUSTER_DOMAIN
