@@ -131,7 +131,7 @@ async def test_the_servers_templates_stay_text(attacked: World) -> None:
 
 async def test_a_tenant_reaches_every_application_subject_of_the_account(attacked: World) -> None:
     """
-    Not stopped yet: an annotation may name any application subject of the account, another namespace's too (ceilings).
+    Not stopped without a policy: an annotation may name any application subject of the account, another namespace's too.
     """
     token = await log_in(attacked, "nosy")
 

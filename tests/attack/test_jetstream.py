@@ -119,7 +119,7 @@ async def test_who_hears_a_bucket_learns_its_writers_inboxes(attacked: World, pl
 
 async def test_a_consumer_may_deliver_anywhere(attacked: World, platform: Client) -> None:
     """
-    Not stopped yet: who may create a consumer of a stream may have its messages delivered to any subject of the account
+    Not stopped: who may create a consumer of a stream may have its messages delivered to any subject of the account
     that somebody listens on literally.
     """
     async with (

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 async def test_a_leaf_node_is_let_in_and_held_to_its_permissions() -> None:
     """
-    Not stopped yet: a pod may connect a server of its own as a leaf node. What its clients publish reaches no subject
+    Not stopped without a policy: a pod may connect a server of its own as a leaf node. What its clients publish reaches no subject
     that the ServiceAccount may not publish, and they hear none that it may not subscribe.
     """
     leaf_port = free_port()
@@ -48,6 +48,33 @@ async def test_a_leaf_node_is_let_in_and_held_to_its_permissions() -> None:
                 await hostile.settle()
 
                 assert (0, 0) == (forged.pending_msgs, secret.pending_msgs)
+
+
+async def test_a_rule_lets_no_leaf_node_in_unless_it_says_so() -> None:
+    """
+    Under a policy a leaf node is refused by the rule that matches, though a later one would let it in.
+    """
+    leaf_port = free_port()
+
+    def with_leaves(folder: Path) -> Plan:
+        return config_creds(folder, extra=f"leafnodes {{ listen: 127.0.0.1:{leaf_port} }}\n")
+
+    with world_of(with_leaves) as world:
+        policy = world.folder / "policy.yaml"
+        policy.write_text(
+            "version: 1\nrules:\n"
+            "  - {name: usual, match: {namespaces: [team-a]}}\n"
+            "  - {name: leaves, match: {}, kinds: [leafnode]}\n"
+        )
+        responder = world.start_responder(LOG_LEVEL="info", POLICY_FILE=str(policy))
+        for token, event, reason in (
+            (world.token(), "denied", "connection_kind"),
+            (world.token("team-b", "web"), "allowed", None),
+        ):
+            remote = f'"nats-leaf://{token}@127.0.0.1:{leaf_port}"'
+            with NatsServer(f"leafnodes {{ remotes: [ {{ url: {remote} }} ] }}\n"):
+                await until(lambda: responder.decisions(event=event), what=event)  # noqa: B023
+            assert {reason} == {line.get("reason") for line in responder.decisions(event=event)}
 
 
 class _Leaf:

@@ -67,7 +67,7 @@ async def test_a_token_of_a_deleted_pod_is_good_until_it_ends(attacked: World) -
 
 async def test_no_list_refuses_one_token(attacked: World) -> None:
     """
-    Not stopped yet: there is no list of refused `jti`; a token that is known to be stolen is good until `exp`.
+    Not stopped without a policy: there is no list of refused `jti`; a token that is known to be stolen is good until `exp`.
     """
     jti = "00000000-0000-4000-8000-00000000dead"
 
