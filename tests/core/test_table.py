@@ -86,6 +86,8 @@ def test_due_sessions_come_once_in_their_order() -> None:
         table.put(session(number, seconds=600 + number))
     for number in range(0, 400, 2):
         table.remove(("S1", number))
+    # Too short for a renewal.
+    table.put(session(1000, seconds=30))
     due = table.take_due(START + 5000)
 
     assert {*range(1, 400, 2)} == {one.cid for one in due}
