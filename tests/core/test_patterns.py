@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from nats_k8s_oidc_callout.core.nats.subjects import covered, meet, overlaps
+from nats_k8s_oidc_callout.core.nats.subjects import Cover, covered, meet, overlaps
 from tests.fakes.universe import Universe
 
 # No pattern names `z`: it stands for every token that nobody thought of.
@@ -32,15 +32,17 @@ def test_meet_and_overlap_of_every_pair() -> None:
 
 def test_covered_by_a_union() -> None:
     """
-    A pattern is covered when each subject that it matches is matched by one of the others, whichever.
+    A pattern is covered when each subject that it matches is matched by one of the others, whichever, and meets them when
+    some subject is.
     """
     chance = random.Random(37)
     by_several = 0
     for _ in range(60_000):
         pattern, by = chance.choice(PATTERNS), chance.choices(PATTERNS, k=chance.randrange(5))
         expected = not UNIVERSE.matched(pattern) & ~UNIVERSE.union(by)
+        some = bool(UNIVERSE.matched(pattern) & UNIVERSE.union(by))
 
-        assert expected is covered(pattern, by), (pattern, by)
+        assert (expected, some) == (covered(pattern, by), Cover(by).meets(pattern)), (pattern, by)
         by_several += expected and not any(covered(pattern, [cover]) for cover in by)
 
     assert by_several

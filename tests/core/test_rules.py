@@ -1,5 +1,6 @@
 """What a rule gives to whom it matches."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.grants.terms import NO_ANNOTATIONS, Ceilings, Terms
 from nats_k8s_oidc_callout.core.model import Reason
 from tests.fakes.policies import given, rule, texts
-from tests.fakes.rules import PREFIX, RULE
+from tests.fakes.rules import PREFIX, RULE, TERMS
 
 
 def test_texts_are_filled() -> None:
@@ -140,3 +141,20 @@ def test_annotations_stay_below_their_ceilings(ceilings: Ceilings | None, publis
 
     assert [publish.split(), subscribe.split()] == asked
     assert 10 - sum(map(len, asked)) == len(grant.refused)
+
+
+def test_many_long_denials_take_no_time() -> None:
+    """
+    A tenant can have a grant made again by each change of an annotation: the most denials and entries that there may be,
+    alike in 120 tokens, were seven seconds' work when each was compared with each.
+    """
+    long = "a." * 120
+    denials = tuple(f"{long}z{i}" for i in range(256))
+    terms = replace(TERMS, ceilings=None, deny_publish=denials, deny_subscribe=denials)
+    asked = ",".join(f"{long}y{i}" for i in range(256))
+    annotations = {f"{PREFIX}allowed-pub-subjects": asked, f"{PREFIX}allowed-sub-subjects": asked}
+    began = time.process_time()
+    granted = compile_grant("shop", "cart", annotations, terms, PREFIX).permissions
+
+    assert ((), ()) == (granted.deny_publish, granted.deny_subscribe)
+    assert time.process_time() - began < 1

@@ -19,7 +19,6 @@ from nats_k8s_oidc_callout.core.nats.subjects import (
     SHARED_INBOX,
     Cover,
     guide_inbox,
-    overlaps,
     private_inbox,
     subscribed,
 )
@@ -95,8 +94,7 @@ def _meeting(denied: tuple[str, ...], allowed: Iterable[str]) -> tuple[str, ...]
     """Return the denials that take something away: the server filters what it delivers by each of them."""
     if not denied:
         return ()
-    reached = tuple(allowed)
-    return tuple(deny for deny in denied if any(overlaps(deny, allow) for allow in reached))
+    return tuple(filter(Cover(allowed).meets, denied))
 
 
 def _add(

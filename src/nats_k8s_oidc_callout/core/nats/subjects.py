@@ -53,7 +53,7 @@ _HERE = ""
 
 
 class Cover:
-    """Patterns, to be asked whether together they match all that another one matches. Made once for many questions."""
+    """Patterns, to be asked whether together they match all, or some, of what another one matches; for many questions."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._root: _Node = {}
@@ -77,6 +77,20 @@ class Cover:
         first, *rest = pattern.split(".")
         node = self._root.get(first)
         return node is not None and bool(rest) and _covers(rest, [node])
+
+    def meets(self, pattern: str) -> bool:
+        """Say whether one of the patterns and this one have a subject in common."""
+        nodes = [self._root]
+        for token in pattern.split("."):
+            if any(">" in node for node in nodes):
+                return True
+            if token == ">":
+                return any(node.keys() - {_HERE} for node in nodes)
+            if token == "*":
+                nodes = [node[key] for node in nodes for key in node if key != _HERE]
+            else:
+                nodes = [node[key] for node in nodes for key in (token, "*") if key in node]
+        return any(_HERE in node for node in nodes)
 
 
 def _covers(tokens: list[str], nodes: list[_Node]) -> bool:
