@@ -55,11 +55,14 @@ def test_texts_are_filled() -> None:
     [
         ({"team": "a_b"}, {"ceilings": CeilingTemplates(jetstream=texts("kv-read:{team}_*"))}),
         ({"team": "-"}, {"jetstream": given("consume:S/{team}/a b")}),
+        ({"team": "KV_cfg"}, {"jetstream": given("consume:{team}")}),
+        ({"team": "OBJ"}, {"ceilings": CeilingTemplates(jetstream=texts("stream-info:{team}_*"))}),
     ],
 )
 def test_a_value_that_could_reach_others_is_refused(labels: Mapping[str, str], more: dict[str, Any]) -> None:
     """
-    Beside a glob no value may hold `_`, and an intent must be one with the values in it.
+    Beside a glob no value may hold `_`, an intent must be one with the values in it, and no value makes a stream that of
+    a bucket.
     """
     found = Policy([rule("one", labels={"team": "{team}"}, **more)]).terms_of("shop", "cart", labels)
 

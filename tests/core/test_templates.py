@@ -86,5 +86,5 @@ def test_values() -> None:
     Dots of a name become `_`; a label's value is taken as it is or not at all.
     """
     assert "a_b-c" == value_of_name("a.b-c")
-    values = ("Team_A-1", "a.b", "", "x" * 64, "a\n", "ä", "*")
-    assert [True, *[False] * 6] == [is_value_of_label(value) for value in values]
+    values = ("Team_A-1", "a.b", "", "x" * 64, "a\n", "ä", "*", "_INBOX")
+    assert [True, *[False] * 7] == [is_value_of_label(value) for value in values]

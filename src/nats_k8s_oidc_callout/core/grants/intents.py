@@ -71,8 +71,8 @@ _BOUND_ACKS_V2 = ("$JS.ACK.*.*.{0}.{1}.*.*.*.*.>", "$JS.FC.*.*.{0}.{1}.>")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NAME_GLOB = re.compile(r"[A-Za-z0-9_*-]+")
-# The streams of buckets.
-_OF_BUCKETS = ("KV_", "OBJ_")
+OF_BUCKETS = ("KV_", "OBJ_")
+"""What the names of buckets' streams begin with."""
 _COVERING: Mapping[str, tuple[str, ...]] = {
     **{verb: (verb,) for verb in _ENTRIES},
     "kv-read": ("kv-read", "kv-write"),
@@ -141,7 +141,7 @@ def _inside(intent: Intent, ceiling: str) -> bool:
     if not name.startswith(of_name.partition("*")[0]) or Glob.of(of_name).match(name) is None:
         return False
     # Whoever may have every stream was not promised every bucket.
-    prefix = "" if verb.startswith(("kv-", "object-")) else next(filter(name.startswith, _OF_BUCKETS), "")
+    prefix = "" if verb.startswith(("kv-", "object-")) else next(filter(name.startswith, OF_BUCKETS), "")
     if not of_name.startswith(prefix):
         return False
     if not of_consumer:

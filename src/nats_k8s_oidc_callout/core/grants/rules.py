@@ -126,16 +126,30 @@ class Rule(Conditions):
         """Return why these values cannot stand in the texts of this rule, or nothing."""
         for variable, value in from_labels.items():
             if not is_value_of_label(value):
-                return f"{{{variable}}} must be one word of letters, digits, - and _, and is {value}"
-        names = self.ceilings.jetstream if self.ceilings else ()
-        unsafe = next((text for text in names if text.is_open and not _name_of(text).keeps_apart(values)), None)
-        return "" if unsafe is None else f"{unsafe.text} could reach another's names, for a value has a _ in it"
+                return f"{{{variable}}} must be one word of letters, digits, - and _, that begins with no _, and is {value}"
+        ceilings = self.ceilings.jetstream if self.ceilings else ()
+        for text in (*(item.text for item in self.jetstream), *ceilings):
+            if not text.variables:
+                continue
+            name = _name_of(text)
+            if not name.keeps_apart(values):
+                return f"{text.text} could reach another's names, for a value has a _ in it"
+            if _is_made_a_bucket(text, name, values):
+                return f"{text.text} would be the stream of a bucket, {name.fill(values)}"
+        return ""
 
 
 def _name_of(ceiling: Template) -> Template:
     """Return the stream or bucket of an intent; of `publish` nothing: a variable is a whole token there."""
     verb, _, rest = ceiling.text.partition(":")
     return Template.of("" if verb == intents.PUBLISH else rest.partition("/")[0])
+
+
+def _is_made_a_bucket(intent: Template, name: Template, values: Mapping[str, str]) -> bool:
+    """Say whether a stream's name is that of a bucket's stream by what is put in, and not as it is written."""
+    if intent.text.startswith(("kv-", "object-")) or name.text.startswith(intents.OF_BUCKETS):
+        return False
+    return name.fill(values).startswith(intents.OF_BUCKETS)
 
 
 def _first(globs: Sequence[Glob], text: str) -> Mapping[str, str] | None:

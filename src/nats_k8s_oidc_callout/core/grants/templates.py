@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nats_k8s_oidc_callout.core.grants.globs import VARIABLE
 from nats_k8s_oidc_callout.errors import BadTemplate
 
-_LABEL_VALUE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9-][A-Za-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +70,8 @@ def value_of_name(text: str) -> str:
 
 
 def is_value_of_label(text: str) -> bool:
-    """Say whether a variable may have this value from a label. Dots are no `_` here: a label may have both."""
+    """Say whether a variable may have this value from a label. Dots are no `_` here: a label may have both.
+
+    A part of one could begin with `_`, and be `_INBOX`.
+    """
     return _LABEL_VALUE.fullmatch(text) is not None
