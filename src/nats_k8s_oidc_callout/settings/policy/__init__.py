@@ -1,6 +1,7 @@
 """A policy file: bytes in, what the platform decides out, or every problem at once with its line.
 
 review     warnings about a file that is right
+neighbours who is together in an account
 loading    a whole file
 rules      rules, with nothing left open
 base       what the settings say where a file is silent

@@ -1,17 +1,17 @@
 """What is odd about a file that is right: warnings, each where a reader would look. Pure, but for the time it is told."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from nats_k8s_oidc_callout.core.grants.globs import VARIABLE, Glob
 from nats_k8s_oidc_callout.core.grants.rules import Match, Rule
-from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.grants.terms import ReplyMode
-from nats_k8s_oidc_callout.core.names import is_label
 from nats_k8s_oidc_callout.core.nats.subjects import covered, overlaps, subscribed
 from nats_k8s_oidc_callout.settings.policy.findings import Finding, Findings
 from nats_k8s_oidc_callout.settings.policy.grants import entries_of, intent_of
 from nats_k8s_oidc_callout.settings.policy.loading import PolicyFile
+from nats_k8s_oidc_callout.settings.policy.neighbours import Neighbours, Patterns
 from nats_k8s_oidc_callout.settings.policy.rules import Draft
 
 APPLY_BYTES_MAX = 200 * 1024
@@ -20,8 +20,6 @@ APPLY_BYTES_MAX = 200 * 1024
 _WIDE = ("$JS.API.>", "_INBOX.>", "$SYS.>")
 _MAKES_CONSUMERS = frozenset({"consume", "kv-watch", "object-read", "object-write"})
 
-Neighbours = Mapping[str, Sequence[Draft]]
-"""The rules of each account, as the rules write it."""
 Warnings = Iterator[tuple[int, str]]
 """Lines and texts of one code about one rule."""
 
@@ -37,15 +35,16 @@ def review(file: PolicyFile, now: float) -> tuple[Finding, ...]:
         if entry.until is not None and entry.until <= now:
             found.add(line, "W08", "it is past its `until`, and holds for nobody")
     giving = [draft for draft in file.drafts if draft.rule.refuse is None]
-    neighbours: dict[str, list[Draft]] = defaultdict(list)
+    accounts: dict[str, list[Rule]] = defaultdict(list)
     for draft in giving:
-        neighbours[draft.rule.account.text].append(draft)
+        accounts[draft.rule.account.text].append(draft.rule)
+    neighbours = {account: Neighbours(rules) for account, rules in accounts.items()}
     _unreachable(file.drafts, found)
     _last(file.drafts, found)
     for draft in giving:
         found.rule = draft.rule.name
         for code, look in _LOOKS.items():
-            for line, text in look(draft, neighbours):
+            for line, text in look(draft, neighbours[draft.rule.account.text]):
                 found.add(line, code, text)
     return found.sorted()
 
@@ -99,15 +98,11 @@ def _last(drafts: Sequence[Draft], found: Findings) -> None:
 def _sharers(draft: Draft, neighbours: Neighbours) -> str:
     """Return who else is in the account of a rule under another root, in words; empty for nobody."""
     rule = draft.rule
-    others = [other.rule.name for other in neighbours[rule.account.text] if _root(other.rule) != _root(rule)]
+    others, one = neighbours.under_other_roots(rule)
     if others:
-        return f"with rule {others[0]}" + (f" and {len(others) - 1} more" if len(others) > 1 else "")
+        return f"with rule {one}" + (f" and {others - 1} more" if others > 1 else "")
     roots = rule.root.names - rule.account.names if rule.root else ()
     return "among its own workloads, whose roots differ" if roots else ""
-
-
-def _root(rule: Rule) -> str:
-    return rule.root.text if rule.root else ""
 
 
 def _replies(draft: Draft, neighbours: Neighbours) -> Warnings:
@@ -141,24 +136,25 @@ def _dead(draft: Draft, _: Neighbours) -> Warnings:
         if not denied:
             continue
         granted = [*root, *((item.text.text, line) for item, line in zip(given, lines[side], strict=True))]
-        yield from ((line, f'{side} "{text}" is denied whole') for text, line in granted if _within(side, text, denied))
+        denials = Patterns(template.text for template in denied)
+        for text, line in granted:
+            reach = subscribed(text) if side == "subscribe" else text
+            if covered(reach, denials.near(reach)):
+                yield line, f'{side} "{text}" is denied whole'
         if rule.ceilings is None:
             continue
         asked = rule.ceilings.publish if side == "publish" else rule.ceilings.subscribe
         intents = rule.ceilings.jetstream if side == "publish" else ()
         allowed = [*(text for text, _ in granted), *(text.text for text in asked)]
         allowed += [entry for item in more for entry in entries_of(item.text)]
-        reach = [_any(subscribed(text) if side == "subscribe" else text) for text in allowed]
+        reached = Patterns(_any(subscribed(text) if side == "subscribe" else text) for text in allowed)
         for template, line in zip(denied, lines[f"deny_{side}"], strict=True):
             # Inboxes are always granted, and below `$` a ceiling may name streams by a glob.
             if template.text.startswith("_") or (intents and template.text.startswith("$")):
                 continue
-            if not any(overlaps(_any(template.text), pattern) for pattern in reach):
+            pattern = _any(template.text)
+            if not any(overlaps(pattern, near) for near in reached.near(pattern)):
                 yield line, f'deny.{side} "{template.text}" meets nothing that is granted'
-
-
-def _within(side: str, text: str, denied: Iterable[Template]) -> bool:
-    return covered(subscribed(text) if side == "subscribe" else text, [template.text for template in denied])
 
 
 def _any(text: str) -> str:
@@ -171,16 +167,18 @@ def _taken_root(draft: Draft, neighbours: Neighbours) -> Warnings:
     first = VARIABLE.fullmatch(rule.root.text.split(".")[0]) if rule.root else None
     if rule.root is None or first is None or not _is_chosen(first[1], rule.match):
         return
-    for other in neighbours[rule.account.text]:
-        for token, text in _first_tokens(other.rule):
-            if other is draft or (VARIABLE.fullmatch(token) and token == first[0]) or token in ("*", ">"):
-                continue
-            if VARIABLE.fullmatch(token) or _may_be(token, first[1], rule.match):
-                namespace = f'a namespace called "{token}"' if is_label(token) else "a namespace of that name"
-                where = f'root "{rule.root.text}" in account {rule.account.text}'
-                grants = f'rule {other.rule.name} grants "{text}"'
-                yield draft.lines.get("root", draft.line), f"{where}, where {grants}: {namespace} would own it"
-                return
+    globs = rule.match.namespaces if first[1] == "namespace" else ()
+    variables = (other for token, other in neighbours.variables(rule) if token != first[0])
+    names = (found for prefix in {glob.prefix for glob in globs} or {""} for found in neighbours.labels(rule, prefix))
+    called = (
+        (token, other) for token, other in names if not globs or any(glob.match(token) is not None for glob in globs)
+    )
+    for token, other in (*(("", other) for other in islice(variables, 1)), *islice(called, 1)):
+        namespace = f'a namespace called "{token}"' if token else "a namespace of that name"
+        where = f'root "{rule.root.text}" in account {rule.account.text}'
+        grants = f'rule {other.rule} grants "{other.text}"'
+        yield draft.lines.get("root", draft.line), f"{where}, where {grants}: {namespace} would own it"
+        return
 
 
 def _is_chosen(variable: str, match: Match) -> bool:
@@ -195,19 +193,6 @@ def _is_chosen(variable: str, match: Match) -> bool:
 def _many(globs: Sequence[Glob], *, literal_is_many: bool = True) -> bool:
     """Say whether these match more names than they list; with `literal_is_many` also more than one."""
     return not globs or (literal_is_many and len(globs) > 1) or any(glob.prefix != glob.text for glob in globs)
-
-
-def _may_be(token: str, variable: str, match: Match) -> bool:
-    if not is_label(token):
-        return False
-    globs = match.namespaces if variable == "namespace" else ()
-    return not globs or any(glob.match(token) is not None for glob in globs)
-
-
-def _first_tokens(rule: Rule) -> Iterator[tuple[str, str]]:
-    texts = [f"{rule.root.text}.>"] if rule.root else []
-    texts += [item.text.text for item in (*rule.publish, *rule.subscribe)]
-    return ((text.split(".")[0], text) for text in texts)
 
 
 def _creates(draft: Draft, neighbours: Neighbours) -> Warnings:
