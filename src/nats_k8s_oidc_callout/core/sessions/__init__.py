@@ -2,4 +2,5 @@
 
 label     what a session's name says to every replica
 table     all of them, by connection and by workload, and when each is due for renewal
+judging   whether one may go on
 """

@@ -30,6 +30,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     lang: str = ""
     version: str = ""
     kind: str = ""
+    seen: float = 0.0
+    """When we first heard of it, by our clock (Unix seconds): the servers' may be wrong."""
 
     @property
     def key(self) -> Connection:
