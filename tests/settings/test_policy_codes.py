@@ -176,7 +176,7 @@ def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int)
         ("W04", "- {name: a, match: {}, root: none, annotations: {jetstream: ['kv-read:*']}, deny: {publish: [$JS.API.INFO]}}", []),
         ("W05", "- {name: a, match: {namespaces: ['x-*']}, publish: [events]}\n- {name: b, match: {namespaces: ['y-*']}}", []),
         ("W05", "- {name: a, match: {namespaces: [shop]}, publish: [events]}\n- {name: b, match: {namespaces: [pay, events]}}", []),
-        ("W05", "- {name: a, match: {}, publish: [e.x, e.y]}\n- {name: b, match: {}, root: r, subscribe: [e.z]}", ["a"]),
+        ("W05", "- {name: a, match: {}, publish: [e.x, e.y]}\n- {name: b, match: {}, root: none, subscribe: [e.z]}", ["a"]),
         ("W05", "- {name: a, match: {}, publish: [EVENTS]}\n- {name: b, match: {}}", []),
         ("W05", "- {name: a, match: {}, publish: [events]}\n- {name: b, match: {}, account: B}", []),
         ("W05", "- {name: a, match: {namespaces: [shop]}, publish: [events]}\n- {name: b, match: {namespaces: [pay]}}", []),
