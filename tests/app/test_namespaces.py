@@ -96,6 +96,23 @@ async def test_other_labels_come_whole_or_not_at_all(world: World) -> None:
         await until(lambda: world.server.streams == 0)
 
 
+async def test_a_look_up_outlives_its_policy(world: World) -> None:
+    """
+    Whoever looks a namespace up while the policy changes learns the labels of the new one.
+    """
+    labels = labels_in(world, TEAM)
+    async with running(labels):
+        prepared = await labels.prepare([TEAM, STAGE], 1)
+        world.server.once["get"] = [fake.hangs()]
+        looking = asyncio.create_task(labels.look_up(SHOP, 5))
+        await until(lambda: world.server.count("get") == 1)
+        labels.use(prepared)
+        found = await looking
+
+    assert found is not None
+    assert {TEAM: "retail", STAGE: "prod"} == found
+
+
 @pytest.mark.parametrize("gives_up", [True, False], ids=["too late", "cancelled"])
 async def test_labels_that_cannot_be_listed_change_nothing(world: World, gives_up: bool) -> None:
     """

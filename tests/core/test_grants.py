@@ -93,3 +93,14 @@ def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert 0 < grants.size <= 10_000
     assert made(grants, "shop", "web49", {PUB: ",".join(f"a.{i}" for i in range(200))})[0]
+
+
+def test_labels_of_one_grant_alone_count() -> None:
+    """
+    Labels that were looked up for one login are kept with its grant, so they weigh.
+    """
+    plain, labelled = fresh_grants(), fresh_grants()
+    made(plain, "shop", "web", None)
+    labelled.of("shop", "web", None, {f"key-{number}": "x" * 63 for number in range(20)})
+
+    assert labelled.size >= plain.size + 20 * (63 + 49)

@@ -126,9 +126,18 @@ class NamespaceLabels:
 
         Raises Unreachable when the cluster does not say, or not within `budget` seconds.
         """
-        if self.source is None:
-            raise Unreachable("the policy goes by no labels any more")
-        return await self.source.look_up(workload, budget)
+        deadline = time.monotonic() + budget
+        while (source := self.source) is not None:
+            try:
+                found = await source.look_up(workload, max(0.0, deadline - time.monotonic()))
+            except Unreachable:
+                if source is self.source:
+                    raise
+            else:
+                if source is self.source:
+                    return found
+            # The policy changed meanwhile, and this one goes by other labels.
+        raise Unreachable("the policy goes by no labels any more")
 
     async def learn(self, workload: Workload, budget: float) -> Read | None:
         """Look up as `look_up` does, and let `find` know the answer: for a single question, while nothing is followed."""

@@ -18,6 +18,8 @@ from nats_k8s_oidc_callout.core.nats.user import encode
 CACHE_BYTES = 16 << 20
 # What the objects around one take: two names, the digests, tuples, its place in the table.
 _HEADS_BYTES = 900
+# And each label, with its value of at most 63 characters.
+_LABEL_BYTES = 160
 # Compiling and signing for heavier ones takes up to 10 ms: one at a time, between the others' turns.
 _LIGHT_BYTES = 8 * 1024
 
@@ -126,4 +128,5 @@ def digest_of(encoded: bytes) -> str:
 
 
 def _size(kept: _Kept) -> int:
-    return _HEADS_BYTES + len(kept.made.encoded)
+    # The index shares one object of labels among namespaces; one that was looked up alone is this grant's only.
+    return _HEADS_BYTES + len(kept.made.encoded) + _LABEL_BYTES * len(kept.labels or ())
