@@ -1,6 +1,6 @@
 """Writes the tables of docs/POLICY_REFERENCE.md and the JSON schema from the loader's own description of the file.
 
-python -m tools.policy_reference   brings both up to date; tests/settings/test_policy_reference.py compares them
+python -m tools.policy_reference   brings both up to date; tests/tools/test_policy_reference.py compares them
 """
 
 import json
