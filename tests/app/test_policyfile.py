@@ -13,11 +13,15 @@ from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetrics
 from nats_k8s_oidc_callout.app import policyfile
+from nats_k8s_oidc_callout.app.facts import rule_of
 from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.policyfile import LivePolicy
 from nats_k8s_oidc_callout.bounded.files import BYTES_MAX
+from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
+from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.model import Allow
 from nats_k8s_oidc_callout.settings import Settings, read_policy
+from nats_k8s_oidc_callout.settings.policy import Base
 from tests.fakes.issuer import AUDIENCE, ISSUER
 from tests.test_responder import KUBERNETES, World
 
@@ -214,3 +218,23 @@ async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, m
     await asyncio.gather(followed, return_exceptions=True)
 
     assert (["one", "labelled"], 0, 1) == (stage.seen, without, stage.shown["nats_auth_policy_reload_success"])
+
+
+def test_nothing_is_what_policy_check_compares_with() -> None:
+    """
+    `policy check --against none` compares with the very rule that a responder without a file goes by.
+    """
+    settings = Settings.model_construct(
+        nats_account="SHOP",
+        inbox_mode=InboxMode.PRIVATE,
+        reply_mode=ReplyMode.RESPONSES,
+        allow_responses_max=3,
+        allow_responses_ttl_seconds=7.5,
+        session_max_seconds=77,
+        jetstream_grants=JetStreamGrants.ADMIN,
+        nats_auth_account="AUTH",
+    )
+
+    assert rule_of(settings) == Base.of(settings).rule()
+    # A file that is looked at alone takes the defaults of the settings.
+    assert Base(account="SHOP") == Base.of(Settings.model_construct(nats_account="SHOP"))
