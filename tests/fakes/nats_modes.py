@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +159,10 @@ def operator_mode(
     creds_by_signing_key: bool = False,
     creds_expire_at: int | None = None,
     may_subscribe: Sequence[str] = ("$SYS.REQ.USER.AUTH", ERRORS, "_INBOX.>"),
+    may_publish: Sequence[str] = (),
+    system: Pair | None = None,
+    system_exports: Sequence[Mapping[str, object]] = (),
+    auth_imports: Sequence[Mapping[str, object]] = (),
     max_control_line: int | None = None,
     jetstream: bool = False,
     extra: str = "",
@@ -169,9 +173,10 @@ def operator_mode(
 
     The quick start's derived key is `responder.in_form(Kind.ACCOUNT)`, named in both `extra_…_signing`.
     """
-    operator, system, auth, app, other, auth_signing, app_signing = (
-        Pair.new(kind) for kind in (Kind.OPERATOR, *[Kind.ACCOUNT] * 6)
+    operator, auth, app, other, auth_signing, app_signing = (
+        Pair.new(kind) for kind in (Kind.OPERATOR, *[Kind.ACCOUNT] * 5)
     )
+    system = system or Pair.new(Kind.ACCOUNT)
     responder, sentinel, sys_user = responder or Pair.new(Kind.USER), Pair.new(Kind.USER), Pair.new(Kind.USER)
 
     def account(pair: Pair, name: str, signing: Sequence[str] = (), **more: object) -> str:
@@ -190,18 +195,20 @@ def operator_mode(
     if xkey:
         callout["xkey"] = xkey.public
     accounts = {
-        system: account(system, "SYS"),
+        system: account(system, "SYS", exports=[*system_exports]),
         auth: account(
             auth,
             "AUTH",
             [auth_signing.public, *extra_auth_signing],
             **({"authorization": callout} if delegated else {}),
+            imports=[*auth_imports],
         ),
         app: account(app, "APP", [app_signing.public, *extra_app_signing]),
         other: account(other, "OTHER"),
         **{tenant: account(tenant, f"TENANT-{n}", [key.public]) for n, (tenant, key) in enumerate(tenants)},
     }
-    may_answer = {"sub": {"allow": list(may_subscribe)}, "pub": {}, "resp": {"max": 1, "ttl": 5_000_000_000}}
+    may_answer: dict[str, object] = {"sub": {"allow": list(may_subscribe)}, "resp": {"max": 1, "ttl": 5_000_000_000}}
+    may_answer["pub"] = {"allow": list(may_publish)} if may_publish else {}
     more: dict[str, object] = {"exp": creds_expire_at} if creds_expire_at else {}
     signed_for = {"issuer_account": auth.public} if creds_by_signing_key else {}
     login = mint(
