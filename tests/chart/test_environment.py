@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from nats_k8s_oidc_callout.settings import Settings, names_of
+from nats_k8s_oidc_callout.settings.sessions import SessionVariables
 from tests.chart.chart import ACCOUNT, CHART, EACH_CASE, Object, case, environment_of, objects_of, pod_of, render
 from tests.settings import whole
 
@@ -24,6 +25,8 @@ WITHOUT_VALUE = {
     "KUBECONFIG": "for the world outside of a cluster",
     "HOME": "only to find a kubeconfig",
     "SERVICE_ACCOUNTS_DIR": "for the world without a cluster",
+    # Each until the chart has a value for it.
+    **{name: "extraEnv" for field in SessionVariables.model_fields for name in names_of(field)},
 }
 _FILES = whole.FILES
 _BY_NAME = {

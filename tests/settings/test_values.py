@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.errors import ConfigurationError
-from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, Settings, XkeyMode
+from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, SessionControl, SessionRenewal, Settings, XkeyMode
 from tests.settings.whole import CONFIG, MOUNT, VARIABLES, load, without
 
 DEFAULTS = {
@@ -53,6 +53,15 @@ DEFAULTS = {
     "token_max_lifetime_seconds": 86400,
     "require_pod_bound": False,
     "clock_skew_seconds": 30.0,
+    "session_control": SessionControl.OFF,
+    "session_renewal": SessionRenewal.ALL,
+    "session_kicks_per_second": 50,
+    "session_label": True,
+    "session_release": "nats-k8s-oidc-callout",
+    "session_reconcile_seconds": 300,
+    "session_subjects": "nko",
+    "nats_system_creds_file": None,
+    "nats_system_nkey_file": None,
     "shadow": False,
     "host": "",
     "port": 8080,
@@ -111,6 +120,19 @@ TAKEN = [
     pytest.param("LOG_FORMAT", "console", "log_format", LogFormat.CONSOLE, id="format"),
     pytest.param("NATS_USER_CREDS_FILE", "/creds", "nats_creds_file", Path("/creds"), id="alias-creds-equal"),
     pytest.param("JWKS_PATH", "/jwks.json", "jwks_file", Path("/jwks.json"), id="alias-jwks"),
+    pytest.param("SESSION_CONTROL", "Revoke", "session_control", SessionControl.REVOKE, id="control"),
+    pytest.param("SESSION_CONTROL", "true", "session_control", SessionControl.ON, id="yaml-on"),
+    pytest.param("SESSION_CONTROL", "false", "session_control", SessionControl.OFF, id="yaml-off"),
+    pytest.param("SESSION_RENEWAL", "python", "session_renewal", SessionRenewal.PYTHON, id="renewal"),
+    pytest.param("SESSION_RENEWAL", "false", "session_renewal", SessionRenewal.OFF, id="renewal-yaml-off"),
+    pytest.param("SESSION_KICKS_PER_SECOND", "1", "session_kicks_per_second", 1, id="kicks"),
+    pytest.param("SESSION_LABEL", "off", "session_label", False, id="label-off"),
+    pytest.param("SESSION_LABEL", "true", "session_label", True, id="label-yaml-on"),
+    pytest.param("SESSION_RELEASE", "b-2", "session_release", "b-2", id="release-outside-a-pod"),
+    pytest.param("SESSION_RECONCILE_SECONDS", "10", "session_reconcile_seconds", 10, id="reconcile"),
+    pytest.param("SESSION_SUBJECTS", "n-1", "session_subjects", "n-1", id="subjects"),
+    pytest.param("NATS_SYSTEM_CREDS_FILE", "/user.seed", "nats_system_creds_file", Path("/user.seed"), id="system"),
+    pytest.param("NATS_SYSTEM_NKEY_FILE", "/user.seed", "nats_system_nkey_file", Path("/user.seed"), id="system-nkey"),
     pytest.param("PORT", "", "port", 8080, id="empty-is-not-set"),
 ]
 

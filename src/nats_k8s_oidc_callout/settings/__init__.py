@@ -2,7 +2,7 @@
 
 `Settings` has every variable; `load` parses, checks and builds. In order of use:
 
-    nats, kubernetes, permissions, process   the variables
+    nats, kubernetes, permissions, sessions, process   the variables
     declaring     how a variable is declared
     choices       the words that some choose from
     values        the grammar of one value
@@ -20,9 +20,18 @@ from pydantic_core import ErrorDetails
 
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.grants.policy import Policy
+from nats_k8s_oidc_callout.core.identity.own_token import claims_of
 from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
-from nats_k8s_oidc_callout.settings import consistency
-from nats_k8s_oidc_callout.settings.choices import Cluster, LogFormat, LogLevel, Mode, XkeyMode
+from nats_k8s_oidc_callout.settings import consistency, sessions
+from nats_k8s_oidc_callout.settings.choices import (
+    Cluster,
+    LogFormat,
+    LogLevel,
+    Mode,
+    SessionControl,
+    SessionRenewal,
+    XkeyMode,
+)
 from nats_k8s_oidc_callout.settings.consistency import queue_group
 from nats_k8s_oidc_callout.settings.findings import Findings, Read
 from nats_k8s_oidc_callout.settings.keyfiles import (
@@ -37,6 +46,7 @@ from nats_k8s_oidc_callout.settings.kubernetes import KubernetesVariables
 from nats_k8s_oidc_callout.settings.nats import NatsVariables
 from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
 from nats_k8s_oidc_callout.settings.process import ProcessVariables
+from nats_k8s_oidc_callout.settings.sessions import SessionVariables
 from nats_k8s_oidc_callout.settings.values import NatsServers
 
 __all__ = [
@@ -46,6 +56,8 @@ __all__ = [
     "Mode",
     "NatsServers",
     "Sentinel",
+    "SessionControl",
+    "SessionRenewal",
     "Settings",
     "XkeyMode",
     "load",
@@ -60,14 +72,14 @@ __all__ = [
     "read_xkeys",
 ]
 
-_OURS = ("NATS_", "JWT_", "JWKS_", "K8S_")
+_OURS = ("NATS_", "JWT_", "JWKS_", "K8S_", "SESSION_")
 # For a Service `nats` the kubelet sets NATS_SERVICE_HOST, NATS_PORT_4222_TCP_ADDR and the like in every pod.
 _FROM_KUBELET = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
 # The Go service read these and used neither.
 _WITHOUT_EFFECT = {"K8S_NAMESPACE": "K8S_NAMESPACES", "CACHE_CLEANUP_INTERVAL": ""}
 
 
-class Settings(ProcessVariables, PermissionVariables, KubernetesVariables, NatsVariables):
+class Settings(ProcessVariables, SessionVariables, PermissionVariables, KubernetesVariables, NatsVariables):
     """The configuration, checked whole; docs/CONFIGURATION.md is made from it. Only `load` makes one; secrets have no repr."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -103,6 +115,7 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
             found.problem(first, f"has another value in {', '.join(names[1:])}, and both are names of one setting")
     draft = _parse({first: env[name] for first, name in found.names.items()}, found)
     settled = consistency.nats(draft, draft.k8s_namespaces, draft.shadow, found) | consistency.kubernetes(draft, found)
+    settled |= _sessions(draft, found)
     consistency.permissions(draft, found)
     policy = _policy(draft, found)
     if found.problems:
@@ -111,6 +124,13 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
     settings = draft.model_copy(update=settled | {"warnings": tuple(found.warnings)})
     settings._policy = policy
     return settings
+
+
+def _sessions(draft: Settings, found: Findings) -> consistency.Settled:
+    if draft.shadow and draft.session_control is not SessionControl.OFF:
+        found.problem("SESSION_CONTROL", "excludes SHADOW: who answers nobody has no sessions")
+    own = claims_of(found.peek(draft.k8s_credentials_dir / "token") or b"")
+    return sessions.settle(draft, draft.mode, draft.session_max_seconds, own, found)
 
 
 def read_policy(content: bytes, settings: Settings) -> Policy:
@@ -171,7 +191,8 @@ def _warn_of_strangers(env: Mapping[str, str], found: Findings) -> None:
     """Tell of variables that nobody reads. They may be another program's, so they cannot be errors."""
     known = [name for names in _NAMES.values() for name in names]
     for name in sorted(env):
-        if name in known or not env[name]:
+        # The last one is the desktop's.
+        if name in known or not env[name] or name == "SESSION_MANAGER":
             continue
         if name in _WITHOUT_EFFECT:
             instead = _WITHOUT_EFFECT[name]

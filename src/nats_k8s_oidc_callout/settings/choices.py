@@ -25,6 +25,22 @@ class XkeyMode(StrEnum):
     OPTIONAL = "optional"
 
 
+class SessionControl(StrEnum):
+    """What is done about sessions that live: nothing, end those that may no longer be, or renew the others as well."""
+
+    OFF = "off"
+    REVOKE = "revoke"
+    ON = "on"
+
+
+class SessionRenewal(StrEnum):
+    """Whose sessions are renewed."""
+
+    ALL = "all"
+    PYTHON = "python"
+    OFF = "off"
+
+
 class LogLevel(StrEnum):
     """The least severe lines that are written."""
 

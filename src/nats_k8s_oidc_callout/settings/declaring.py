@@ -16,6 +16,7 @@ class Group(StrEnum):
     TOKENS = "Tokens and keys"
     KUBERNETES = "Kubernetes"
     PERMISSIONS = "Permissions and sessions"
+    SESSIONS = "Sessions"
     PROCESS = "Process"
 
 

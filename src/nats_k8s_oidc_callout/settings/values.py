@@ -37,6 +37,9 @@ _ANNOTATION_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LONGEST_ANNOTATION = "allowed-pub-subjects"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _QUEUE = re.compile(r"[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*")
+# A label takes 80, and 7 go to the digits behind it.
+_RELEASE = re.compile(r"[a-z0-9-]{1,73}")
+_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCHEMES = ("nats", "tls")
 
 
@@ -71,6 +74,14 @@ def boolean(text: str) -> bool:
     if value is None:
         raise ValueError("must be true or false (also 1, 0, yes, no)")
     return value
+
+
+def switch(text: str) -> bool:
+    """`on` or `off`, or what YAML makes of these words."""
+    try:
+        return boolean({"on": "true", "off": "false"}.get(text.strip().lower(), text))
+    except ValueError:
+        raise ValueError("must be on or off") from None
 
 
 def whole(text: str) -> int:
@@ -166,6 +177,21 @@ def annotation_prefix(text: str) -> str:
     if not _ANNOTATION_NAME.fullmatch(name + _LONGEST_ANNOTATION):
         raise ValueError("makes annotation names that Kubernetes refuses")
     return f"{domain}/{name}"
+
+
+def release(text: str) -> str:
+    text = text.strip()
+    if not _RELEASE.fullmatch(text):
+        raise ValueError("must be a-z, 0-9 and '-', at most 73 characters")
+    return text
+
+
+def subject_token(text: str) -> str:
+    """One token of a subject, outside `$` and the inboxes."""
+    text = text.strip()
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("must be one token of a subject: letters, digits, '-' and '_', at most 64 characters")
+    return text
 
 
 def queue_group(text: str) -> str:

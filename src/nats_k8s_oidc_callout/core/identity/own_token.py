@@ -118,6 +118,7 @@ def _is_loopback(host: str | IPv4Address | IPv6Address) -> bool:
 
 class _Account(msgspec.Struct):
     name: str = ""
+    uid: str = ""
 
 
 class _Kubernetes(msgspec.Struct):
