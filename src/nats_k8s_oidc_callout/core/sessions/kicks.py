@@ -1,0 +1,294 @@
+"""Which sessions are ended next, how fast, and when not.
+
+What must hold before a kick, since whoever is kicked comes back at once, and stock clients that are refused twice close for good:
+
+reason                              ready  keys fresh  table complete  calm  not draining  backs off
+revoked deleted recreated refused     -        -             -           -         -            -
+manual                                -        -             -           -         -            -
+account narrowed key                  x        x             x           x         -            x
+renewal                               x        x             x           x         x            -
+
+Those of the first row shall not come back. Whether the watch is in sync was asked when they were judged.
+"""
+
+import binascii
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from nats_k8s_oidc_callout.core.sessions.judging import Reason
+from nats_k8s_oidc_callout.core.sessions.table import Connection, Session
+from nats_k8s_oidc_callout.core.sessions.turns import Bucket, Queue
+
+BACK_OFF_SECONDS = (2.0, 10.0, 60.0, 300.0)
+"""After the first, second … kick of a workload, for those of its sessions that came after it."""
+QUIET_SECONDS = 600.0
+"""A workload that is not kicked for so long starts anew."""
+MASS_SECONDS = 60.0
+"""How long a cause waits that condemns more than so many sessions, and more than this share of all."""
+MASS_SESSIONS = 100
+MASS_SHARE = 0.2
+SILENT_SECONDS = 5.0
+"""After a kick that nobody answered."""
+SETTLE_SECONDS = 3.0
+"""How long a kick waits for the rest of a change to be judged: only then it shows whether it is a mass."""
+_WORKLOADS = 10_000
+
+_FINAL = (Reason.REVOKED, Reason.DELETED, Reason.RECREATED, Reason.REFUSED, Reason.MANUAL)
+_BACKING = (Reason.ACCOUNT, Reason.NARROWED, Reason.KEY)
+_ORDER = (*_FINAL, *_BACKING)
+# Tenants make these happen, by their annotations: one namespace gets a quarter of the rate at most.
+_TENANTS = (Reason.ACCOUNT, Reason.NARROWED)
+# What one mistake may condemn all at once.
+_CAUSES = {
+    Reason.DELETED: "deleted",
+    Reason.RECREATED: "deleted",
+    Reason.REFUSED: "policy",
+    Reason.ACCOUNT: "policy",
+    Reason.NARROWED: "policy",
+    Reason.KEY: "key",
+}
+CAUSES = ("deleted", "policy", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What holds at this moment."""
+
+    ready: bool = True
+    """Subscribed and ready; the self-test passed of late, or is off."""
+    keys_fresh: bool = True
+    complete: bool = True
+    """The table is: a whole list came in since the last connect."""
+    calm: bool = True
+    """No backlog, no late login."""
+    draining: bool = False
+    settled: bool = True
+    """All changes are judged."""
+    listed_at: float = math.inf
+    """When the last whole list of ServiceAccounts began (Unix seconds): a mass of deletions needs one after them."""
+
+    @property
+    def failing(self) -> list[str]:
+        """What keeps clients from being sent to log in again."""
+        holds = {"ready": self.ready, "keys": self.keys_fresh, "list": self.complete, "calm": self.calm}
+        return [name for name, ok in holds.items() if not ok]
+
+    def allow(self, reason: Reason) -> bool:
+        """Say whether a session may be ended for this reason."""
+        if reason in _FINAL:
+            return True
+        return not self.failing and not (self.draining and reason is Reason.RENEWAL)
+
+
+class Kick(NamedTuple):
+    """A session to end."""
+
+    session: Session
+    reason: Reason
+    since: float
+    """When what ends it happened (Unix seconds)."""
+
+
+class _Pending(NamedTuple):
+    kick: Kick
+    serial: int
+
+
+class _Mass(NamedTuple):
+    began: float
+    released: bool
+
+
+class Kicks:
+    """The sessions that are to end, until they are kicked. Times are Unix seconds, of our clock."""
+
+    def __init__(self, replica: str, per_second: float) -> None:
+        """`replica` is any text of its own: replicas take up one mass in different orders, and share the work so."""
+        self._replica = replica.encode()
+        self._share = per_second / 4
+        # A quarter is for renewals: else a mass of others would have them all expire.
+        self._others, self._renewals = Bucket(per_second - self._share), Bucket(self._share)
+        self._namespaces: OrderedDict[str, Bucket] = OrderedDict()
+        self._pending: dict[Connection, _Pending] = {}
+        self._counts: Counter[Reason] = Counter()
+        self._queues = {reason: Queue() for reason in (*_ORDER, Reason.RENEWAL)}
+        self._later: list[tuple[float, int, Connection]] = []
+        self._rounds: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._masses: dict[str, _Mass] = {}
+        self._serial = 0
+        self.held = False
+        """Stops all kicks."""
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def pending(self) -> dict[Reason, int]:
+        """How many wait, by reason."""
+        return {reason: count for reason, count in self._counts.items() if count}
+
+    @property
+    def masses(self) -> frozenset[str]:
+        """The causes (of CAUSES) that wait since they condemn too many to be believed at once."""
+        return frozenset(cause for cause, mass in self._masses.items() if not mass.released)
+
+    def waiting(self, since: float) -> dict[Reason, int]:
+        """Return how many wait since before this moment, by reason. Looks at all of them."""
+        return dict(Counter(one.kick.reason for one in self._pending.values() if one.kick.since < since))
+
+    def reason_of(self, key: Connection) -> Reason | None:
+        """Return why a session is to end, None when it is not."""
+        found = self._pending.get(key)
+        return found.kick.reason if found is not None else None
+
+    def add(self, session: Session, reason: Reason, since: float) -> None:
+        """Condemn a session for what happened at `since`; a renewal never takes the place of another reason."""
+        old = self._pending.get(session.key)
+        if old is not None:
+            if reason in (old.kick.reason, Reason.RENEWAL):
+                return
+            self.drop(session.key)
+        self._put(Kick(session, reason, since), self._ready_at(session, reason))
+
+    def again(self, kick: Kick, now: float) -> None:
+        """Put back a kick that nobody answered."""
+        if kick.session.key not in self._pending:
+            self._put(kick, now + SILENT_SECONDS)
+
+    def drop(self, key: Connection) -> None:
+        """Forget a session that is gone, or fits again."""
+        found = self._pending.pop(key, None)
+        if found is not None:
+            self._counts[found.kick.reason] -= 1
+
+    def take(self, now: float, total: int, guards: Guards) -> Kick | None:
+        """Return, and forget, the next session to kick of `total` live ones; None while there is none that may be."""
+        self._wake(now)
+        self._weigh_masses(now, total, guards.listed_at)
+        if self.held or not self._pending:
+            return None
+        may_renew = guards.allow(Reason.RENEWAL)
+        if may_renew and self._renewals.has(now) and (found := self._next((Reason.RENEWAL,), now, guards)):
+            return self._taken(found, self._renewals, now)
+        bucket = self._others
+        if not bucket.has(now):
+            if (self._counts[Reason.RENEWAL] and may_renew) or not self._renewals.has(now):
+                return None
+            bucket = self._renewals
+        found = self._next((*_ORDER, Reason.RENEWAL), now, guards)
+        return None if found is None else self._taken(found, bucket, now)
+
+    def _lives(self, serial: int, key: Connection) -> bool:
+        found = self._pending.get(key)
+        return found is not None and found.serial == serial
+
+    def _put(self, kick: Kick, ready_at: float) -> None:
+        self._serial += 1
+        self._pending[kick.session.key] = _Pending(kick, self._serial)
+        self._counts[kick.reason] += 1
+        if math.isfinite(ready_at):
+            heappush(self._later, (ready_at, self._serial, kick.session.key))
+        else:
+            self._queue(kick, self._serial)
+        if len(self._later) > 2 * len(self._pending) + 64:
+            self._later = [entry for entry in self._later if self._lives(*entry[1:])]
+            heapify(self._later)
+
+    def _queue(self, kick: Kick, serial: int) -> None:
+        session, queue = kick.session, self._queues[kick.reason]
+        if kick.reason is Reason.RENEWAL:
+            order = float(session.label.expires)
+        else:
+            order = float(binascii.crc32(f"{session.server}.{session.cid}".encode(), binascii.crc32(self._replica)))
+        queue.push(session.label.namespace, order, serial, session.key)
+        if queue.entries > 2 * self._counts[kick.reason] + 64:
+            queue.keep(self._lives)
+
+    def _wake(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, serial, key = heappop(self._later)
+            if self._lives(serial, key):
+                self._queue(self._pending[key].kick, serial)
+
+    def _ready_at(self, session: Session, reason: Reason) -> float:
+        """Return when a session may be kicked: later and later where kicks do not help, since we may be the one behind."""
+        found = self._rounds.get(session.workload) if reason in _BACKING else None
+        if found is None or session.seen <= found[1]:
+            return -math.inf
+        return found[1] + BACK_OFF_SECONDS[min(found[0], len(BACK_OFF_SECONDS)) - 1]
+
+    def _note_round(self, session: Session, now: float) -> None:
+        number, at = self._rounds.pop(session.workload, (0, -math.inf))
+        if now - at > QUIET_SECONDS:
+            number = 0
+        # All that were there at the last kick are of its round.
+        self._rounds[session.workload] = (number + 1, now) if session.seen > at or not number else (number, at)
+        if len(self._rounds) > _WORKLOADS:
+            self._rounds.popitem(last=False)
+
+    def _weigh_masses(self, now: float, total: int, listed_at: float) -> None:
+        counts: Counter[str] = Counter()
+        for reason, cause in _CAUSES.items():
+            counts[cause] += self._counts[reason]
+        for cause in CAUSES:
+            mass, is_many = self._masses.get(cause), counts[cause] > max(MASS_SESSIONS, MASS_SHARE * total)
+            if mass is None:
+                if is_many:
+                    self._masses[cause] = _Mass(now, released=False)
+            elif not counts[cause] or not (is_many or mass.released):
+                del self._masses[cause]
+            elif now - mass.began >= MASS_SECONDS and (cause != "deleted" or listed_at > mass.began):
+                self._masses[cause] = mass._replace(released=True)
+
+    def _next(self, reasons: Iterable[Reason], now: float, guards: Guards) -> Kick | None:
+        masses = self.masses
+        for reason in reasons:
+            if not self._counts[reason] or not guards.allow(reason) or _CAUSES.get(reason) in masses:
+                continue
+            found = self._first(reason, now, guards)
+            if found is not None:
+                return found
+        return None
+
+    def _first(self, reason: Reason, now: float, guards: Guards) -> Kick | None:
+        """Return the first session of the namespace whose turn it is."""
+        queue = self._queues[reason]
+        for namespace in tuple(queue.namespaces):
+            heap = queue.namespaces[namespace]
+            while heap and not self._lives(*heap[0][1:]):
+                heappop(heap)
+                queue.entries -= 1
+            if not heap:
+                del queue.namespaces[namespace]
+                continue
+            kick = self._pending[heap[0][2]].kick
+            if reason in _CAUSES and not guards.settled and now - kick.since < SETTLE_SECONDS:
+                continue
+            if reason in _TENANTS and not self._bucket(namespace).has(now):
+                continue
+            heappop(heap)
+            queue.entries -= 1
+            queue.namespaces.move_to_end(namespace)
+            return kick
+        return None
+
+    def _bucket(self, namespace: str) -> Bucket:
+        found = self._namespaces.get(namespace)
+        if found is None:
+            found = self._namespaces[namespace] = Bucket(self._share)
+            if len(self._namespaces) > _WORKLOADS:
+                self._namespaces.popitem(last=False)
+        return found
+
+    def _taken(self, kick: Kick, bucket: Bucket, now: float) -> Kick:
+        bucket.take()
+        self.drop(kick.session.key)
+        if kick.reason in _TENANTS:
+            self._bucket(kick.session.label.namespace).take()
+        if kick.reason in _BACKING:
+            self._note_round(kick.session, now)
+        return kick

@@ -1,0 +1,51 @@
+"""In what order and how fast sessions are taken up."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from heapq import heapify, heappush
+
+from nats_k8s_oidc_callout.core.sessions.table import Connection
+
+
+class Bucket:
+    """So many a second, and a burst; never asked for more than it has."""
+
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._burst = rate, max(rate / 10, 2.0)
+        self._left, self._at = self._burst, -math.inf
+
+    def has(self, now: float) -> bool:
+        if now > self._at:
+            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+            self._at = now
+        return self._left >= 1
+
+    def take(self) -> None:
+        self._left -= 1
+
+
+class Queue:
+    """The sessions of one reason: namespaces take turns, and in each the lowest number is first."""
+
+    __slots__ = ("entries", "namespaces")
+
+    def __init__(self) -> None:
+        self.namespaces: OrderedDict[str, list[tuple[float, int, Connection]]] = OrderedDict()
+        self.entries = 0
+
+    def push(self, namespace: str, order: float, serial: int, key: Connection) -> None:
+        heappush(self.namespaces.setdefault(namespace, []), (order, serial, key))
+        self.entries += 1
+
+    def keep(self, lives: Callable[[int, Connection], bool]) -> None:
+        """Forget what does not wait any more."""
+        self.entries = 0
+        for namespace, heap in tuple(self.namespaces.items()):
+            heap[:] = [entry for entry in heap if lives(*entry[1:])]
+            heapify(heap)
+            self.entries += len(heap)
+            if not heap:
+                del self.namespaces[namespace]
