@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
 from nats_k8s_oidc_callout.core.decide import Asked, Facts, NoAnswer, SelfTest, decide, session_end
-from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of
+from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
+from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of, mark_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
 from nats_k8s_oidc_callout.core.grants.rules import Rule
@@ -34,9 +35,10 @@ from nats_k8s_oidc_callout.core.model import (
     Token,
 )
 from nats_k8s_oidc_callout.core.nats import user
+from nats_k8s_oidc_callout.core.sessions.label import parse
 from tests.fakes.issuer import NOW, UID, Issuer, issuer_key
 from tests.fakes.policies import rule
-from tests.fakes.rules import CLAIMS, PREFIX, RULE, fresh_grants
+from tests.fakes.rules import CLAIMS, PREFIX, RULE, fresh_grants, terms_for
 from tests.fakes.server import ISSUER as OUR_KEY
 from tests.fakes.server import USER_NKEY
 
@@ -51,6 +53,9 @@ def facts(**changes: Any) -> Facts:
     accounts.begin().put("team-a", "orders", accounts.entry(UID, None))
     whole = Facts(CLAIMS, (), keys, accounts, fresh_grants())
     return replace(whole, **changes)
+
+
+PERMISSIONS = compile_grant("team-a", "orders", None, terms_for("team-a", "orders"), PREFIX).permissions
 
 
 def request(token: str = "", expires_at: int = NOW + 1) -> Request:
@@ -83,6 +88,50 @@ def test_a_good_token_is_let_in() -> None:
     assert ("system:serviceaccount:team-a:orders", UID) == (verdict.workload.username, verdict.workload.uid)
     assert b'"allow":["team-a.>",' in verdict.grant
     assert (issuer_key().kid, digest_of(verdict.grant)) == (verdict.kid, verdict.grant_digest)
+
+
+LABELLED = {"release": "prod-1", "grants": Grants(Policy([RULE]), PREFIX, "a1b2c3")}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(rules.NOTHING_ASKED, id="at-once"),
+        pytest.param(Asked({NeedServiceAccount: ServiceAccount(UID, None)}), id="looked-up"),
+        pytest.param(Asked(in_turn=True), id="in-turn"),
+    ],
+)
+def test_a_label_says_when_the_session_ends(asked: Asked) -> None:
+    """
+    However a login comes to its grant, its label tells the end that goes out, and the digest of the grant.
+    """
+    world = (
+        facts(**LABELLED) if NeedServiceAccount not in asked.answers else facts(accounts=Index("nats.io/"), **LABELLED)
+    )
+    verdict = decided(KUBERNETES.token(), world, asked)
+    assert isinstance(verdict, Allow)
+    label = parse(verdict.user)
+    assert label is not None
+
+    assert (verdict.expires_at, UID[:8], NOW - 10) == (label.expires, label.uid, label.issued)
+    assert ("a1b2c3", "prod-1", mark_of("APP", PERMISSIONS)) == (label.policy, label.release, label.grant)
+
+
+def test_without_a_release_nothing_is_labelled() -> None:
+    """
+    A session has the plain name while nobody controls sessions, and a self-test always.
+    """
+    plain = decided(KUBERNETES.token())
+    test = decide(
+        msgspec.structs.replace(request(KUBERNETES.token()), client_name=f"{user.SELF_TEST}1"),
+        facts(**LABELLED),
+        NOW,
+        1.0,
+    )
+    assert isinstance(plain, Allow)
+    assert isinstance(test, Allow)
+
+    assert ("", "") == (plain.user, test.user)
 
 
 def test_an_unknown_key_is_asked_for_once() -> None:

@@ -2,14 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from nats_k8s_oidc_callout.core.grants import grants as cache
 from nats_k8s_oidc_callout.core.grants.annotations import Grant
 from nats_k8s_oidc_callout.core.grants.entries import Reader
-from nats_k8s_oidc_callout.core.grants.grants import Grants, Made
+from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, mark_of
 from nats_k8s_oidc_callout.core.grants.policy import NO_RULE
+from nats_k8s_oidc_callout.core.model import Permissions
 from nats_k8s_oidc_callout.core.nats.user import encode
 from tests.fakes.policies import rule
 from tests.fakes.rules import fresh_grants
@@ -45,6 +48,41 @@ def test_digest_of_a_grant() -> None:
 
     assert hashlib.sha256(grant.encoded).hexdigest()[:12] == grant.digest
     assert grant.digest != made(fresh_grants(), "shop", "web", {PUB: "other"}).digest
+
+
+PERMISSIONS = Permissions(("a", "b"), ("c", "d"), 1, 2.0, ("e", "f"), ("g", "h"))
+
+
+@pytest.mark.parametrize(
+    ("account", "changes", "same"),
+    [
+        pytest.param("APP", {}, True, id="itself"),
+        pytest.param("APP", {"publish": ("b", "a"), "deny_subscribe": ("h", "g")}, True, id="in-another-order"),
+        pytest.param("APQ", {}, False, id="account"),
+        pytest.param("APP", {"publish": ("a", "b", "c")}, False, id="publish"),
+        pytest.param("APP", {"publish": ("c", "d"), "subscribe": ("a", "b")}, False, id="sides"),
+        pytest.param("APP", {"subscribe": ("c",)}, False, id="subscribe"),
+        pytest.param("APP", {"deny_publish": ()}, False, id="deny-publish"),
+        pytest.param("APP", {"deny_subscribe": ("g", "h", "i")}, False, id="deny-subscribe"),
+        pytest.param("APP", {"replies_max": 2}, False, id="replies"),
+        pytest.param("APP", {"replies_ttl_seconds": 2.5}, False, id="ttl"),
+    ],
+)
+def test_mark_of_a_grant(account: str, changes: dict[str, Any], same: bool) -> None:
+    """
+    What labels say of a grant changes with all that a session may do, and not with the order of its entries.
+    """
+    assert same == (mark_of("APP", PERMISSIONS) == mark_of(account, replace(PERMISSIONS, **changes)))
+
+
+def test_marks_are_made_for_labels_only() -> None:
+    """
+    A grant has its mark when there are labels; each replica of a version, and of the next, must find the same one.
+    """
+    marked = made(replace(fresh_grants(), policy_mark="a1b2c3"), "shop", "web", {PUB: "other"})
+
+    assert "1d7460af" == marked.mark
+    assert marked._replace(mark="") == made(fresh_grants(), "shop", "web", {PUB: "other"})
 
 
 def test_a_grant_is_shown_without_keeping_it() -> None:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nats_k8s_oidc_callout.core.identity.issuers import Proved
+from nats_k8s_oidc_callout.core.model import Workload
 from nats_k8s_oidc_callout.core.sessions import label
-from nats_k8s_oidc_callout.core.sessions.label import Label, parse, plain
+from nats_k8s_oidc_callout.core.sessions.label import Label, label_of, parse, plain
 
 LABEL = Label(
     "shop", "web.v2", 1789003600, "0b7a3c2e", "00c0ffee", "abc123", "deadbeef", 1789000000, "a1b2c3", "prod-1"
@@ -24,6 +26,25 @@ def test_a_label_says_itself() -> None:
     assert LABEL == parse(TEXT)
     assert "system:serviceaccount:shop:web.v2" == plain(TEXT)
     assert msgspec.structs.replace(LABEL, uid="") == parse(TEXT.replace("u=0b7a3c2e", "u="))
+
+
+@pytest.mark.parametrize(
+    ("uid", "jti", "kid"),
+    [
+        pytest.param("0b7a3c2e-1111-4222-8333-444444444444", "5b8f4c1a-2f7e-4b43-9a52-000000000001", "k1", id="usual"),
+        pytest.param("x;r=other", "", "a;r=other;k=abc123", id="injecting"),
+        pytest.param("é" * 128, "\ud800", "=" * 256, id="not-ascii"),
+    ],
+)
+def test_a_token_writes_no_field_of_its_own(uid: str, jti: str, kid: str) -> None:
+    """
+    Whatever stands in a token's claims, the label has its own fields only, and reads as it was written.
+    """
+    proved = Proved(Workload("shop", "web", uid, jti=jti), 1789003600, 1789000000, kid=kid, issued=1789000000)
+    made = label_of(proved, 1789003600, "00c0ffee", "a1b2c3", "prod-1")
+
+    assert made == parse(str(made))
+    assert ("shop", "web", "prod-1", 8) == (made.namespace, made.name, made.release, str(made).count(";"))
 
 
 @pytest.mark.parametrize(

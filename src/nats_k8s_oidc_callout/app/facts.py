@@ -1,5 +1,9 @@
 """The settings as all that a decision looks at."""
 
+import hashlib
+
+import msgspec
+
 from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
@@ -8,7 +12,8 @@ from nats_k8s_oidc_callout.core.grants.templates import Template
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
-from nats_k8s_oidc_callout.settings import Settings
+from nats_k8s_oidc_callout.core.nats.user import ENCODER_VERSION
+from nats_k8s_oidc_callout.settings import SessionControl, Settings
 
 
 def claim_rules(settings: Settings) -> ClaimRules:
@@ -41,6 +46,29 @@ def policy_of(settings: Settings) -> Policy:
     return settings.policy or Policy([rule_of(settings)])
 
 
+def labels_sessions(settings: Settings) -> bool:
+    """Say whether the servers are to show what each session was granted."""
+    return settings.session_label and settings.session_control is not SessionControl.OFF
+
+
+def grants_of(settings: Settings, policy: Policy) -> Grants:
+    """Return an empty cache of grants by a policy. Nobody else makes one: replicas compare what labels say of it."""
+    decides = (
+        ENCODER_VERSION,
+        policy.digest,
+        settings.sa_annotation_prefix,
+        settings.nats_account,
+        settings.session_max_seconds,
+        settings.inbox_mode,
+        settings.jetstream_grants,
+        settings.reply_mode,
+        settings.allow_responses_max,
+        settings.allow_responses_ttl_seconds,
+    )
+    mark = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:6] if labels_sessions(settings) else ""
+    return Grants(policy, settings.sa_annotation_prefix, mark)
+
+
 def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
     """Return everything that a decision looks at."""
     return Facts(
@@ -48,6 +76,7 @@ def facts_of(settings: Settings, keys: KeySet, accounts: Index) -> Facts:
         namespaces=frozenset(settings.k8s_namespaces),
         keys=keys,
         accounts=accounts,
-        grants=Grants(policy_of(settings), settings.sa_annotation_prefix),
+        grants=grants_of(settings, policy_of(settings)),
         require_pod_bound=settings.require_pod_bound,
+        release=settings.session_release if labels_sessions(settings) else "",
     )

@@ -10,9 +10,9 @@ import structlog
 
 from nats_k8s_oidc_callout.adapters.files import Seen, Watched
 from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
+from nats_k8s_oidc_callout.app.facts import grants_of
 from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.core.decide import Facts
-from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Settings, read_policy
@@ -82,7 +82,7 @@ class LivePolicy:
         return read_policy(content, self._settings)
 
     def _take(self, policy: Policy) -> None:
-        self._facts.grants = Grants(policy, self._settings.sa_annotation_prefix)
+        self._facts.grants = grants_of(self._settings, policy)
         self._labels.use(self._prepared)
         self._metrics.took(policy.digest, (rule.name for rule in policy.rules), time.time())
         log.info(

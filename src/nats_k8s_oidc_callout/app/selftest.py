@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import structlog
 
 from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, log_in_as_client
-from nats_k8s_oidc_callout.app.facts import rule_of
+from nats_k8s_oidc_callout.app.facts import grants_of, rule_of
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core import decide
-from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.nats import subjects, user
@@ -94,7 +93,7 @@ def exempt(settings: Settings) -> decide.SelfTest | None:
         return None
     if who is None:
         return None
-    by_settings = Grants(Policy([rule_of(settings)]), settings.sa_annotation_prefix)
+    by_settings = grants_of(settings, Policy([rule_of(settings)]))
     made = by_settings.of(who.namespace, who.name, None, {})
     return None if made is None else decide.SelfTest(f"{who.namespace}/{who.name}", made)
 

@@ -32,6 +32,7 @@ from nats_k8s_oidc_callout.core.model import (
     Workload,
 )
 from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
+from nats_k8s_oidc_callout.core.sessions.label import label_of
 
 # Pods of one rollout share the second their tokens end; without this they would all come back in that second.
 _JITTER_SHARE = 0.1
@@ -56,6 +57,8 @@ class Facts:
     placeable: Callable[[str], str] = field(default=lambda _: "")
     """Why nobody can be placed into an account; an empty string for one that is fine."""
     self_test: "SelfTest | None" = None
+    release: str = ""
+    """Whose sessions these are, for their labels; empty without labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def decide(request: Request, facts: Facts, now: float, monotonic: float, asked: 
     verdict = judge(request.token, request.user_nkey, facts, now, monotonic, asked, request)
     if isinstance(verdict, Allow) and request.client_name.startswith(SELF_TEST):
         grant = self_test(verdict.workload.namespace, verdict.workload.name)
-        verdict = msgspec.structs.replace(verdict, grant=grant, grant_digest=digest_of(grant))
+        verdict = msgspec.structs.replace(verdict, grant=grant, grant_digest=digest_of(grant), user="")
     if facts.namespaces:
         return _within_scope(verdict, facts.namespaces)
     return verdict
@@ -142,16 +145,18 @@ def judge(
         return made
     if not made.encoded:
         return Deny(Reason.NO_PERMISSIONS, "", workload, made.rule)
+    ends = session_end(proved.exp, user_nkey, made.session_max_seconds, now)
     return Allow(
         workload,
         made.account,
         made.encoded,
-        session_end(proved.exp, user_nkey, made.session_max_seconds, now),
+        ends,
         made.digest,
         made.refused,
         proved.other_audiences,
         proved.kid,
         made.rule,
+        str(label_of(proved, ends, made.mark, facts.grants.policy_mark, facts.release)) if facts.release else "",
     )
 
 

@@ -89,7 +89,7 @@ class Workload(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def username(self) -> str:
-        """The name Kubernetes gives this identity, and the one NATS shows in connz and events."""
+        """The name Kubernetes gives this identity, and with which the one begins that NATS shows in connz and events."""
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
     def __str__(self) -> str:
@@ -159,6 +159,8 @@ class Allow(msgspec.Struct, frozen=True, gc=False):
     """The issuer's name of the key that has signed the token."""
     rule: str = ""
     """The rule of the policy file that let it in; empty without a file."""
+    user: str = ""
+    """The user's name on the wire, with a label; empty is the workload's own."""
 
 
 @dataclass(frozen=True, slots=True)

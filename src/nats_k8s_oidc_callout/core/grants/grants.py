@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from nats_k8s_oidc_callout.core.grants.annotations import Grant, compile_grant
 from nats_k8s_oidc_callout.core.grants.entries import version_of, weight_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.grants.rules import Labels, Rule, Turned
 from nats_k8s_oidc_callout.core.grants.terms import Terms
-from nats_k8s_oidc_callout.core.model import Refusal
+from nats_k8s_oidc_callout.core.model import Permissions, Refusal
 from nats_k8s_oidc_callout.core.nats.user import encode
 
 # Grants are kept by size, not number: a tenant can make one of 130 kB, and must not crowd out memory with it.
@@ -22,6 +24,7 @@ _HEADS_BYTES = 900
 _LABEL_BYTES = 160
 # Compiling and signing for heavier ones takes up to 10 ms: one at a time, between the others' turns.
 _LIGHT_BYTES = 8 * 1024
+_text_of = msgspec.json.Encoder().encode
 
 
 class Made(NamedTuple):
@@ -37,6 +40,8 @@ class Made(NamedTuple):
     """The rule whose conditions hold for it, which many share; or why there is none."""
     refused: tuple[Refusal, ...] = ()
     """What was left out, told once: when the grant was made."""
+    mark: str = ""
+    """`mark_of`, for labels; empty when nobody wants them."""
 
     @property
     def rule(self) -> str:
@@ -64,6 +69,8 @@ class Grants:
 
     policy: Policy
     annotation_prefix: str
+    policy_mark: str = ""
+    """What labels say of all that makes these grants, 6 hex digits; empty when there are no labels."""
     _kept: OrderedDict[tuple[str, str], _Kept] = field(default_factory=OrderedDict)
     size: int = 0
     """What is kept, in bytes."""
@@ -91,7 +98,8 @@ class Grants:
             grant = compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
             # A copy: the encoder's own has up to half as much again of room behind it.
             encoded = bytes(memoryview(encode(grant.permissions)))
-            made = Made(encoded, digest_of(encoded), terms.account, self.policy.rule(terms.rule))
+            mark = mark_of(terms.account, grant.permissions) if self.policy_mark else ""
+            made = Made(encoded, digest_of(encoded), terms.account, self.policy.rule(terms.rule), mark=mark)
             refused = grant.refused
         # The annotations themselves are not kept: the index has them.
         self._keep(key, _Kept(version, labels, made))
@@ -125,6 +133,13 @@ def is_heavy(annotations: Mapping[str, str] | None) -> bool:
 def digest_of(encoded: bytes) -> str:
     """Return the digest of an encoded grant."""
     return hashlib.sha256(encoded).hexdigest()[:12]
+
+
+def mark_of(account: str, permissions: Permissions) -> str:
+    """Return 8 hex digits over an account and permissions, in whatever order these stand."""
+    lists = permissions.publish, permissions.subscribe, permissions.deny_publish, permissions.deny_subscribe
+    replies = permissions.replies_max, permissions.replies_ttl_seconds
+    return hashlib.sha256(_text_of((account, *map(sorted, lists), *replies))).hexdigest()[:8]
 
 
 def _size(kept: _Kept) -> int:

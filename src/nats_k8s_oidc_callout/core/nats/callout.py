@@ -246,7 +246,7 @@ def _user(request: Request, verdict: Allow, signer: Signer, iat: int) -> bytes:
         iss=signer.key.public,
         sub=request.user_nkey,
         exp=verdict.expires_at,
-        name=verdict.workload.username,
+        name=verdict.user or verdict.workload.username,
         nats=msgspec.Raw(grant),
         aud=signer.audience,
     )

@@ -7,6 +7,9 @@ from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.names import WHO_AM_I
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox
 
+ENCODER_VERSION = 1
+"""Raised with every change of what the same annotations and rules come to: replicas of two versions differ in grants then."""
+
 
 class _Side(msgspec.Struct, omit_defaults=True):
     allow: tuple[str, ...] = ()

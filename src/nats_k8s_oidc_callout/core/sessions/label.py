@@ -6,9 +6,11 @@ there is a stranger's word: an administrator may configure a user of any name. I
 
 import hashlib
 import re
+from functools import lru_cache
 
 import msgspec
 
+from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
 
 _PREFIX = "system:serviceaccount:"
@@ -52,6 +54,23 @@ class Label(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+def label_of(proved: Proved, expires: int, grant: str, policy: str, release: str) -> Label:
+    """Return the label of a session that a token began; the other arguments are the label's own."""
+    workload = proved.workload
+    return Label(
+        workload.namespace,
+        workload.name,
+        expires,
+        of_uid(workload.uid),
+        grant,
+        of_kid(proved.kid),
+        digest(workload.jti, 8),
+        proved.issued,
+        policy,
+        release,
+    )
+
+
 def parse(user: str) -> Label | None:
     """Return the label that a user's name is, or None when it is none of ours."""
     if len(user) > _LONGEST or not user.startswith(_PREFIX):
@@ -74,6 +93,12 @@ def of_uid(uid: str) -> str:
     """Return what a label says of a uid: its first 8 characters, or as many hex digits for one that is no uuid."""
     start = uid[:8]
     return start if _UID.fullmatch(start) else digest(uid, 8)
+
+
+@lru_cache(maxsize=64)
+def of_kid(kid: str) -> str:
+    """Return what a label says of an issuer's key: there are few, and each signs thousands of tokens."""
+    return digest(kid, 6)
 
 
 def digest(text: str, digits: int) -> str:
