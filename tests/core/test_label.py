@@ -28,6 +28,18 @@ def test_a_label_says_itself() -> None:
     assert msgspec.structs.replace(LABEL, uid="") == parse(TEXT.replace("u=0b7a3c2e", "u="))
 
 
+def test_sessions_of_a_workload_share_what_they_say() -> None:
+    """
+    Twenty thousand labels hold the words of their two thousand workloads once.
+    """
+    one, other = parse(TEXT), parse(TEXT.replace("t=deadbeef", "t=00000000"))
+
+    assert one
+    assert other
+    for word in ("namespace", "name", "uid", "grant", "kid", "policy", "release"):
+        assert getattr(one, word) is getattr(other, word)
+
+
 @pytest.mark.parametrize(
     ("uid", "jti", "kid"),
     [
