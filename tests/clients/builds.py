@@ -24,6 +24,8 @@ JETSTREAM = ROOT / "tests" / "clients" / "jetstream"
 JETSTREAM_LANGUAGES = ("python", "go", "node")
 INTENTS = ROOT / "tests" / "clients" / "intents"
 """Programs that do what intents are for, in each of LANGUAGES."""
+STOCK = ROOT / "tests" / "clients" / "stock"
+"""Connections with the libraries' defaults, in each of LANGUAGES."""
 # Rust compiles its client library for minutes where nothing is there yet.
 BUILD_SECONDS = 1200
 _QUICKER = {"CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0", "CGO_ENABLED": "0", "GOWORK": "off"}
@@ -126,7 +128,7 @@ def _make(plan: Language, source: Path, text: str, made: Path) -> None:
 
 def main() -> int:
     """Build all examples, outside of any test's time limit; say what is lacking; return the exit code."""
-    programs = [(language, folder) for folder in (EXAMPLES, INTENTS) for language in LANGUAGES]
+    programs = [(language, folder) for folder in (EXAMPLES, INTENTS, STOCK) for language in LANGUAGES]
     programs += [(language, JETSTREAM) for language in JETSTREAM_LANGUAGES]
     for language, folder in programs:
         try:

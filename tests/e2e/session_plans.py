@@ -44,39 +44,39 @@ def _quoted(subjects: Sequence[str]) -> str:
 
 
 def _config_text(text: str, way: str, system: Pair) -> str:
-    """Let the responder through to the system account, and configured users into APP."""
+    """Let the responder through to the system account, an administrator, too, and configured users into APP."""
     users = ", ".join(f'{{ user: "{name}", password: "{PASSWORD}" }}' for name in ("platform", FOREIGN))
-    changes = {
-        "  APP {}": f"  APP {{ users: [ {users} ] }}",
-        "auth_users: [": f'auth_users: [ platform, "{FOREIGN}", sessions,',
-    }
-    if way == "imports":
-        exports = f'{{ service: "{_CONNZ}", response_type: stream, accounts: [AUTH] }}, '
-        exports += f'{{ service: "{_KICK}", accounts: [AUTH] }}, '
-        exports += ", ".join(f'{{ stream: "{event}", accounts: [AUTH] }}' for event in _EVENTS)
-        imports = ", ".join(
-            f'{{ {kind}: {{ account: SYS, subject: "{theirs}" }}, to: "{_LOCAL[theirs]}" }}'
-            for kind, subjects in (("service", (_CONNZ, _KICK)), ("stream", _EVENTS))
-            for theirs in subjects
-        )
-        changes |= {
-            "  SYS { users": f"  SYS {{ exports: [ {exports} ], users",
-            "  AUTH { users": f"  AUTH {{ imports: [ {imports} ], users",
-        }
+    rights = f'{{ publish: ["{_CONNZ}", "{_KICK}"], subscribe: {_quoted([_INBOX, *_EVENTS])} }}'
+    logins = [
+        f'{{ user: system, password: "{PASSWORD}" }}',
+        f'{{ user: sessions, password: "{PASSWORD}", permissions: {rights} }}',
+    ]
+    delegated = f'platform, "{FOREIGN}", system, sessions'
+    exports = imports = ""
+    if way == "login":
+        logins.append(f"{{ nkey: {system.public}, permissions: {rights} }}")
+        delegated += f", {system.public}"
     else:
-        rights = f'{{ publish: ["{_CONNZ}", "{_KICK}"], subscribe: {_quoted([_INBOX, *_EVENTS])} }}'
-        login = f"{{ nkey: {system.public}, permissions: {rights} }}, "
-        # The same for nats-py, which needs one more package for the key.
-        login += f'{{ user: sessions, password: "{PASSWORD}", permissions: {rights} }}'
-        changes |= {"  SYS { users: [ ": f"  SYS {{ users: [ {login}, "}
-        changes["auth_users: ["] += f" {system.public},"
-    for old, new in changes.items():
+        kinds = {_CONNZ: "service", _KICK: "service", **dict.fromkeys(_EVENTS, "stream")}
+        listed = {_CONNZ: ", response_type: stream"}
+        exports = ", ".join(
+            f'{{ {kind}: "{one}"{listed.get(one, "")}, accounts: [AUTH] }}' for one, kind in kinds.items()
+        )
+        imports = ", ".join(
+            f'{{ {kind}: {{ account: SYS, subject: "{one}" }}, to: "{_LOCAL[one]}" }}' for one, kind in kinds.items()
+        )
+    for old, new in {
+        "  APP {": f"  APP {{ users: [ {users} ]",
+        "auth_users: [": f"auth_users: [ {delegated},",
+        "  SYS { users: [": f"  SYS {{ exports: [ {exports} ], users: [ {', '.join(logins)},",
+        "  AUTH { users": f"  AUTH {{ imports: [ {imports} ], users",
+    }.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    return text
+    return text.replace(f'"{PASSWORD}" }} ] jetstream', f'"{PASSWORD}" }} ], jetstream')
 
 
-def _config(folder: Path, way: str) -> Plan:
+def _config(folder: Path, way: str, *, jetstream: bool = False) -> Plan:
     user, system = Pair.new(Kind.USER), Pair.new(Kind.USER)
     publish, subscribe = _rights(way)
     answers = 'allow_responses: { max: 1, expires: "5s" }'
@@ -85,6 +85,7 @@ def _config(folder: Path, way: str) -> Plan:
         issuer=user.in_form(Kind.ACCOUNT),
         max_control_line=plans.CONTROL_LINE,
         permissions=f"{{ publish: {_quoted(publish)}, subscribe: {_quoted(subscribe)}, {answers} }}",
+        jetstream=jetstream,
     )
     variables = {
         "NATS_ACCOUNT": "APP",
@@ -93,9 +94,13 @@ def _config(folder: Path, way: str) -> Plan:
     }
     if way == "login":
         variables["NATS_SYSTEM_NKEY_FILE"] = plans.write_seeds(folder / "system.seed", system)
-    (folder / "admin.seed").write_text(SECRETS.register("seed", mode.sys_user.seed))
     foreign = {"user": FOREIGN, "pass": PASSWORD}
     return Plan([_config_text(mode.text, way, system)], "APP", foreign, variables)
+
+
+def one_node(folder: Path) -> Plan:
+    """One node in config mode with JetStream, and imports: what clients with one URL meet."""
+    return _config(folder, "imports", jetstream=True)
 
 
 _Claims = Sequence[Mapping[str, object]]

@@ -1,0 +1,295 @@
+"""Five client libraries with their defaults: what they hear while their sessions end, and for how long they hear nothing.
+
+    python -m tests.clients.stock_world renewals [10]         sessions of a minute, through so many renewals
+    python -m tests.clients.stock_world kick|expiry           once each, without session control
+    python -m tests.clients.stock_world kick-refused|expiry-refused   and each login is refused for 14 s
+    python -m tests.clients.stock_world held                  renewals are due, and logins do not work
+
+A library more at the end (`… kick go`) leaves out the others.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
+
+from tests.clients import builds
+from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
+from tests.clients.world import stranger
+from tests.e2e.session_plans import one_node
+from tests.e2e.worlds import BINARIES, World, world_of
+
+CROWD, CONNECTIONS = "crowd", 20
+PAUSE_SECONDS = 0.05
+"""Between two messages."""
+ON = {"SESSION_CONTROL": "on", "SESSION_RELEASE": "ours", "SESSION_SUBJECTS": "nko"}
+REFUSED_SECONDS = 14.0
+# jnats' pull may wait 88 s for its heartbeat alarm (docs/CLIENT_USAGE.md).
+LAST_SECONDS = 100.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that a program said: when (Unix seconds), which of its connections, what, and the rest."""
+
+    at: float
+    number: int
+    what: str
+    rest: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one workload said from its first connection on."""
+
+    name: str
+    lines: Sequence[Line]
+
+    @classmethod
+    def of(cls, workload: Workload) -> "Heard":
+        """Read what it has said so far."""
+        lines = []
+        for text in workload.log().splitlines():
+            at, number, what, rest = [*text.split(" ", 3), "", "", ""][:4]
+            if at.replace(".", "").isdigit() and number.isdigit():
+                lines.append(Line(float(at), int(number), what, rest))
+        return cls(workload.name, lines)
+
+    def times(self, what: str, number: int) -> list[float]:
+        return [line.at for line in self.lines if (line.what, line.number) == (what, number)]
+
+    @property
+    def connections(self) -> int:
+        return sum(line.what == "connected" for line in self.lines)
+
+    def reconnects(self, number: int = 0) -> int:
+        return len(self.times("disconnected", number))
+
+    @property
+    def fewest_reconnects(self) -> int:
+        return min((self.reconnects(number) for number in range(self.connections)), default=0)
+
+    @property
+    def closed(self) -> list[float]:
+        return [line.at for line in self.lines if line.what == "closed"]
+
+    def gaps(self) -> list[float]:
+        """Return how long nothing was heard around each end of a session (seconds), of all its connections."""
+        found = []
+        for number in range(self.connections):
+            heard = self.times("core", number)
+            for ended in self.times("disconnected", number):
+                before = max((at for at in heard if at <= ended), default=ended)
+                after = min((at for at in heard if at > ended), default=None)
+                if after is not None:
+                    found.append(after - before)
+        return found
+
+    def numbers(self, what: str) -> list[int]:
+        return [int(line.rest) for line in self.lines if line.what == what]
+
+
+def commands(languages: Sequence[str]) -> dict[str, list[str]]:
+    """Return what starts each; raise NoToolchain for one that cannot be built here."""
+    found = {language: builds.command(language, folder=builds.STOCK) for language in languages}
+    return found | ({CROWD: found["python"]} if "python" in found else {})
+
+
+class Stock:
+    """A world with the clients in it, each a ServiceAccount of its own; `crowd` is twenty unnamed connections of one."""
+
+    def __init__(self, world: World, observer: Client, system: Client, clients: Sequence[Workload]) -> None:
+        self.world, self.clients = world, clients
+        self._observer, self._system = observer, system
+        self.sent = 0
+        self.lost: dict[str, int] = {}
+        """How many numbers of the stream each never got, at the end."""
+
+    def heard(self) -> list[Heard]:
+        return [Heard.of(client) for client in self.clients]
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Count aloud until the block ends, or `hear_all`."""
+        self._publishing = asyncio.create_task(self._publish(), name="publisher")
+        try:
+            yield
+        finally:
+            self._publishing.cancel()
+            await asyncio.gather(self._publishing, return_exceptions=True)
+
+    async def _publish(self) -> None:
+        stream = self._observer.jetstream()
+        for number in itertools.count(1):
+            await self._observer.publish("shop.core", b"%d" % number)
+            if number % 2:
+                await stream.publish("shop.js", b"%d" % number)
+                self.sent = number
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def kick_all(self) -> None:
+        """End every session as an administrator does."""
+        server = str(self.world.server.monitor("varz")["server_id"])
+        for shown in self.world.server.connz():
+            if f":{NAMESPACE}:" in shown.get("authorized_user", ""):
+                body = json.dumps({"cid": shown["cid"]}).encode()
+                await self._system.request(f"$SYS.REQ.SERVER.{server}.KICK", body, timeout=5)
+
+    def allow(self, *, yes: bool = True) -> None:
+        """Let the clients log in from now on, or not."""
+        for client in self.clients:
+            file = self.world.accounts.folder / f"{NAMESPACE}.{client.name}.yaml"
+            if yes:
+                write(self.world, client.name)
+            else:
+                file.unlink()
+
+    async def hear_all(self, seconds: float) -> None:
+        """Wait so long for what is on its way in the stream, and note what is lost."""
+        self._publishing.cancel()
+        wanted, deadline = set(range(1, self.sent + 1, 2)), time.monotonic() + seconds
+        while True:
+            heard = [one for one in self.heard() if one.name != CROWD]
+            self.lost = {one.name: len(wanted - set(one.numbers("js"))) for one in heard}
+            if not any(self.lost.values()) or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.5)
+
+
+def write(world: World, name: str) -> None:
+    """Create the ServiceAccount of a client, which may read the stream."""
+    intents = f"consume:STOCK/of-{name},consume:STOCK/push-{name}"
+    world.accounts.write(NAMESPACE, name, {"nats.io/jetstream": intents}, uid="uid")
+
+
+@asynccontextmanager
+async def stock(world: World, programs: dict[str, list[str]], **variables: str) -> AsyncIterator[Stock]:
+    """Start a responder and the programs, and publish until the block ends."""
+    observer, system = await stranger(world, "platform"), await stranger(world, "system")
+    stream = observer.jetstream()
+    await stream.add_stream(StreamConfig(name="STOCK", subjects=["shop.js"]))
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for name, command in programs.items():
+            write(world, name)
+            pull = ConsumerConfig(durable_name=f"of-{name}", ack_policy=AckPolicy.EXPLICIT)
+            pushed = ConsumerConfig(
+                durable_name=f"push-{name}", ack_policy=AckPolicy.EXPLICIT, deliver_subject=f"_INBOX.push-{name}"
+            )
+            for config in (pull, pushed):
+                await stream.add_consumer("STOCK", config)
+            tokens = TokenFolder(world.folder / "tokens" / name)
+            tokens.write(world.token(NAMESPACE, name, uid="uid"))
+            more = {"CONNECTIONS": str(CONNECTIONS)} if name == CROWD else {}
+            clients.append(Workload(name, command, world.client_url, tokens, more))
+        await asyncio.to_thread(lambda: world.start_responder(exactly=world.environment() | variables))
+        for client in clients:
+            stack.enter_context(client)
+        one = Stock(world, observer, system, clients)
+        try:
+            async with one.publishing():
+                await connected(one)
+                yield one
+        finally:
+            await observer.close()
+            await system.close()
+
+
+async def connected(one: Stock) -> None:
+    """Return once all connections are there."""
+    deadline = time.monotonic() + 30
+    wanted = {client.name: CONNECTIONS if client.name == CROWD else 1 for client in one.clients}
+    while {heard.name: heard.connections for heard in one.heard()} != wanted:
+        assert time.monotonic() < deadline, [client.log()[-500:] for client in one.clients]
+        await asyncio.sleep(0.2)
+
+
+async def renewals(world: World, programs: dict[str, list[str]], count: int, session_seconds: int) -> Stock:
+    """Let every connection be renewed so many times; return what was heard."""
+    async with stock(world, programs, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
+        deadline = time.monotonic() + (count + 1) * session_seconds
+        while any(heard.fewest_reconnects < count for heard in one.heard()) and time.monotonic() < deadline:
+            await asyncio.sleep(1)
+        await asyncio.sleep(3)
+        await one.hear_all(LAST_SECONDS)
+    return one
+
+
+async def ended(world: World, programs: dict[str, list[str]], how: str) -> Stock:
+    """End every session once (`kick`, `expiry`, and `…-refused`), without session control."""
+    kicked, refused = how.startswith("kick"), how.endswith("-refused")
+    variables = {} if kicked else {"SESSION_MAX_SECONDS": "20"}
+    async with stock(world, programs, **variables) as one:
+        await asyncio.sleep(3)
+        if refused:
+            one.allow(yes=False)
+            await asyncio.sleep(3)
+        if kicked:
+            await one.kick_all()
+        else:
+            await asyncio.sleep(18)
+        if refused:
+            await asyncio.sleep(REFUSED_SECONDS)
+            one.allow()
+        await asyncio.sleep(12)
+        await one.hear_all(1)
+    return one
+
+
+async def held(world: World, programs: dict[str, list[str]], session_seconds: int = 46) -> Stock:
+    """Let renewals be due while the self-test says that logins do not work; stop before sessions end by themselves."""
+    token = world.folder / "self-test.token"
+    token.write_text(world.token("nobody", "nobody"))
+    variables = {"SELF_TEST_TOKEN_FILE": str(token), "SESSION_MAX_SECONDS": str(session_seconds), **ON}
+    async with stock(world, programs, **variables) as one:
+        # A session is up to a tenth shorter.
+        await asyncio.sleep(session_seconds * 0.9 - 5)
+    return one
+
+
+def told(one: Stock) -> str:
+    """Return a line for each client."""
+    rows = []
+    for heard in one.heard():
+        gaps = sorted(heard.gaps())
+        first = min((line.at for line in heard.lines if line.what == "disconnected"), default=0.0)
+        closed = f"closed {min(heard.closed) - first:.1f} s later" if heard.closed else "open"
+        spread = f"{gaps[0]:.2f}..{gaps[-1]:.2f} s" if gaps else "none"
+        rows.append(
+            f"{heard.name:7} ended {heard.fewest_reconnects} times, silent {spread}; {closed}; "
+            f"{one.lost.get(heard.name, '-')} of the stream lost"
+        )
+    return "\n".join(rows) + "\n"
+
+
+async def _run(world: World, how: str, rest: Sequence[str]) -> str:
+    count = int(rest[0]) if rest and rest[0].isdigit() else 10
+    languages = [one for one in rest if not one.isdigit()] or list(builds.LANGUAGES)
+    programs = commands(languages)
+    if how == "renewals":
+        one = await renewals(world, programs, count, 60)
+    elif how == "held":
+        one = await held(world, programs)
+    else:
+        one = await ended(world, programs, how)
+    return told(one)
+
+
+def main() -> int:
+    """Do as the arguments say and print what was heard."""
+    how, *rest = sys.argv[1:]
+    with world_of(one_node, str(BINARIES["2.15"]() or "")) as world:
+        sys.stdout.write(asyncio.run(_run(world, how, rest)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
