@@ -27,6 +27,7 @@ class Keyring:
         """`watch` reads a file now (raising what is wrong with it) and again as it changes."""
         self._settings = settings
         self._creds: Creds | None = None
+        self._system: Creds | None = None
         self._signing: tuple[SigningKey, ...] = ()
         self._account_signing: tuple[SigningKey, ...] = ()
         self._xkeys: tuple[CurveKey, ...] = ()
@@ -57,6 +58,10 @@ class Keyring:
             return TokenLogin(settings.nats_token.get_secret_value())
         return NoLogin()
 
+    def system_login(self) -> Login | None:
+        """Return how to log in to the system account now; None where imports do instead."""
+        return None if self._system is None else _by_creds(self._system, self._settings.mode)
+
     def login_of_other_mode(self) -> Login | None:
         """Return the same creds as a login of the mode that NATS_ACCOUNT did not choose; None without a whole file."""
         if self._creds is None or not self._creds.jwt:
@@ -84,7 +89,8 @@ class Keyring:
 
     def expiries(self) -> dict[str, float | None]:
         """Return when each credential ends (Unix seconds), by the label of its metric; None is never."""
-        return {"user": self._creds.expires_at if self._creds else None, **self._tls.expiries()}
+        logins = {"user": self._creds, "system": self._system}
+        return {**{name: creds.expires_at if creds else None for name, creds in logins.items()}, **self._tls.expiries()}
 
     def public_keys(self) -> dict[str, list[str]]:
         """Return what an operator compares with the servers' configuration."""
@@ -105,6 +111,9 @@ class Keyring:
         settings = self._settings
         if settings.nats_creds_file is not None:
             watch("creds", settings.nats_creds_file, self._read_login, self._take_creds)
+        for system in (settings.nats_system_creds_file, settings.nats_system_nkey_file):
+            if system is not None:
+                watch("system", system, self._read_login, self._take_system)
         if settings.nats_signing_key_file is not None:
             watch("signing_key", settings.nats_signing_key_file, read_signing_keys, self._take_signing)
         if settings.nats_account_signing_key_file is not None:
@@ -121,6 +130,10 @@ class Keyring:
     def _take_creds(self, creds: Creds) -> None:
         self._creds = creds
         self._changed("NATS_CREDS_FILE")
+
+    def _take_system(self, creds: Creds) -> None:
+        # It signs nothing, and counts from the next connection on.
+        self._system = creds
 
     def _take_signing(self, keys: tuple[SigningKey, ...]) -> None:
         self._signing = keys

@@ -94,12 +94,12 @@ _LABELLED = {
     LabelledGauge.CREDENTIAL_EXPIRY: (
         "When a credential of ours expires, in Unix seconds; absent when it never does.",
         "credential",
-        ("user", "signing", "tls", "ca"),
+        ("user", "system", "signing", "tls", "ca"),
     ),
     LabelledGauge.FILE_ERRORS: (
         "1 while a file does not parse; the value before it is still used, but of `accounts`, which has none then.",
         "file",
-        ("creds", "signing_key", "xkey", "tls", "jwks", "manifests", "accounts"),
+        ("creds", "system", "signing_key", "xkey", "tls", "jwks", "manifests", "accounts"),
     ),
 }
 _COUNT_HELP = {
