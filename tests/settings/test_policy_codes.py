@@ -200,6 +200,7 @@ def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int)
         ("W12", "- {name: a, match: {}, annotations: any}", ["a"]),
         ("W14", "- {name: a, match: {namespaces: ['{a}-{b}']}}", []),
         ("W14", "- {name: a, match: {namespaces: ['{a}-x']}, root: '{a}'}", []),
+        ("W15", "- {name: a, match: {}, session: 60s}", []),
         ("W14", "- {name: a, match: {service_accounts: ['{a}-{b}']}, annotations: {publish: ['{b}.>']}}", ["a"]),
     ],
 )  # fmt: skip

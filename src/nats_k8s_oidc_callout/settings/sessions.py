@@ -12,7 +12,8 @@ from nats_k8s_oidc_callout.settings.choices import Mode, SessionControl, Session
 from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Group, OptionalPath, Whole, variable
 from nats_k8s_oidc_callout.settings.findings import Findings
 
-_SHORT_SECONDS = 60
+SHORT_SECONDS = 60
+"""Of a shorter session little is left to renew once it has begun."""
 _SYSTEM_FILES = "NATS_SYSTEM_CREDS_FILE", "NATS_SYSTEM_NKEY_FILE"
 # What YAML makes of an `on` or `off` without quotes.
 _CONTROL = values.choice(SessionControl, true=SessionControl.ON, false=SessionControl.OFF)
@@ -148,10 +149,10 @@ def _with_control(draft: SessionVariables, session_max_seconds: int, found: Find
             "is off, so a session ends early only when its ServiceAccount is deleted or revoked by name"
             + (", and none is renewed" if renews else ""),
         )
-    elif renews and session_max_seconds < _SHORT_SECONDS:
+    elif renews and session_max_seconds < SHORT_SECONDS:
         found.warn(
             "SESSION_MAX_SECONDS",
-            f"under {_SHORT_SECONDS} s sessions end without renewal, and a nats-py closes for good when its session expires",
+            f"under {SHORT_SECONDS} s sessions end without renewal, and a nats-py closes for good when its session expires",
         )
 
 

@@ -32,5 +32,6 @@ CODES = {
     "W12": "no rule for everybody, or one for everybody with `annotations: any`",
     "W13": "a file above 200 KiB, which `kubectl apply` takes only with `--server-side`",
     "W14": "two captures from a name that tenants choose",
+    "W15": "a `session` under 60 s: it is not renewed (`SESSION_CONTROL=on`), and nats-py closes for good at its end",
 }
 """E codes are errors of the whole file, W codes warnings. None is ever renamed or used again."""

@@ -13,6 +13,7 @@ from nats_k8s_oidc_callout.settings.policy.grants import entries_of, intent_of
 from nats_k8s_oidc_callout.settings.policy.loading import PolicyFile
 from nats_k8s_oidc_callout.settings.policy.neighbours import Neighbours, Patterns
 from nats_k8s_oidc_callout.settings.policy.rules import Draft
+from nats_k8s_oidc_callout.settings.sessions import SHORT_SECONDS
 
 APPLY_BYTES_MAX = 200 * 1024
 """What client-side `kubectl apply` keeps of a ConfigMap in an annotation has 256 KiB, all else included."""
@@ -263,6 +264,13 @@ def _split_names(draft: Draft, _: Neighbours) -> Warnings:
             return
 
 
+def _short(draft: Draft, _: Neighbours) -> Warnings:
+    seconds = draft.rule.session_max_seconds
+    if seconds < SHORT_SECONDS:
+        why = "too short to be renewed (SESSION_CONTROL=on), and nats-py closes for good when its session ends"
+        yield draft.lines.get("session", draft.line), f"session of {seconds} s: {why}"
+
+
 _LOOKS: Mapping[str, Callable[[Draft, Neighbours], Warnings]] = {
     "W02": _replies,
     "W03": _leaks,
@@ -274,4 +282,5 @@ _LOOKS: Mapping[str, Callable[[Draft, Neighbours], Warnings]] = {
     "W10": _starred,
     "W11": _wide,
     "W14": _split_names,
+    "W15": _short,
 }
