@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.sessions.table import Session, Table, cut, share
+from nats_k8s_oidc_callout.core.sessions.table import Session, Table, share
+from nats_k8s_oidc_callout.core.spelling import cut
 from tests.core.test_label import LABEL
 
 START = 1_789_000_000.0

@@ -3,4 +3,5 @@
 files      a file
 documents  a file of YAML
 bodies     the body of an HTTP answer
+compressed what gzip holds
 """

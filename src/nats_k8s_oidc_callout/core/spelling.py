@@ -9,6 +9,7 @@ import re
 
 SHOWN_MAX = 200
 """Characters of what a server or a library says that one line shows."""
+_CUT_BYTES = 128
 
 # What str.isprintable takes for printable, and a reader does not see as it is. Written as escapes, for the same reason.
 _DECEPTIVE = re.compile(
@@ -47,3 +48,10 @@ def _is_plain(character: str, ascii_only: bool) -> bool:
 def _spell(character: str) -> str:
     code = ord(character)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def cut(text: str) -> str:
+    """Return what is kept of a text that a client chose: it may be kilobytes, and there may be thousands."""
+    if len(text) <= _CUT_BYTES and text.isascii():
+        return text
+    return text.encode("utf-8", "replace")[:_CUT_BYTES].decode("utf-8", "ignore")

@@ -129,12 +129,12 @@ class Connection(Client):
         await self._send_command(PING_PROTO)
         await self._flush_pending()
 
-    def post(self, subject: str, payload: bytes) -> None:
+    def post(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand a message to the connection; it leaves with the next turn of the event loop.
 
         Raises nats.errors.Error when it cannot be (closed, over the server's max_payload).
         """
-        publishing = self.publish(subject, payload)
+        publishing = self.publish(subject, payload, reply, headers)
         try:
             # publish is a coroutine that has nothing to wait for here (pending_size=0): one step finishes it.
             publishing.send(None)

@@ -1,6 +1,6 @@
 """The duty of the responder's own link: hear what the servers ask about logins, and what they say of our answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from nats.aio.msg import Msg
@@ -19,12 +19,14 @@ def answer_requests(
     queue_group: str,
     on_request: Callable[[bytes, str, str], None],
     on_complaint: Callable[[bytes], None],
+    beside: Sequence[Ear] = (),
+    refused: Callable[[str], bool] = lambda _: False,
 ) -> Duty:
     """Return the duty to hear requests in this queue group.
 
     `on_request` gets the message, its reply subject (give that very object to `Link.send`) and the server's xkey, or ""
     where there is none; it must not wait. `on_complaint` hears the server's complaints about our answers, if our
-    permissions let us: one of the queue group hears each.
+    permissions let us: one of the queue group hears each. `beside` and `refused` are as in Duty.
     """
 
     def hear_requests(connection: Connection) -> Callable[[Msg], Awaitable[None]]:
@@ -46,5 +48,6 @@ def answer_requests(
         Ear(REQUESTS, queue_group, hear_requests),
         started=lambda connection: log.info("nats subscribed", server=str(connection.address), queue_group=queue_group),
         stopped=lambda connection: log.info("nats unsubscribed", server=str(connection.address)),
-        beside=(Ear(COMPLAINTS, queue_group, hear_complaints),),
+        beside=(Ear(COMPLAINTS, queue_group, hear_complaints), *beside),
+        refused=refused,
     )

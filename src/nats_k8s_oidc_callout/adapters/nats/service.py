@@ -76,6 +76,8 @@ class Duty:
     """We have ended it, and `ear` has heard all that was sent for it."""
     beside: tuple[Ear, ...] = ()
     """Subscribed on each connection, serving or not, where our permissions let us."""
+    refused: Callable[[str], bool] = lambda _: False
+    """Told of each permission that we lack, in the server's words; says whether it is somebody else's concern."""
 
 
 class Service:
@@ -176,6 +178,8 @@ class Service:
         said = str(error).lower()
         if "permissions violation" not in said:
             log.debug("nats error", server=str(self.connection.address), reason=words(error))
+        elif self._duty.refused(said):
+            log.debug("nats refused what is optional", reason=words(error))
         elif _names(self._duty.ear, said):
             self._refused = True
             self.subscribed = False

@@ -8,7 +8,6 @@ import msgspec
 
 from nats_k8s_oidc_callout.core.sessions.label import Label
 
-_TEXT_BYTES = 128
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 20.0, 120.0
 
 Connection = tuple[str, int]
@@ -62,13 +61,6 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 def share(server: str, cid: int) -> float:
     """Return a number from 0 to 1 that every replica finds for a connection, and that spreads connections."""
     return binascii.crc32(f"{server}.{cid}".encode()) % 1000 / 1000
-
-
-def cut(text: str) -> str:
-    """Return what is kept of a text that a client chose: it may be kilobytes, and there may be thousands."""
-    if len(text) <= _TEXT_BYTES and text.isascii():
-        return text
-    return text.encode("utf-8", "replace")[:_TEXT_BYTES].decode("utf-8", "ignore")
 
 
 class Table:

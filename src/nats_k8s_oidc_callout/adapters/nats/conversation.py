@@ -1,0 +1,103 @@
+"""Requests and their answers over whichever connection a link has at the moment."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Self
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.service import Ear
+from nats_k8s_oidc_callout.errors import Unreachable
+
+INBOX = "_INBOX_sess"
+
+
+class Answer(NamedTuple):
+    """What came to our inbox. A server's answer is never empty: an empty one says that nobody listens (503)."""
+
+    payload: bytes
+    gzipped: bool
+
+
+class Conversation:
+    """Asks, and hears each answer of a question by itself. `ear` is what a link must hear for us."""
+
+    def __init__(self) -> None:
+        inbox = f"{INBOX}.{secrets.token_hex(8)}"
+        self.ear = Ear(f"{inbox}.*", "", self._begin)
+        self._inbox = inbox
+        self._connection: Connection | None = None
+        self._asked: dict[str, asyncio.Queue[Answer]] = {}
+        self._number = 0
+        self.connects = 0
+        """How many connections we have had."""
+        self.on_stray: Callable[[Answer], None] = lambda _: None
+        """Told of an answer to a question that nobody waits for any more."""
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection while it lives."""
+        found = self._connection
+        return found if found is not None and found.is_connected and not found.ended.is_set() else None
+
+    def _begin(self, connection: Connection) -> Callable[[Msg], Awaitable[None]]:
+        self._connection = connection
+        self.connects += 1
+
+        async def receive(message: Msg) -> None:
+            headers = message.headers or {}
+            answer = Answer(message.data, headers.get("Content-Encoding") == "gzip")
+            queue = self._asked.get(message.subject.rpartition(".")[2])
+            if queue is not None:
+                queue.put_nowait(answer)
+            else:
+                self.on_stray(answer)
+
+        return receive
+
+    def ask(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> "Question":
+        """Ask; use the question as a context manager. Raises Unreachable without a connection."""
+        connection = self.connection
+        if connection is None:
+            raise Unreachable("not connected")
+        self._number += 1
+        token = str(self._number)
+        queue: asyncio.Queue[Answer] = asyncio.Queue()
+        self._asked[token] = queue
+        try:
+            connection.post(subject, payload, f"{self._inbox}.{token}", headers)
+        except nats.errors.Error as error:
+            del self._asked[token]
+            raise Unreachable(f"{subject}: {type(error).__name__}") from None
+        return Question(queue, connection, lambda: self._asked.pop(token, None))
+
+
+class Question:
+    """A question that was asked, until its context ends."""
+
+    def __init__(self, queue: asyncio.Queue[Answer], connection: Connection, forget: Callable[[], object]) -> None:
+        self._queue, self._connection, self._forget = queue, connection, forget
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+
+    async def answer(self, seconds: float) -> Answer | None:
+        """Return the next answer, None when none comes within so many seconds; Unreachable when the connection ended."""
+        getting = asyncio.ensure_future(self._queue.get())
+        ending = asyncio.ensure_future(self._connection.ended.wait())
+        try:
+            await asyncio.wait({getting, ending}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                return getting.result()
+            if ending.done():
+                raise Unreachable("the connection ended")
+            return None
+        finally:
+            getting.cancel()
+            ending.cancel()

@@ -1,0 +1,206 @@
+"""What servers say of connections: answers to CONNZ, and events when one begins or ends (NATS_FACTS 8).
+
+All texts are a client's or an administrator's, and may be kilobytes: they are cut here.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from nats_k8s_oidc_callout.core.spelling import cut
+from nats_k8s_oidc_callout.core.strangers import reader
+from nats_k8s_oidc_callout.errors import Unreadable
+
+LEAFNODE = "Leafnode"
+"""The `kind` of a leaf node's connection."""
+USER_LONGEST = 600
+"""A user's name that is longer is cut, and is no label of ours."""
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """A connection, as a server lists it or tells of its begin."""
+
+    server: str
+    """The server's id, new at each of its starts."""
+    server_name: str
+    cid: int
+    account: str
+    """As the server spells it: a name in config mode, a public key in operator mode."""
+    user: str
+    """The `name` of the user JWT, or of a configured user."""
+    host: str
+    connection: str
+    """Its name, as the client chose it."""
+    lang: str
+    version: str
+    kind: str
+    type: str
+    start: float
+    """When it began, by the server's clock (Unix seconds)."""
+    now: float
+    """The server's clock when it said so (Unix seconds)."""
+    issuer_key: str
+    """Whose key signed the user JWT; empty in config mode."""
+
+
+class Left(NamedTuple):
+    """A connection that ended."""
+
+    server: str
+    cid: int
+    reason: str
+
+
+class Page(NamedTuple):
+    """A part of a server's list: rows from `offset` on, of `total`."""
+
+    server: str
+    rows: Iterator[Row]
+    """Made one by one: there may be thousands. Those whose times cannot be read are left out."""
+    listed: int
+    total: int
+
+
+class _Server(msgspec.Struct):
+    id: str
+    name: str = ""
+    time: str = ""
+
+
+class _Listed(msgspec.Struct):
+    cid: int
+    start: str
+    kind: str = ""
+    type: str = ""
+    ip: str = ""
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    authorized_user: str = ""
+    account: str = ""
+    issuer_key: str = ""
+
+
+class _Data(msgspec.Struct):
+    now: str
+    total: int
+    connections: list[_Listed]
+
+
+class _Problem(msgspec.Struct):
+    code: int = 0
+    description: str = ""
+
+
+class _List(msgspec.Struct):
+    server: _Server
+    data: _Data
+
+
+class _Answer(msgspec.Struct):
+    server: _Server
+    error: _Problem | None = None
+
+
+class _Client(msgspec.Struct):
+    id: int
+    start: str
+    host: str = ""
+    acc: str = ""
+    user: str = ""
+    name: str = ""
+    lang: str = ""
+    ver: str = ""
+    kind: str = ""
+    client_type: str = ""
+    issuer_key: str = ""
+
+
+class _Event(msgspec.Struct):
+    server: _Server
+    client: _Client
+    timestamp: str = ""
+    reason: str | None = None
+
+
+_list, _answer, _event = reader(_List), reader(_Answer), reader(_Event)
+
+
+def read_page(data: bytes) -> Page:
+    """Return what a server answered to CONNZ; raise Unreadable for anything else, such as an error."""
+    found = _list(data)
+    return Page(cut(found.server.id), _rows(found), len(found.data.connections), found.data.total)
+
+
+def _rows(found: _List) -> Iterator[Row]:
+    server, name = cut(found.server.id), cut(found.server.name)
+    for one in found.data.connections:
+        try:
+            start, now = _seconds(one.start), _seconds(found.data.now)
+        except Unreadable:
+            continue
+        yield Row(
+            server,
+            name,
+            one.cid,
+            one.account,
+            one.authorized_user[:USER_LONGEST],
+            cut(one.ip),
+            cut(one.name),
+            cut(one.lang),
+            cut(one.version),
+            cut(one.kind),
+            cut(one.type),
+            start,
+            now,
+            cut(one.issuer_key),
+        )
+
+
+def read_event(data: bytes) -> Row | Left:
+    """Return the connection that a server says has begun or ended; raise Unreadable for anything else."""
+    found = _event(data)
+    client, server = found.client, cut(found.server.id)
+    if found.reason is not None:
+        return Left(server, client.id, cut(found.reason))
+    start = _seconds(client.start)
+    return Row(
+        server,
+        cut(found.server.name),
+        client.id,
+        client.acc,
+        client.user[:USER_LONGEST],
+        cut(client.host),
+        cut(client.name),
+        cut(client.lang),
+        cut(client.ver),
+        cut(client.kind),
+        cut(client.client_type),
+        start,
+        _seconds(found.timestamp) if found.timestamp else start,
+        cut(client.issuer_key),
+    )
+
+
+def read_problem(data: bytes) -> str | None:
+    """Return what a server has against a request of ours, None when it did it; raise Unreadable for what is no answer."""
+    error = _answer(data).error
+    return None if error is None else cut(error.description) or str(error.code)
+
+
+def _seconds(text: str) -> float:
+    """Return a time of Go's (RFC 3339, up to nanoseconds, any zone) in Unix seconds."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise Unreadable("is no time")
+    year, month, day, hours, minutes, seconds = map(int, found.groups()[:6])
+    fraction, sign, zone_hours, zone_minutes = found.groups()[6:]
+    zone = (int(zone_hours) * 60 + int(zone_minutes)) * 60 * (-1 if sign == "-" else 1) if sign else 0
+    # Days since 1970, the year counted from March: its last day is then the leap day.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds + float(fraction or 0) - zone
