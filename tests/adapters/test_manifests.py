@@ -1,6 +1,7 @@
 """A folder of ServiceAccount manifests as the only source."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,17 @@ async def test_it_follows_the_folder(heard: Heard) -> None:
     await until(lambda: heard.names() == {"team/app"})
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_folder_says_when_it_was_last_read_whole(heard: Heard) -> None:
+    """
+    A look that fails counts for nothing.
+    """
+    before, began = heard.listed_at, time.time()
+    await heard.poll()
+    read = heard.listed_at
+    heard.path.rmdir()
+    await heard.poll()
+
+    assert (0.0, read) == (before, heard.listed_at)
+    assert began <= read <= time.time()

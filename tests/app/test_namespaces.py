@@ -86,12 +86,18 @@ async def test_other_labels_come_whole_or_not_at_all(world: World) -> None:
     async with running(labels):
         before = labels.source
         assert before is await labels.prepare([TEAM], 1)
+        told: list[str] = []
+        labels.on_change = told.append
         prepared = await labels.prepare([TEAM, STAGE], 1)
+        # What is only prepared is nobody's business.
+        assert [] == told
         assert {TEAM: "retail"} == labels.find("shop")
         await until(lambda: world.server.streams == 2)
         labels.use(prepared)
         assert {TEAM: "retail", STAGE: "prod"} == labels.find("shop")
         await until(lambda: world.server.streams == 1)
+        world.server.label("shop", team="whole")
+        await until(lambda: told == ["shop"])
         labels.use(None)
         await until(lambda: world.server.streams == 0)
 

@@ -162,13 +162,13 @@ async def test_the_last_good_policy_stays(tmp_path: Path, spoil: Callable[[Path]
     with capture_logs() as logs:
         for _ in range(3):
             await stage.live.poll()
-    bad = stage.shown
+    bad, rejected = stage.shown, stage.live.rejected
     async with stage.world.running():
         await stage.log_in()
     stage.path.write_text(ONE)
     await stage.live.poll()
 
-    assert ["one"] == stage.seen
+    assert (["one"], True, False) == (stage.seen, rejected, stage.live.rejected)
     assert (0, 1) == (bad["nats_auth_policy_reload_success"], stage.shown["nats_auth_policy_reload_success"])
     (line,) = logs
     assert why in line["why"]
@@ -180,8 +180,11 @@ async def test_a_new_policy_is_told(tmp_path: Path) -> None:
     """
     stage = Stage(tmp_path)
     stage.path.write_text(TWO.replace("account: APP", "account: NOWHERE"))
+    before, taken = stage.world.facts.grants, []
+    stage.live.on_taken = lambda *grants: taken.append(grants)
     with capture_logs() as logs:
-        await stage.live.poll()
+        for _ in range(2):
+            await stage.live.poll()
     told = {line["event"]: line for line in logs}
 
     assert (41, stage.world.facts.grants.policy.digest) == (
@@ -190,6 +193,8 @@ async def test_a_new_policy_is_told(tmp_path: Path) -> None:
     )
     assert "rule two: no key file" in [line["detail"] for line in logs if line["event"] == "policy warning"]
     assert 41 == stage.shown["nats_auth_policy_rules"]
+    assert [(before, stage.world.facts.grants)] == taken
+    assert before is not stage.world.facts.grants
 
 
 async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +211,7 @@ async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, m
         # The folder of manifests is not there yet.
         await stage.live.poll()
         await stage.log_in()
-        without = stage.shown["nats_auth_policy_reload_success"]
+        without, rejected = stage.shown["nats_auth_policy_reload_success"], stage.live.rejected
         (tmp_path / "manifests").mkdir()
         (tmp_path / "manifests" / "team-a.yaml").write_text(
             "{apiVersion: v1, kind: Namespace, metadata: {name: team-a, labels: {team: blue}}}"
@@ -218,6 +223,7 @@ async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, m
     await asyncio.gather(followed, return_exceptions=True)
 
     assert (["one", "labelled"], 0, 1) == (stage.seen, without, stage.shown["nats_auth_policy_reload_success"])
+    assert (True, False) == (rejected, stage.live.rejected)
 
 
 def test_nothing_is_what_policy_check_compares_with() -> None:

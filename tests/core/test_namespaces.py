@@ -129,6 +129,33 @@ def test_a_manifest_is_taken_in_like_an_item() -> None:
     assert (0, {TEAM: "retail"}) == (relist.commit(), held.find("shop"))
 
 
+def test_each_change_of_labels_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What comes, goes or is another now is told by its namespace, what stays the same is not; nor what finds no room.
+    """
+    held = listed(item("shop", team="retail"), item("pay"))
+    told: list[str] = []
+    held.on_change = told.append
+    seen = []
+    for kind, entry in (
+        ("ADDED", item("late", team="a")),
+        ("MODIFIED", item("shop", team="retail", owner="x")),
+        ("MODIFIED", item("shop", team="b")),
+        ("DELETED", item("pay")),
+        ("DELETED", item("pay")),
+    ):
+        held.apply(line(kind, entry))
+        seen.append(len(told))
+    relist = held.begin()
+    relist.page(page(item("late", team="a")))
+    relist.commit()
+    monkeypatch.setattr(namespaces, "BYTES_MAX", 0)
+    held.apply(line("ADDED", item("more", team="a")))
+    held.apply(line("MODIFIED", item("late", team="c")))
+
+    assert (["late", "shop", "pay", "shop", "late"], [1, 1, 2, 3, 3]) == (told, seen)
+
+
 def test_equal_sets_of_labels_are_one_object() -> None:
     """
     Namespaces of one team share their labels, and labels that nobody has any more are forgotten.

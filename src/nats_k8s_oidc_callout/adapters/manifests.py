@@ -98,6 +98,8 @@ class _Folder(ABC, Generic[E, X]):
         """True once the folder was read, and from then on."""
         self.last_contact: float | None = None
         """Monotonic time at which the folder was last listed."""
+        self.listed_at = 0.0
+        """When we last began to read the folder (Unix seconds), if it could be listed."""
 
     @abstractmethod
     def _read(self, item: Mapping[object, object]) -> E:
@@ -115,6 +117,7 @@ class _Folder(ABC, Generic[E, X]):
 
     async def poll(self) -> None:
         """Read the folder once."""
+        began_at = time.time()
         try:
             # In a thread: parsing a large folder takes longer than a login may.
             files = await asyncio.to_thread(self._scan, self._files)
@@ -122,7 +125,7 @@ class _Folder(ABC, Generic[E, X]):
             self._report(f"the folder cannot be read ({_summary(error)})")
             return
         before, self._files = self._files, files
-        self.last_contact = self._monotonic()
+        self.last_contact, self.listed_at = self._monotonic(), began_at
         if not self.synced or self._index.wants_list() or _manifests(before) != _manifests(files):
             # Each kind has a `put` of its own.
             new: Any = self._index.begin()

@@ -107,6 +107,8 @@ class NamespaceLabels:
     def __init__(self, settings: Settings, api: ApiServer | None, keys: Collection[str], metrics: Metrics) -> None:
         self._settings, self._api, self._metrics = settings, api, metrics
         self._tasks: asyncio.TaskGroup | None = None
+        self.on_change: Callable[[str], None] | None = None
+        """Told of each namespace whose labels are others now. Which labels count changes with the policy, untold here."""
         self._running: dict[NamespaceSource, asyncio.Task[None]] = {}
         self.source = self._make(keys) if keys else None
         self.loops: Sequence[Loop] = [("namespaces", self.run)]
@@ -206,8 +208,15 @@ class NamespaceLabels:
     def _make(self, keys: Collection[str]) -> NamespaceSource:
         settings = self._settings
         if settings.service_accounts_dir is not None or self._api is None:
-            return FolderNamespaces(settings.service_accounts_dir or Path(), keys)
-        return ClusterNamespaces(self._api, keys, settings.k8s_namespaces, count_restart(self._metrics))
+            source: NamespaceSource = FolderNamespaces(settings.service_accounts_dir or Path(), keys)
+        else:
+            source = ClusterNamespaces(self._api, keys, settings.k8s_namespaces, count_restart(self._metrics))
+        source.index.on_change = lambda namespace: self._tell(source, namespace)
+        return source
+
+    def _tell(self, source: NamespaceSource, namespace: str) -> None:
+        if self.on_change is not None and source is self.source:
+            self.on_change(namespace)
 
     def _start(self, source: NamespaceSource) -> None:
         if self._tasks is None:

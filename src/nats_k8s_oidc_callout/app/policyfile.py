@@ -13,6 +13,7 @@ from nats_k8s_oidc_callout.adapters.telemetry import PolicyMetrics
 from nats_k8s_oidc_callout.app.facts import grants_of
 from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Settings, read_policy
@@ -47,6 +48,8 @@ class LivePolicy:
         policy, path = settings.policy, settings.policy_file
         if policy is None or path is None:
             raise ValueError("there is no policy file")
+        self.on_taken: Callable[[Grants, Grants], None] | None = None
+        """Told of the grants before and of those of the policy that is in force from now on."""
         self._file: Watched[Policy] = Watched(
             path,
             self._read,
@@ -78,10 +81,16 @@ class LivePolicy:
         else:
             self._metrics.usable()
 
+    @property
+    def rejected(self) -> bool:
+        """Whether another policy is in force than the file's, which is bad or could not be taken."""
+        return bool(self._file.failing)
+
     def _read(self, content: bytes) -> Policy:
         return read_policy(content, self._settings)
 
     def _take(self, policy: Policy) -> None:
+        before = self._facts.grants
         self._facts.grants = grants_of(self._settings, policy)
         self._labels.use(self._prepared)
         self._metrics.took(policy.digest, (rule.name for rule in policy.rules), time.time())
@@ -95,8 +104,10 @@ class LivePolicy:
         for number, warning in enumerate(self._warnings(policy)):
             if number == _WARNINGS_MAX:
                 log.warning("policy warning", detail="and more: policy check has all")
-                return
+                break
             log.warning("policy warning", detail=warning)
+        if self.on_taken is not None:
+            self.on_taken(before, self._facts.grants)
 
     def _warnings(self, policy: Policy) -> Iterator[str]:
         for rule in policy.rules:

@@ -1,8 +1,9 @@
 """Where the issuer's keys and the ServiceAccounts come from: a cluster, or files. Wired here, ruled elsewhere."""
 
+import asyncio
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,8 @@ from nats_k8s_oidc_callout.settings import Cluster, Settings
 log = structlog.get_logger("sources")
 
 JWKS_PATH = "/openid/v1/jwks"
+# A key is gone when it is told twice that it is.
+_TOLD_SECONDS = 60.0
 _RESOLV_CONF = Path("/etc/resolv.conf")
 
 # A watch has a time to live, and in a quiet cluster it is silent: restarting it then is no failure.
@@ -59,6 +62,8 @@ class KeySource:
     def __init__(self, keys: KeySet, where: str, metrics: Metrics) -> None:
         self.keys, self.where = keys, where
         self.last_error = ""
+        self.on_fetched: Callable[[Collection[str]], None] | None = None
+        """Told of the names of all keys after each fetch, whether or not they changed."""
         self._metrics = metrics
         self._last_success: float | None = None
         metrics.mirror(Gauge.JWKS_LAST_SUCCESS, lambda: self._last_success)
@@ -75,6 +80,11 @@ class KeySource:
         recovered, self.last_error = bool(self.last_error), ""
         if changed or recovered:
             log.info("issuer keys loaded", source=self.where, kids=sorted(parsed.keys), skipped=parsed.skipped)
+        self._tell(parsed.keys)
+
+    def _tell(self, kids: Collection[str]) -> None:
+        if self.on_fetched is not None:
+            self.on_fetched(kids)
 
 
 class FileKeys(KeySource):
@@ -82,9 +92,17 @@ class FileKeys(KeySource):
 
     def __init__(self, path: Path, watch: Watch, metrics: Metrics) -> None:
         super().__init__(KeySet(staleness_seconds=None), str(path), metrics)
+        self._kids: Collection[str] = ()
         watch("jwks", path, parse_jwks, self._take)
+        self.loops = [("jwks told", self._tell_again)]
+
+    async def _tell_again(self) -> None:
+        while True:
+            await asyncio.sleep(_TOLD_SECONDS)
+            self._tell(self._kids)
 
     def _take(self, parsed: ParsedKeys) -> None:
+        self._kids = parsed.keys
         self._succeeded(parsed, self.keys.replace(parsed.keys, time.monotonic()))
 
 
@@ -197,6 +215,19 @@ class ClusterWorkloads:
         """Return when the server last said anything, in monotonic seconds."""
         return self._informer.last_contact
 
+    def in_sync(self, namespace: str) -> bool:
+        """Say whether the index has of a namespace what the cluster says now: a watch is on, and no list."""
+        return self._informer.in_sync(namespace)
+
+    @property
+    def listed_at(self) -> float:
+        """When the last whole list began (Unix seconds); 0 before the first."""
+        return self._informer.listed_at
+
+    def list_again(self) -> None:
+        """Have a whole list begin, at once or 10 s after the last one began."""
+        self._informer.list_again()
+
 
 class FolderWorkloads:
     """The ServiceAccounts of a folder of manifests."""
@@ -216,6 +247,18 @@ class FolderWorkloads:
     def last_contact(self) -> float | None:
         """There is no server."""
         return None
+
+    def in_sync(self, _: str) -> bool:
+        """Say whether the index has what the folder says."""
+        return self.synced and not self._manifests.failing
+
+    @property
+    def listed_at(self) -> float:
+        """When the folder was last read (Unix seconds); 0 before the first time."""
+        return self._manifests.listed_at
+
+    def list_again(self) -> None:
+        """It is read whole every 2 seconds."""
 
     def file_errors(self) -> Mapping[str, float]:
         return {"manifests": float(bool(self._manifests.failing))}

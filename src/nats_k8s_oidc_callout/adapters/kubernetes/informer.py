@@ -46,6 +46,21 @@ class Informer:
         heard = [reflector.last_contact for reflector in self._reflectors.values()]
         return min((at for at in heard if at is not None), default=None) if None not in heard else None
 
+    @property
+    def listed_at(self) -> float:
+        """When the last whole list began (Unix seconds), the oldest of all namespaces; 0 before the first."""
+        return min(reflector.listed_at for reflector in self._reflectors.values())
+
+    def in_sync(self, namespace: str) -> bool:
+        """Say whether what the index has of a namespace is what the cluster says now."""
+        reflector = self._reflectors.get(namespace) or self._reflectors.get(None)
+        return reflector is not None and reflector.in_sync
+
+    def list_again(self) -> None:
+        """Have whole lists begin, each at once or 10 s after the last one began."""
+        for reflector in self._reflectors.values():
+            reflector.list_again()
+
     async def run(self) -> None:
         """Follow the cluster until cancelled."""
         async with asyncio.TaskGroup() as tasks:

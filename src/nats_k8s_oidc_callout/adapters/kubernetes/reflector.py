@@ -14,6 +14,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
 from nats_k8s_oidc_callout.adapters.kubernetes.paths import collection
+from nats_k8s_oidc_callout.adapters.kubernetes.trouble import Trouble
 from nats_k8s_oidc_callout.bounded.bodies import TooLarge, read_body
 from nats_k8s_oidc_callout.core.kubernetes.relist import Index
 from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
@@ -27,11 +28,11 @@ PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
 RELEASE_SECONDS = 60.0
 """Longest time between lists that bring back annotations which count again."""
+AGAIN_SECONDS = 10.0
+"""Least time from the beginning of a list to that of one that somebody asked for."""
 YIELD_EVENTS = 100
 VERSION_LOGGED = 24
 """Characters of a version in a log line. One of 64 bits has 20 at most, but a version may have any length."""
-REPEAT_LOG_SECONDS = 60.0
-RBAC_FIX = "grant get, list and watch on {}: check the (Cluster)Role and its binding"
 
 
 class Reflector:
@@ -67,18 +68,39 @@ class Reflector:
         self._version = ""
         """Where the next watch goes on, opaque; empty when only a list can tell."""
         self._why_list = "start"
-        """For the log: `start`, `annotations`, `hourly`, `incomparable`, or the failure behind it."""
+        """For the log: `start`, `annotations`, `asked`, `hourly`, `incomparable`, or the failure behind it."""
         self._verb = "list"
         """What was asked last."""
         self._listed_at = 0.0
         self._whole_due = 0.0
         self._failures = 0
-        self._failing = ""
-        self._logged_at = 0.0
+        self._trouble = Trouble(self._resource, namespace, monotonic)
         self.synced = False
         """True once a first whole list is in, and from then on."""
         self.last_contact: float | None = None
         """Monotonic time of the server's last word."""
+        self.listed_at = 0.0
+        """When the last whole list began (Unix seconds); 0 before the first."""
+        self._listed_from = -AGAIN_SECONDS
+        self._watches = False
+        self._asked = False
+        self._patience: asyncio.Timeout | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        """Say whether the index is what the cluster says now: a watch is on, and its last word is not too old."""
+        heard = self.last_contact
+        return self._watches and heard is not None and self._monotonic() - heard < 2 * self._pace.silence
+
+    def list_again(self) -> None:
+        """Have a whole list begin: at once, or 10 s after the last one began."""
+        self._asked = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time() + self._until_asked())
+
+    def _until_asked(self) -> float:
+        """Return in how many seconds the list that was asked for may begin."""
+        return max(0.0, self._listed_from + AGAIN_SECONDS - self._monotonic())
 
     async def run(self) -> None:
         """Follow the cluster until cancelled."""
@@ -110,6 +132,8 @@ class Reflector:
         """
         if self._must_bring_back():
             self._need_list("annotations")
+        if self._asked and not self._until_asked():
+            self._need_list("asked")
         if self._version:
             await self._look_back()
         if not self._version:
@@ -147,7 +171,8 @@ class Reflector:
         self._version, self._why_list = "", why
 
     async def _list(self) -> None:
-        began = self._monotonic()
+        began, began_at = self._monotonic(), time.time()
+        self._listed_from, self._asked = began, False
         # No resourceVersion: the newest state. With "0" the server ignores the limit and sends everything at once.
         relist = self._index.begin(self._namespace)
         token, items = "", PAGE_ITEMS
@@ -167,7 +192,7 @@ class Reflector:
             if not token:
                 break
         gone = relist.commit()
-        self._listed_at = self._monotonic()
+        self._listed_at, self.listed_at = self._monotonic(), began_at
         self._version = page.resource_version
         # From the beginning: what happened since may be of another history already.
         pace = self._pace
@@ -216,8 +241,10 @@ class Reflector:
                 raise from_status(response, "watch", self._resource)
             self.last_contact = self._monotonic()
             # A last line without its end is dropped: the next watch begins before it.
+            self._watches = True
+            patience = asyncio.timeout(self._until_asked() if self._asked else None)
             try:
-                async with aclosing(split_lines(response.content.iter_any())) as lines:
+                async with patience as self._patience, aclosing(split_lines(response.content.iter_any())) as lines:
                     async for line in lines:
                         news += self._hear(line)
                         if self._must_bring_back():
@@ -225,7 +252,11 @@ class Reflector:
                         if news % YIELD_EVENTS == 0:
                             await asyncio.sleep(0)
             except TimeoutError:
+                if patience.expired():
+                    return
                 raise Failed("silence", "no byte of the watch in time") from None
+            finally:
+                self._watches, self._patience = False, None
         seconds = self._monotonic() - began
         # client-go calls it VeryShortWatchError. A bookmark is no news: it moves on whatever happens.
         if seconds < pace.short and (not news or version == self._version):
@@ -244,9 +275,7 @@ class Reflector:
             # A watch only ever goes on: another history came into this connection.
             self._went_back(event.resource_version)
         self._version = event.resource_version
-        if self._failing:
-            log.info("informer recovered", after=self._failing, resource=self._resource)
-            self._failing = ""
+        self._trouble.over()
         return int(event.kind is not EventKind.BOOKMARK)
 
     def _back_off(self, failed: Failed) -> float:
@@ -257,27 +286,5 @@ class Reflector:
         longest = min(most, self._pace.backoff_first * 2.0 ** min(self._failures, 16))
         self._failures += 1
         delay = max(longest * (0.5 + self._chance() / 2), min(failed.after_seconds, most))
-        self._tell(failed, delay)
+        self._trouble.tell(failed, self._verb, delay)
         return delay
-
-    def _tell(self, failed: Failed, delay: float) -> None:
-        """Log a failure: at warning when it is a new one or a minute has gone by, else at debug."""
-        now = self._monotonic()
-        if failed.reason == "silence":
-            # Nothing is wrong while the server takes the next watch; when it does not, that says so.
-            log.debug("informer watch silent, reconnecting", retry_seconds=round(delay, 3))
-            return
-        is_news = failed.reason != self._failing or now - self._logged_at >= REPEAT_LOG_SECONDS
-        if is_news:
-            self._failing, self._logged_at = failed.reason, now
-        say = log.warning if is_news else log.debug
-        if failed.reason == "forbidden":
-            say(
-                "informer forbidden", verb=self._verb, resource=self._resource, namespace=self._namespace or "all",
-                fix=RBAC_FIX.format(self._resource), retry_seconds=round(delay, 3),
-            )  # fmt: skip
-            return
-        say(
-            "informer failed", verb=self._verb, resource=self._resource, reason=failed.reason, detail=str(failed),
-            retry_seconds=round(delay, 3),
-        )  # fmt: skip

@@ -4,7 +4,7 @@ What is not surely known is not held: then a login waits for the cluster's own a
 namespace without labels.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from nats_k8s_oidc_callout.core.kubernetes import relist
 from nats_k8s_oidc_callout.core.kubernetes.wire import NAMESPACES, Event, EventKind, NamespaceMeta
@@ -58,6 +58,8 @@ class Namespaces:
         self._entries: dict[str, _Shared] = {}
         self._sets: dict[tuple[tuple[str, str], ...], _Shared] = {}
         self._weight = 0
+        self.on_change: Callable[[str], None] | None = None
+        """Told of each namespace whose labels are others now, or known or unknown now."""
         self.skipped = 0
         """Items of lists that could not be read, ever."""
 
@@ -85,7 +87,7 @@ class Namespaces:
         if meta is not None:
             # One that is being deleted still runs pods, and its labels still say whose they are.
             if event.kind is EventKind.DELETED:
-                self._forget(meta.name)
+                self.remove([meta.name])
             else:
                 self._put(meta.name, self.labels_of(meta.labels))
         return event
@@ -120,12 +122,18 @@ class Namespaces:
     def remove(self, keys: Collection[str]) -> None:
         """Forget these namespaces."""
         for name in keys:
-            self._forget(name)
+            if self._forget(name) and self.on_change is not None:
+                self.on_change(name)
 
     def _put(self, name: str, labels: Mapping[str, str]) -> None:
         if self._entries.get(name) == labels:
             return
-        self._forget(name)
+        was_known = self._forget(name)
+        is_known = self._hold(name, labels)
+        if (was_known or is_known) and self.on_change is not None:
+            self.on_change(name)
+
+    def _hold(self, name: str, labels: Mapping[str, str]) -> bool:
         key = tuple(labels.items())
         shared = self._sets.get(key)
         if shared is None:
@@ -133,20 +141,22 @@ class Namespaces:
             shared.namespaces = 0
         weight = ENTRY_BYTES if shared.namespaces else ENTRY_BYTES + self.weigh(shared)
         if self._weight + weight > BYTES_MAX:
-            return
+            return False
         self._sets[key] = self._entries[name] = shared
         shared.namespaces += 1
         self._weight += weight
+        return True
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str) -> bool:
         old = self._entries.pop(name, None)
         if old is None:
-            return
+            return False
         self._weight -= ENTRY_BYTES
         old.namespaces -= 1
         if not old.namespaces:
             del self._sets[tuple(old.items())]
             self._weight -= self.weigh(old)
+        return True
 
 
 class Relist(relist.Relist[NamespaceMeta]):

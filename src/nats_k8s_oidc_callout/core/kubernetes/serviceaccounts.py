@@ -36,6 +36,10 @@ def _ignore(_namespace: str, _counts: bool) -> None:
     """Tell nobody."""
 
 
+OnChange = Callable[[str, str, ServiceAccount | None, ServiceAccount | None], None]
+"""Told of a namespace, a name, and what the index held and holds of it; None for nothing."""
+
+
 class Index:
     """Every known ServiceAccount. One writer a namespace (or one for all), any number of readers, one thread."""
 
@@ -48,6 +52,8 @@ class Index:
         self._entries: dict[str, ServiceAccount] = {}
         self._shares = Shares()
         self._on_share = on_share
+        self.on_change: OnChange | None = None
+        """Told of each real change once it holds, whatever brought it. It must be quick: a first list brings thousands."""
         # What the entries of a namespace that is ignored would weigh, to know when it fits again.
         self._claims: dict[str, int] = {}
         self._unlisted: set[str] = set()
@@ -65,6 +71,10 @@ class Index:
     def ignored(self) -> tuple[str, ...]:
         """The namespaces whose annotations are ignored, since all together are too heavy."""
         return self._shares.ignored
+
+    def is_whole(self, namespace: str) -> bool:
+        """Say whether the annotations of a namespace count, and are all here."""
+        return not self._shares.is_ignored(namespace) and namespace not in self._unlisted
 
     def wants_list(self, namespace: str | None = None) -> bool:
         """Say whether annotations count again that only a new list of this namespace, or of all, can bring."""
@@ -117,8 +127,11 @@ class Index:
         """Forget these."""
         for key in keys:
             old = self._entries.pop(key, None)
-            if old is not None and (old.annotations is not None or key in self._claims):
+            if old is None:
+                continue
+            if old.annotations is not None or key in self._claims:
                 self._weigh(key.partition("/")[0], key, old, 0)
+            self._tell(key, old, None)
         # Also those without annotations leave more room for others'.
         self._let_in()
 
@@ -138,6 +151,7 @@ class Index:
             # Nearly all: nothing to weigh. An equal entry keeps its object.
             if old != new:
                 self._entries[key] = new
+                self._tell(key, old, new)
             return
         is_known = old is not None and old.uid == new.uid and version_of(old.annotations) == version_of(new.annotations)
         # What is ignored looks like an entry without annotations, and may have lost them just now.
@@ -145,7 +159,9 @@ class Index:
             return
         namespace = key.partition("/")[0]
         is_ignored = self._shares.is_ignored(namespace)
-        self._entries[key] = ServiceAccount(new.uid, None) if is_ignored else new
+        self._entries[key] = held = ServiceAccount(new.uid, None) if is_ignored else new
+        if held != old:
+            self._tell(key, old, held)
         has_room = self._weigh(namespace, key, old, weight_of(new.annotations))
         while self._shares.weight > self._room:
             self._ignore_namespace(self._shares.ignore_heaviest())
@@ -153,6 +169,11 @@ class Index:
             has_room = True
         if has_room:
             self._let_in()
+
+    def _tell(self, key: str, old: ServiceAccount | None, new: ServiceAccount | None) -> None:
+        if self.on_change is not None:
+            namespace, _, name = key.partition("/")
+            self.on_change(namespace, name, old, new)
 
     @property
     def _room(self) -> int:
@@ -186,7 +207,8 @@ class Index:
             entry = self._entries[key]
             if entry.annotations is not None:
                 self._claims[key] = weight_of(entry.annotations)
-                self._entries[key] = ServiceAccount(entry.uid, None)
+                self._entries[key] = left = ServiceAccount(entry.uid, None)
+                self._tell(key, entry, left)
         self._on_share(namespace, False)
 
     def _known(self, namespace: str | None) -> set[str]:
