@@ -88,11 +88,12 @@ class Case:
         return callout.encode(request, verdict, self.signers, opened_by, NOW, os.urandom)
 
 
-def facts(issuer: Issuer, rule: Rule, pod: bool) -> Facts:
+def facts(issuer: Issuer, rule: Rule, pod: bool, labelled: bool) -> Facts:
     keys = KeySet()
     keys.replace(keyset.parse_jwks(issuer.jwks()).keys, 0.0)
     accounts = listed(item("team-a", "orders", UID))
-    return Facts(CLAIMS, (), keys, accounts, fresh_grants(rule), require_pod_bound=pod)
+    grants = replace(fresh_grants(rule), policy_mark="a1b2c3" if labelled else "")
+    return Facts(CLAIMS, (), keys, accounts, grants, require_pod_bound=pod, release="nats-auth-a24a7f" * labelled)
 
 
 def cases(batch: int) -> list[Case]:
@@ -125,8 +126,9 @@ def cases(batch: int) -> list[Case]:
         sealed: bool = False,
         seen_before: bool = False,
         token_alg: str = "RS256",
+        labelled: bool = False,
     ) -> Case:
-        questions, known = ask(tokens, asker, sealed), facts(issuer, rule, pod)
+        questions, known = ask(tokens, asker, sealed), facts(issuer, rule, pod, labelled)
         return Case(name, expected, questions, signers, known, asker, sealed, seen_before, token_alg)
 
     def new(issuer: Issuer = rs, claims: Mapping[str, object] | None = None, **more: Any) -> list[str]:  # noqa: ANN401  # the builder's own
@@ -139,6 +141,8 @@ def cases(batch: int) -> list[Case]:
     allowed = [
         case("RS256, new", good),
         case("RS256, seen before", good, seen_before=True, token_alg=""),
+        case("RS256, new, labelled", good, labelled=True),
+        case("RS256, seen before, labelled", good, seen_before=True, token_alg="", labelled=True),
         case("ES256, new", new(es), issuer=es, token_alg="ES256"),
         case("RS256, new, xkey", good, sealed=True),
         case("RS256, seen before, xkey", good, sealed=True, seen_before=True, token_alg=""),

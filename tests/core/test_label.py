@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.model import Workload
 from nats_k8s_oidc_callout.core.sessions import label
-from nats_k8s_oidc_callout.core.sessions.label import Label, label_of, parse, plain
+from nats_k8s_oidc_callout.core.sessions.label import Label, parse, plain, written
 
 LABEL = Label(
     "shop", "web.v2", 1789003600, "0b7a3c2e", "00c0ffee", "abc123", "deadbeef", 1789000000, "a1b2c3", "prod-1"
@@ -53,10 +53,12 @@ def test_a_token_writes_no_field_of_its_own(uid: str, jti: str, kid: str) -> Non
     Whatever stands in a token's claims, the label has its own fields only, and reads as it was written.
     """
     proved = Proved(Workload("shop", "web", uid, jti=jti), 1789003600, 1789000000, kid=kid, issued=1789000000)
-    made = label_of(proved, 1789003600, "00c0ffee", "a1b2c3", "prod-1")
+    text = written(proved, 1789003600, "00c0ffee", "a1b2c3", "prod-1")
+    found = parse(text)
+    assert found is not None
 
-    assert made == parse(str(made))
-    assert ("shop", "web", "prod-1", 8) == (made.namespace, made.name, made.release, str(made).count(";"))
+    assert ("shop", "web", "prod-1", "a1b2c3") == (found.namespace, found.name, found.release, found.policy)
+    assert (text, 8) == (str(found), text.count(";"))
 
 
 @pytest.mark.parametrize(

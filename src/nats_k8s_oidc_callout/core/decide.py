@@ -32,7 +32,7 @@ from nats_k8s_oidc_callout.core.model import (
     Workload,
 )
 from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
-from nats_k8s_oidc_callout.core.sessions.label import label_of
+from nats_k8s_oidc_callout.core.sessions import label
 
 # Pods of one rollout share the second their tokens end; without this they would all come back in that second.
 _JITTER_SHARE = 0.1
@@ -156,7 +156,7 @@ def judge(
         proved.other_audiences,
         proved.kid,
         made.rule,
-        str(label_of(proved, ends, made.mark, facts.grants.policy_mark, facts.release)) if facts.release else "",
+        label.written(proved, ends, made.mark, facts.grants.policy_mark, facts.release) if facts.release else "",
     )
 
 

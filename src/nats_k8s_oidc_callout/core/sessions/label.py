@@ -48,27 +48,32 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 
     def __str__(self) -> str:
         """Return the user's name."""
-        return (
-            f"{_PREFIX}{self.namespace}:{self.name};e={self.expires};u={self.uid};g={self.grant};k={self.kid}"
-            f";t={self.jti};i={self.issued};p={self.policy};r={self.release}"
-        )
+        return _text(*msgspec.structs.astuple(self))
 
 
-def label_of(proved: Proved, expires: int, grant: str, policy: str, release: str) -> Label:
-    """Return the label of a session that a token began; the other arguments are the label's own."""
-    workload = proved.workload
-    return Label(
-        workload.namespace,
-        workload.name,
-        expires,
-        of_uid(workload.uid),
-        grant,
-        of_kid(proved.kid),
-        digest(workload.jti, 8),
-        proved.issued,
-        policy,
-        release,
+def _text(
+    namespace: str,
+    name: str,
+    expires: int,
+    uid: str,
+    grant: str,
+    kid: str,
+    jti: str,
+    issued: int,
+    policy: str,
+    release: str,
+) -> str:
+    return (
+        f"{_PREFIX}{namespace}:{name};e={expires};u={uid};g={grant};k={kid};t={jti};i={issued};p={policy};r={release}"
     )
+
+
+def written(proved: Proved, expires: int, grant: str, policy: str, release: str) -> str:
+    """Return the user's name for a session that a token begins; what else it says is as in `Label`."""
+    # Without making a Label of it: this is done at each login.
+    who = proved.workload
+    uid, jti = of_uid(who.uid), digest(who.jti, 8)
+    return _text(who.namespace, who.name, expires, uid, grant, of_kid(proved.kid), jti, proved.issued, policy, release)
 
 
 def parse(user: str) -> Label | None:
@@ -99,6 +104,9 @@ def plain(user: str) -> str:
 def of_uid(uid: str) -> str:
     """Return what a label says of a uid: its first 8 characters, or as many hex digits for one that is no uuid."""
     start = uid[:8]
+    # A uuid, nearly always.
+    if start.isascii() and start.isalnum():
+        return start
     return start if _UID.fullmatch(start) else digest(uid, 8)
 
 
