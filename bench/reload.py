@@ -1,10 +1,12 @@
 """What logins notice of a policy file of 1,000 rules that is read again: how late answers are, with and without.
 
 Run with `python bench/reload.py [SECONDS]`. The responder is the real one without its sockets; a login comes every 5 ms,
-each from another workload's rule. Compare the two lines of one run only.
+each from another workload's rule. Compare the two lines of one run only. `busy` is the processor time of this process from
+one answer to the next, at most: what the longest would be on a machine that nothing else uses.
 """
 
 import asyncio
+import gc
 import sys
 import tempfile
 import time
@@ -41,26 +43,29 @@ def policy(version: int) -> str:
     return f"version: 1\nrules:\n{rules}  - {{name: all-{version}, match: {{}}}}\n"
 
 
-async def logins(world: World, seconds: float) -> list[float]:
-    """Return how long each answer took, from when it was due."""
+async def logins(world: World, seconds: float) -> tuple[list[float], float]:
+    """Return how long each answer took, from when it was due, and the most of a processor from one to the next."""
     late = []
+    busy = 0.0
     question = world.server.ask(KUBERNETES.token())
     due = time.monotonic() + EVERY_SECONDS
     ends = due + seconds
     while due < ends:
+        began = time.process_time()
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         world.responder.receive(question, "_R", "")
         await world.responder.drain()
         late.append(time.monotonic() - due)
+        busy = max(busy, time.process_time() - began)
         due = max(due + EVERY_SECONDS, time.monotonic())
     assert all(isinstance(verdict, Allow) for verdict, _ in world.verdicts)
     world.verdicts.clear()
     world.sent.clear()
-    return sorted(late)
+    return sorted(late), busy
 
 
-def tell(what: str, late: list[float]) -> None:
-    shown = (late[len(late) // 2], late[len(late) * 99 // 100], late[-1])
+def tell(what: str, late: list[float], busy: float) -> None:
+    shown = (late[len(late) // 2], late[len(late) * 99 // 100], late[-1], busy)
     print(f"{what:<20}" + "".join(f"{1000 * value:>10.1f}" for value in shown))
 
 
@@ -88,11 +93,13 @@ async def main(seconds: float) -> None:
                 await asyncio.to_thread(path.write_text, texts[reloads % 2])
                 await live.poll()
 
-        print(f"{'ms':<20}{'median':>10}{'99 %':>10}{'longest':>10}")
+        print(f"{'ms':<20}{'median':>10}{'99 %':>10}{'longest':>10}{'busy':>10}")
+        # As `serve` does.
+        gc.freeze()
         async with world.running():
-            tell("at rest", await logins(world, seconds))
+            tell("at rest", *await logins(world, seconds))
             task = asyncio.create_task(reload())
-            tell("while it is read", await logins(world, seconds))
+            tell("while it is read", *await logins(world, seconds))
             stop.set()
             await task
         print(f"{reloads} times, {seconds / reloads:.2f} s each with {SETTLE_SECONDS:g} s to settle")

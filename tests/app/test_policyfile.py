@@ -1,6 +1,7 @@
 """The policy file while we run, with a responder that answers all the while."""
 
 import asyncio
+import gc
 import shutil
 import threading
 import time
@@ -172,6 +173,28 @@ async def test_the_last_good_policy_stays(tmp_path: Path, spoil: Callable[[Path]
     assert (0, 1) == (bad["nats_auth_policy_reload_success"], stage.shown["nats_auth_policy_reload_success"])
     (line,) = logs
     assert why in line["why"]
+
+
+@pytest.mark.parametrize("last", ["", "surprise: 1\n"], ids=["good", "bad"])
+async def test_reading_sets_off_no_collection(tmp_path: Path, last: str) -> None:
+    """
+    However much is made of a file, no garbage is collected meanwhile, when nobody would be answered. So none is left: not of
+    a policy that was replaced, nor of a file that could not be used.
+    """
+    stage = Stage(tmp_path)
+    rules = "".join(f"  - {{name: r-{n}, match: {{namespaces: ['a-*', b-{n}]}}, publish: [x.a]}}\n" for n in range(200))
+    collections: list[str] = []
+    frozen: list[int] = []
+    for number in range(6):
+        stage.path.write_text(f"version: 1\nrules:\n{rules}{last}# {number}\n")
+        gc.callbacks.append(watch := lambda phase, info: collections.append(f"{phase} {info}"))
+        await stage.live.poll()
+        gc.callbacks.remove(watch)
+        frozen.append(gc.get_freeze_count())
+
+    assert gc.isenabled()
+    assert ([], last == "") == (collections, stage.shown["nats_auth_policy_reload_success"] == 1)
+    assert frozen[-1] - frozen[2] < 100
 
 
 async def test_a_new_policy_is_told(tmp_path: Path) -> None:

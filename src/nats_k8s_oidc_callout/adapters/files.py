@@ -69,7 +69,8 @@ class Watched(Generic[T]):
                 return Seen(digest, ())
             return Seen(digest, (self._parse(content),))
         except Exception as error:  # noqa: BLE001 - supervision boundary: one bad file must not stop the others
-            return Seen(digest, (), error)
+            # Its traceback would keep the content until garbage is collected.
+            return Seen(digest, (), error.with_traceback(None))
 
     def adopt(self, seen: "Seen[T]") -> None:
         """Hand on what was seen, if it is new. Raises nothing."""

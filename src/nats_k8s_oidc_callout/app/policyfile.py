@@ -1,6 +1,7 @@
 """POLICY_FILE while we run: a good change counts within seconds, a bad one leaves the last good policy in force."""
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -67,8 +68,7 @@ class LivePolicy:
 
     async def poll(self) -> None:
         """Look at the file once."""
-        with _many_switches():
-            seen = await asyncio.to_thread(self._file.look)
+        seen = await asyncio.to_thread(self._file.look)
         for policy in seen.value:
             try:
                 self._prepared = await self._labels.prepare(policy.label_keys, _SYNC_SECONDS)
@@ -87,7 +87,8 @@ class LivePolicy:
         return bool(self._file.failing)
 
     def _read(self, content: bytes) -> Policy:
-        return read_policy(content, self._settings)
+        with _beside_logins():
+            return read_policy(content, self._settings)
 
     def _take(self, policy: Policy) -> None:
         before = self._facts.grants
@@ -117,10 +118,19 @@ class LivePolicy:
 
 
 @contextmanager
-def _many_switches() -> Iterator[None]:
+def _beside_logins() -> Iterator[None]:
+    """Keep logins waiting for milliseconds only, while this thread reads a file.
+
+    No garbage is collected meanwhile: so many new objects have the collector look through everything that is alive, and
+    for 100 ms nobody is answered. What reading leaves behind is the policy, which goes without it, too.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.disable()
     try:
         yield
     finally:
+        # Or the next collection would look through the policy.
+        gc.freeze()
+        gc.enable()
         sys.setswitchinterval(before)
