@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
+from nats_k8s_oidc_callout.cli.session_rights import Plan
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.cli.desk import Desk
 from tests.fakes.nats_modes import Pair
@@ -44,14 +45,46 @@ def test_what_is_no_public_key_of_a_user_is_refused(desk: Desk, value: str) -> N
     assert value not in ran.stderr
 
 
-def test_the_values_for_the_nats_chart_are_the_example_filled_in() -> None:
+@pytest.mark.parametrize(("name", "way"), [("config-mode", ""), ("config-mode-sessions", "imports")])
+def test_the_values_for_the_nats_chart_are_the_example_filled_in(name: str, way: str) -> None:
     """
     What is printed is the file in examples/, which the guides show, but for the keys.
     """
-    filled = nats_values("AUTH_SERVICE", "AUTH_ACCOUNT", "<RESPONDER>", "<SIGNER>", "<SYSTEM-USER>", "")
-    example = (ROOT / "examples" / "nats" / "config-mode-values.yaml").read_text(encoding="utf-8")
+    plan = Plan(way, "<SYSTEM-USER>")
+    filled = nats_values("AUTH_SERVICE", "AUTH_ACCOUNT", "<RESPONDER>", "<SIGNER>", plan, "")
+    example = (ROOT / "examples" / "nats" / f"{name}-values.yaml").read_text(encoding="utf-8")
 
     assert example.endswith(f"\n{filled}")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sessions", "login"], "by its key"),
+        (["--sessions", "<responder>"], "a key of its own"),
+        (["--sessions", Pair.new(Kind.ACCOUNT).public], "a user's public key"),
+    ],
+)
+def test_a_login_for_sessions_is_said_whole(desk: Desk, options: list[str], said: str) -> None:
+    """
+    Config mode names the second login by its key, and a server takes no key twice.
+    """
+    command = ("keys", "--creds-file", str(desk.folder / "creds"))
+    responder = desk.run(*command).output.split()[2]
+    ran = desk.run(*command, *(option.replace("<responder>", responder) for option in options))
+
+    assert (2, "") == (ran.exit_code, ran.stdout)
+    assert said in ran.stderr
+
+
+def test_nothing_of_sessions_is_printed_unless_asked_for(desk: Desk) -> None:
+    """
+    Without --sessions the responder may answer and do nothing else, in both modes.
+    """
+    ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--system-user", Pair.new(Kind.USER).public)
+
+    assert 0 == ran.exit_code
+    assert [] == [word for word in ("nko.", "_INBOX_sess", "imports", "exports", "SESSIONS") if word in ran.output]
 
 
 def test_creds_may_come_from_a_pipe(desk: Desk) -> None:

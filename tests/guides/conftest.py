@@ -12,7 +12,7 @@ from tests.guides.machine import account_of, machine
 from tests.guides.walk import Machine, Walk
 from tools import build
 
-_CONFIG = ("Config mode: keys", "Config mode: server configuration")
+_CONFIG = ("Config mode: keys", "Config mode: server configuration", "Config mode: sessions")
 _OPERATOR = tuple(
     f"Operator mode: {part}" for part in ("operator and accounts", "keys and callout", "server configuration")
 )
@@ -54,4 +54,7 @@ def reader() -> Iterator[Reader]:
             for name in ("nats-values.yaml", "nats-server.conf", "signing.seed"):
                 (folder / name).rename(folder / f"config-{name}")
             walk.run(_OPERATOR)
+            # Beside what it was before: only the servers of the session tests have these accounts.
+            walk.run(("Operator mode: sessions",))
+            walk.command("nsc generate config --mem-resolver --sys-account SYS --config-file sessions-resolver.conf")
             yield Reader(folder, world, walk)

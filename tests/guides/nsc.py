@@ -39,6 +39,11 @@ def generate_creds(store: Store, call: Call) -> None:
     _write(call.one("output-file", "--"), creds_text(store.jwt(user, account), user.pair), secret=True)
 
 
+def generate_activation(store: Store, call: Call) -> None:
+    text = f"-----BEGIN NATS ACTIVATION JWT-----\n{nsc_edit.activation(store, call)}\n------END NATS ACTIVATION JWT------\n"
+    _write(call.one("output-file", "--"), text)
+
+
 def generate_nkey(store: Store, call: Call) -> None:
     chosen = [kind for name, kind in _KINDS.items() if call.has(name)]
     if not chosen:
@@ -159,6 +164,8 @@ _COMMANDS: Mapping[tuple[str, ...], Callable[[Store, Call], None]] = {
     ("edit", "user"): nsc_edit.edit_user,
     ("edit", "authcallout"): nsc_edit.edit_authcallout,
     ("generate", "creds"): generate_creds,
+    ("generate", "activation"): generate_activation,
+    ("delete", "export"): nsc_edit.delete_export,
     ("generate", "config"): generate_config,
     ("generate", "nkey"): generate_nkey,
     ("describe", "operator"): describe_operator,

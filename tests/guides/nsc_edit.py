@@ -1,13 +1,15 @@
 """The commands of `nsc` that add and edit: what they change in the store, and what they say."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
-from tests.fakes.nats_modes import Pair
+from tests.fakes.nats_modes import Pair, mint
 from tests.guides.nsc_flags import Call, Refused
 from tests.guides.nsc_store import NO_LIMITS, Store, new, new_account, tell
 
@@ -17,6 +19,17 @@ _JETSTREAM = {
     "js-streams": "streams",
     "js-consumer": "consumer",
 }
+_MONITORING = (
+    {
+        "name": "account-monitoring-streams",
+        "subject": "$SYS.ACCOUNT.*.>",
+        "type": "stream",
+        "account_token_position": 3,
+    },
+    {"name": "account-monitoring-services", "subject": "$SYS.REQ.ACCOUNT.*.*", "type": "service"}
+    | {"response_type": "Stream", "account_token_position": 4},
+)
+"""What nsc lets SYS export: each account may import what is said of itself."""
 _SECONDS = re.compile(r"(\d+)(ms|s|m|h)")
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 
@@ -73,6 +86,7 @@ def add_operator(store: Store, call: Call) -> None:
     tell(f'generated and stored operator key "{store.operator.public}"', f'added operator "{call.name}"')
     if call.has("sys"):
         store.accounts["SYS"] = new_account("SYS")
+        store.accounts["SYS"].nats["exports"] = [dict(one) for one in _MONITORING]
         store.users["SYS"] = {"sys": new(Kind.USER, "sys", dict(NO_LIMITS, type="user"))}
         store.operator.nats["system_account"] = store.accounts["SYS"].public
         tell(f"created system_account: name:SYS id:{store.accounts['SYS'].public}")
@@ -192,25 +206,69 @@ def edit_authcallout(store: Store, call: Call) -> None:
     return None
 
 
+def _covers(wide: str, narrow: str) -> bool:
+    ours, theirs = wide.split("."), narrow.split(".")
+    if ours[-1] == ">" and len(theirs) >= len(ours):
+        ours, theirs = ours[:-1], theirs[: len(ours) - 1]
+    return len(ours) == len(theirs) and all(one in ("*", other) for one, other in zip(ours, theirs, strict=True))
+
+
 def add_export(store: Store, call: Call) -> None:
-    account = store.the_account(call.one("account"))
-    if not call.one("subject"):
+    account, subject = store.the_account(call.one("account")), call.one("subject")
+    if not subject:
         raise Refused("a subject is required")
     kind = "service" if call.has("service") else "stream"
-    name = call.one("name") or call.one("subject")
-    account.nats.setdefault("exports", []).append({"name": name, "subject": call.one("subject"), "type": kind})
-    tell(f'added public {kind} export "{name}"')
+    exports = account.nats.setdefault("exports", [])
+    for other in exports:
+        if other["type"] == kind and _covers(other["subject"], subject):
+            raise Refused(f'{kind} export subject "{other["subject"]}" already exports "{subject}"')
+    one: dict[str, object] = {"name": call.one("name") or subject, "subject": subject, "type": kind}
+    if kind == "service":
+        one["response_type"] = call.one("response-type", "Singleton")
+    if call.has("private"):
+        one["token_req"] = True
+    exports.append(one)
+    tell(f'added {"private" if call.has("private") else "public"} {kind} export "{one["name"]}"')
+
+
+def delete_export(store: Store, call: Call) -> None:
+    account, subject = store.the_account(call.one("account")), call.one("subject")
+    exports = account.nats.get("exports", [])
+    for one in exports:
+        if one["subject"] == subject:
+            exports.remove(one)
+            return tell(f'deleted {one["type"]} export "{subject}"')
+    raise Refused(f'no export matching "{subject}" found')
+
+
+def activation(store: Store, call: Call) -> str:
+    """Return the JWT by which an account may import a private export."""
+    account, subject = store.the_account(call.one("account")), call.one("subject")
+    found = [one for one in account.nats.get("exports", []) if one["subject"] == subject and one.get("token_req")]
+    if not found:
+        raise Refused(f'a private export for "{subject}" was not found in account "{account.name}"')
+    claims = {"subject": subject, "kind": found[0]["type"], "type": "activation"}
+    return mint(account.pair, _public(call.one("target-account"), Kind.ACCOUNT), subject, claims)
 
 
 def add_import(store: Store, call: Call) -> None:
     account = store.the_account(call.one("account"))
-    if not (call.has("src-account") and call.has("remote-subject")):
-        raise Refused("public imports require src-account, remote-subject")
-    source = store.the_account(call.one("src-account")).public
+    if call.has("token"):
+        token = next(line for line in Path(call.one("token")).read_text().splitlines() if line.startswith("ey"))
+        claims = json.loads(base64url.decode(token.split(".")[1].encode()))
+        if claims["sub"] != account.public:
+            raise Refused(f'activation is not intended for this account - it is for "{claims["sub"]}"')
+        source, subject, kind = claims["iss"], claims["nats"]["subject"], claims["nats"]["kind"]
+    else:
+        if not (call.has("src-account") and call.has("remote-subject")):
+            raise Refused("public imports require src-account, remote-subject")
+        source = store.the_account(call.one("src-account")).public
+        subject, kind, token = call.one("remote-subject"), "service" if call.has("service") else "stream", ""
     if source == account.public:
         raise Refused("export issuer is this account")
-    subject, kind = call.one("remote-subject"), "service" if call.has("service") else "stream"
     one = {"name": call.one("name") or subject, "subject": subject, "account": source, "type": kind}
+    if token:
+        one["token"] = token
     if call.has("local-subject"):
         one["local_subject"] = call.one("local-subject")
     account.nats.setdefault("imports", []).append(one)

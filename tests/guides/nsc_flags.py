@@ -97,6 +97,18 @@ COMMANDS: Mapping[tuple[str, ...], tuple[int, Mapping[str, str]]] = {
     ("describe", "operator"): (1, {"name|n": TEXT, **_DESCRIBE}),
     ("describe", "account"): (1, {"name|n": TEXT, **_DESCRIBE}),
     ("describe", "user"): (1, {"account|a": TEXT, "name|n": TEXT, **_DESCRIBE}),
+    ("generate", "activation"): (
+        0,
+        {
+            "account|a": TEXT,
+            "subject|s": TEXT,
+            "target-account|t": TEXT,
+            "output-file|o": TEXT,
+            "push": SWITCH,
+            **_TIMES,
+        },
+    ),
+    ("delete", "export"): (0, {"account|a": TEXT, "subject|s": TEXT}),
     ("export", "keys"): (
         0,
         {**_KEYS, "curves": SWITCH, "curve": TEXT, "dir|d": TEXT, "force|F": SWITCH, "remove|R": SWITCH}

@@ -52,6 +52,9 @@ def run(tmp_path: Path) -> Nsc:
         ("edit authcallout --account AUTH_SERVICE --auth-user auth-service", "is not a valid user key"),
         ("edit authcallout --account AUTH_SERVICE --disable --rm-curve", "--disable is exclusive"),
         ("edit account SYS --js-disk-storage -1", "jetstream not available for system account"),
+        ("add export --account SYS --subject $SYS.ACCOUNT.*.CONNECT", 'subject "$SYS.ACCOUNT.*.>" already exports'),
+        ("delete export --account SYS --subject a", "no export matching"),
+        ("generate activation --account SYS --subject a --target-account x", "was not found in account"),
         ("push -A", "no account server url"),
         ("add user --account NOBODY --name x", "account NOBODY does not exist"),
         ("describe user --name auth-service --account AUTH_ACCOUNT --raw", 'user "auth-service" not found'),
@@ -96,7 +99,7 @@ def printed() -> Iterator[pytest.ParameterSet]:
     places += [*(ROOT / "src").rglob("*.py")]
     for path in sorted(places):
         text = path.read_text(encoding="utf-8")
-        if path.name == "keys.py":
+        if path.name in ("keys.py", "session_rights.py"):
             continue
         commands = _QUOTED.findall(text) if path.suffix == ".py" else _SPAN.findall(text)
         commands += re.findall(r"^(?:#? *)(nsc [a-z].*)$", text, re.MULTILINE)
@@ -110,18 +113,20 @@ def test_printed_commands_are_nscs(command: str) -> None:
     _parse(command)
 
 
-def test_commands_of_keys_are_nscs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "count"), [((), 5), (("--sessions", "login"), 7), (("--sessions", "imports"), 20)])
+def test_commands_of_keys_are_nscs(options: tuple[str, ...], count: int, tmp_path: Path) -> None:
     """So has every command that `keys` prints; and a shell could run all that it prints."""
     seed, xkey = tmp_path / "a.seed", tmp_path / "x.seed"
     seed.write_text(Pair.new(Kind.USER).seed)
     xkey.write_text(Pair.new(Kind.CURVE).seed)
-    done = CliRunner().invoke(main, ["keys", "--creds-file", str(seed), "--xkey-file", str(xkey), "--mode", "operator"])
+    command = ["keys", "--creds-file", str(seed), "--xkey-file", str(xkey), "--mode", "operator", *options]
+    done = CliRunner().invoke(main, command)
     lines = [line for line in done.output.splitlines() if line]
     commands = [line for line in lines if not line.startswith("#")]
 
-    assert (0, 5) == (done.exit_code, len(commands)), done.output
-    for command in commands:
-        _parse(command)
+    assert (0, count) == (done.exit_code, len(commands)), done.output
+    for one in commands:
+        _parse(one)
     assert "<" not in "".join(commands)
 
 

@@ -1,15 +1,16 @@
 """The public keys of a creds file, and the NATS configuration that they go into."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
+from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE, session_rights
 from nats_k8s_oidc_callout.cli.nats_values import nats_values
 from nats_k8s_oidc_callout.cli.output import say
+from nats_k8s_oidc_callout.cli.session_rights import LOGIN, RESPONDER, WAYS, Plan, listed
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, decode_public
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import read_creds, read_signing_keys, read_xkeys
@@ -22,8 +23,8 @@ _CONFIG_MODE = """\
 accounts {{
   # Nobody but the responder lives here.
   {callout} {{
-    users: [ {{ nkey: {user},
-               permissions: {{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],
+{imports}    users: [ {{ nkey: {user},
+               permissions: {{ {publish}subscribe: {subscribe},
                               allow_responses: {{ max: 1, expires: "5s" }} }} }} ]
   }}
   # Clients land here: NATS_ACCOUNT={target}
@@ -41,18 +42,10 @@ authorization {{
 }}
 """
 
-_SYSTEM_USER = """\
-  # Who can list sessions and end them (docs/INCIDENTS.md).
-  SYS {{
-    users: [ {{ nkey: {key},
-               permissions: {{ publish: ["$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"],
-                              subscribe: "_INBOX.>" }} }} ]
-  }}
-"""
-_NO_SYSTEM_USER = """\
-  # Nobody can list sessions or end them yet: `keys --system-user U…` adds who can (docs/INCIDENTS.md).
-  SYS {}
-"""
+_USER = """\
+{{ nkey: {key},
+               permissions: {{ publish: {publish},
+                              subscribe: {subscribe} }} }}"""
 
 _OPERATOR_MODE = """\
 # Operator mode: nsc commands, in an operator whose accounts {callout} and {target} exist. A shell can run all of this.
@@ -88,6 +81,13 @@ nsc edit authcallout --account {callout} --auth-user {user} --allowed-account "$
     callback=lambda _context, _option, value: _user_key(value),
     help="Public key of the user who may list and end sessions, in config mode: nats auth nkey show SEED_FILE.",
 )
+@click.option(
+    "--sessions",
+    metavar="imports|login|U…",
+    callback=lambda _context, _option, value: value if value in (None, *WAYS) else _user_key(value),
+    help="Add what SESSION_CONTROL needs: imports from the system account, or a login there; in config mode by its public "
+    "key (U…).",
+)
 @click.option("--callout-account", default="AUTH_SERVICE", show_default=True, help="Name of the callout account.")
 @click.option(
     "--mode",
@@ -110,6 +110,7 @@ def command(
     signing_key_file: Path | None,
     xkey_file: Path | None,
     system_user: str | None,
+    sessions: str | None,
     callout_account: str,
     mode: str,
     account: str,
@@ -123,12 +124,12 @@ def command(
     signing = _read(signing_key_file, read_signing_keys) if signing_key_file else (creds.key.in_form(Kind.ACCOUNT),)
     xkeys = _read(xkey_file, read_xkeys) if xkey_file else ()
     curve = xkeys[0].public if xkeys else ""
+    if form == "nats-values" and mode == "operator":
+        raise click.UsageError("--format nats-values is for config mode; for operator mode: docs/OPERATOR_SETUP.md")
+    plan = _plan(system_user, sessions, creds.key.public, in_file=mode != "operator")
+    names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
     if form == "nats-values":
-        if mode == "operator":
-            raise click.UsageError("--format nats-values is for config mode; for operator mode: docs/OPERATOR_SETUP.md")
-        say(
-            *nats_values(callout_account, account, creds.key.public, signing[0].public, system_user, curve).splitlines()
-        )
+        say(*nats_values(**names, plan=plan, curve=curve).splitlines())
         return
     # All of it can go into a file: what is not configuration is a comment, in both languages.
     say(f"# user    {creds.key.public}  (auth_users)")
@@ -138,18 +139,59 @@ def command(
         say(f"# xkey    {key.public}  (xkey)")
     if creds.account:
         say(f"# account {creds.account}  (the account of the creds)")
-    if system_user:
-        say(f"# system  {system_user}  (a user of SYS, and auth_users)")
-    names = {"user": creds.key.public, "issuer": signing[0].public, "callout": callout_account, "target": account}
+    for name, public, _, _ in plan.users:
+        say(f"# {name:7} {public}  (a user of SYS, and auth_users)")
     if mode != "operator":
-        system = _SYSTEM_USER.format(key=system_user) if system_user else _NO_SYSTEM_USER
-        bypass = ", ".join(key for key in (creds.key.public, system_user) if key)
-        xkey = f"    xkey: {curve}\n" if curve else ""
-        say("", *_CONFIG_MODE.format(**names, system=system, bypass=bypass, xkey=xkey).splitlines())
+        say("", *_config_mode(names, plan, curve).splitlines())
     if mode != "config":
         say("", *_OPERATOR_MODE.format(**names, curve=f" --curve {curve}" if curve else "").splitlines())
+        say(*session_rights.commands(plan.way, callout_account))
         if not creds.jwt:
             say("# Operator mode needs a whole creds file; this one holds a seed only.")
+
+
+def _plan(people: str | None, sessions: str | None, user: str, *, in_file: bool) -> Plan:
+    if sessions == LOGIN and in_file:
+        raise click.UsageError(
+            "config mode names that login by its key: --sessions U… (nats auth nkey gen user makes one)"
+        )
+    if sessions and sessions in (user, people):
+        raise click.UsageError("--sessions must be a key of its own: each user of the file has another")
+    key = sessions if sessions and sessions not in WAYS else ""
+    return Plan(LOGIN if key else sessions or "", people or "", key)
+
+
+def _config_mode(names: Mapping[str, str], plan: Plan, curve: str) -> str:
+    rights = RESPONDER[plan.way]
+    return _CONFIG_MODE.format(
+        **names,
+        imports=_list("imports", plan.imports()),
+        publish=f"publish: {listed(rights.publish)},\n                              " if rights.publish else "",
+        subscribe=listed(rights.subscribe),
+        system=_system(names["callout"], plan),
+        bypass=", ".join(key for key in (names["user"], plan.people, plan.session) if key),
+        xkey=f"    xkey: {curve}\n" if curve else "",
+    )
+
+
+def _system(callout: str, plan: Plan) -> str:
+    above = "".join(f"  # {comment}\n" for comment in (*plan.comments, *(what for _, _, what, _ in plan.users)))
+    users = "\n             ".join(
+        _USER.format(key=key, publish=listed(rights.publish), subscribe=_one(rights.subscribe))
+        for _, key, _, rights in plan.users
+    )
+    inside = _list("exports", plan.exports(callout))
+    inside += f"    users: [ {users} ]\n" if users else ""
+    return f"{above}  SYS {{\n{inside}  }}\n" if inside else f"{above}  SYS {{}}\n"
+
+
+def _one(subjects: list[str]) -> str:
+    """Return a list, or its only member."""
+    return f'"{subjects[0]}"' if len(subjects) == 1 else listed(subjects)
+
+
+def _list(name: str, lines: Sequence[str]) -> str:
+    return "\n".join((f"    {name}: [", *(f"      {line}" for line in lines), "    ]\n")) if lines else ""
 
 
 def _user_key(value: str | None) -> str | None:
