@@ -109,3 +109,23 @@ def test_any_uid_is_told_apart(uid: str, said: str) -> None:
 
     assert said == label.of_uid(uid)
     assert changed == parse(str(changed))
+
+
+@pytest.mark.parametrize(
+    ("user", "names"),
+    [
+        ("system:serviceaccount:shop:web.v2", ("shop", "web.v2")),
+        ("system:serviceaccount:shop:web;e=1", None),
+        ("system:serviceaccount:shop", None),
+        ("system:serviceaccount:Shop:web", None),
+        ("shop:web", None),
+    ],
+)
+def test_a_name_without_a_label(user: str, names: tuple[str, str] | None) -> None:
+    """
+    A ServiceAccount's plain name tells whose session it is, and nothing more.
+    """
+    found = label.by_name(user)
+
+    assert names == (found and (found.namespace, found.name))
+    assert found is None or ("", 0) == (found.release, found.expires)

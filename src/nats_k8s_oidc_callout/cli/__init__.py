@@ -12,7 +12,7 @@ import click
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.spelling import escape
 
-_COMMANDS = ("serve", "demo", "doctor", "explain", "keys", "policy", "who-can")
+_COMMANDS = ("serve", "demo", "doctor", "explain", "keys", "policy", "sessions", "who-can")
 # Bad use and bad configuration, for scripts to tell from a failed check (1).
 EXIT_BAD_USE = 2
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

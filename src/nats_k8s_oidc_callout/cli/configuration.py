@@ -1,17 +1,22 @@
 """The settings for a command, or a clear end: every problem at once, exit code 2."""
 
+import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
+from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app.facts import policy_of
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.core.grants.policy import Policy
-from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
+from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings, load, read_policy
+
+T = TypeVar("T")
 
 
 def load_or_exit(*, policy: bool = True) -> Settings:
@@ -49,3 +54,17 @@ def give_up(error: ConfigurationError) -> NoReturn:
     number = f"{len(error.problems)} problems" if many else "one problem"
     say(f"Invalid configuration, {number}:", *(f"  {problem}" for problem in error.problems), err=True)
     sys.exit(EXIT_BAD_USE)
+
+
+def run_or_exit(work: Coroutine[Any, Any, T]) -> T:
+    """Return what the work comes to; what cannot be told now ends with exit code 2."""
+    logs = telemetry.configure("warn", "console")
+    try:
+        return asyncio.run(work)
+    except ConfigurationError as error:
+        give_up(error)
+    except (Unreachable, OSError) as error:
+        say(f"Cannot answer now: {error}", err=True)
+        sys.exit(EXIT_BAD_USE)
+    finally:
+        logs.close()

@@ -59,7 +59,7 @@ class _Examination:
         self.settings = settings
         self.report = Report()
         self.keyring = Keyring(settings, FileWatch().watch)
-        self.host = _loopback(settings.host)
+        self.host = responder_status.loopback(settings.host)
         self.beside: Neighbour | None = None
         self.trial = Trial(trouble="no server could be asked")
         self.counted: dict[str, float] = {}
@@ -227,11 +227,6 @@ class _Examination:
         except Unreachable as refused:
             error = refused
         return answers.more_logins(self.trial.landing, landings, setup, error)
-
-
-def _loopback(host: str) -> str:
-    """Return where a responder that listens on `host` is found from here."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # read, not bound
 
 
 @asynccontextmanager

@@ -34,6 +34,11 @@ def responder(beside: Neighbour | None, place: str) -> Finding:
     return failed(check, f"the one on {place} is not ready: {failing}", Cause.RESPONDER_NOT_READY)
 
 
+def loopback(host: str) -> str:
+    """Return where a responder that listens on `host` is found from here."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # read, not bound
+
+
 async def readiness(host: str, port: int) -> Neighbour | None:
     """Return what /readyz says, or None when no responder of ours listens there."""
     status, server, text = await _get(host, port, "/readyz?verbose")
