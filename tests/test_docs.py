@@ -12,7 +12,7 @@ from click import Context
 from prometheus_client import CollectorRegistry
 
 from nats_k8s_oidc_callout.adapters.http.server import PATHS
-from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetric
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetric, SessionMetric
 from nats_k8s_oidc_callout.adapters.telemetry.decisions import Line
 from nats_k8s_oidc_callout.cli import main
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
@@ -148,6 +148,8 @@ def families() -> set[str]:
         "nats_auth_selftest_success",
         # Absent without a policy file.
         *PolicyMetric,
+        # Absent while session control is off.
+        *SessionMetric,
     }
 
 

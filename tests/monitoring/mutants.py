@@ -18,6 +18,7 @@ _UNIT_TESTS = {
     "logins": ("logins", "quiet"),
     "sources": ("sources", "quiet"),
     "policy": ("policy", "quiet"),
+    "sessions": ("sessions", "quiet"),
 }
 
 

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from nats_k8s_oidc_callout.adapters.telemetry import Count, Gauge, LabelledCount, LabelledGauge, PolicyMetric
+from nats_k8s_oidc_callout.adapters.telemetry import (
+    Count,
+    Gauge,
+    LabelledCount,
+    LabelledGauge,
+    PolicyMetric,
+    SessionMetric,
+)
 from tools import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,4 +119,5 @@ def selectors(query: str) -> list[tuple[str, str]]:
 
 def known() -> set[str]:
     """Return what every responder may expose of our own, whether or not it has happened yet."""
-    return {metric.value for names in (Gauge, LabelledGauge, Count, LabelledCount, PolicyMetric) for metric in names}
+    kinds = (Gauge, LabelledGauge, Count, LabelledCount, PolicyMetric, SessionMetric)
+    return {metric.value for names in kinds for metric in names}

@@ -23,6 +23,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from nats_k8s_oidc_callout.adapters.telemetry.policy import PolicyMetrics
+from nats_k8s_oidc_callout.adapters.telemetry.sessions import SessionMetrics
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
 from nats_k8s_oidc_callout.core.nats.signers import Origin
 
@@ -134,6 +135,7 @@ class Metrics(Collector):
         self.by_signer = dict.fromkeys(Origin, 0)
         """How many requests asked for an answer by a key of each origin."""
         self.policy = PolicyMetrics()
+        self.sessions = SessionMetrics()
         self.configuration: Callable[[], str] = str
         """Gives a hash of what decides here, to be compared between replicas; empty leaves the series out."""
         self._buckets = [0] * (len(BUCKETS_SECONDS) + 1)
@@ -187,6 +189,7 @@ class Metrics(Collector):
         for labelled in LabelledGauge:
             yield self._each(labelled)
         yield from self.policy.families()
+        yield from self.sessions.families(_read)
         build = GaugeMetricFamily("nats_auth_build_info", "Always 1; what runs.", labels=["version", "python"])
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
