@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from tests.monitoring.shipped import FOREIGN, Query, dashboard, known, panels, queries, records, run_promtool, selectors
 
 pytestmark = pytest.mark.e2e
@@ -28,6 +30,19 @@ nats_auth_policy_reload_success 1
 nats_auth_policy_reload_timestamp_seconds 5
 nats_auth_rule_decisions_total{rule="teams",outcome="allowed"} 5
 """
+
+
+def of_sessions() -> str:
+    """Return what is exposed of sessions where they are controlled: the scrape is of a responder that does not."""
+    metrics = Metrics(CollectorRegistry(), "0")
+    sessions = metrics.sessions
+    sessions.on = True
+    sessions.sessions, sessions.pending = lambda: {"APP": 5}, lambda: {"narrowed": 1}
+    sessions.kicked("narrowed", "done")
+    sessions.ended(0.2)
+    text = metrics.render().decode()
+    return "\n".join(line for line in text.splitlines() if re.search(r"\bnats_auth_session", line)) + "\n"
+
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
@@ -118,7 +133,7 @@ def test_queries_find_something(scrape: str, tmp_path: Path) -> None:
             "values": f"{value}+1x40" if re.search(r"_(total|bucket|count|sum|success|denied|hits|misses)$", name) else
             f"{value}x40",
         }
-        for name, own, value in _SAMPLE.findall(f"{scrape}\n{OF_A_WATCH} 5{OF_A_POLICY}")
+        for name, own, value in _SAMPLE.findall(f"{scrape}\n{OF_A_WATCH} 5{OF_A_POLICY}{of_sessions()}")
     ]  # fmt: skip
     asked = [
         {"expr": f"clamp_max(count({query.concrete()}), 1)", "eval_time": "15m", "exp_samples": [{"value": 1}]}
@@ -149,4 +164,4 @@ def test_metrics_are_well_formed(scrape: str) -> None:
     """
     To promtool there is nothing to say about what a real responder exposes.
     """
-    assert (0, "") == run_promtool("check", "metrics", stdin=scrape)
+    assert (0, "") == run_promtool("check", "metrics", stdin=scrape + of_sessions())
