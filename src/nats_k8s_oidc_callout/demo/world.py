@@ -22,6 +22,7 @@ from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import App
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.sessions.label import plain
 from nats_k8s_oidc_callout.demo.issuer import Issuer
 
 START_SECONDS = 15.0
@@ -151,11 +152,11 @@ class World:
         return {reason: int(float(count)) for reason, count in counted}
 
     async def identity_of(self, connection: str) -> tuple[str, str]:
-        """Return the user and the account that the server shows for a connection of this name."""
+        """Return the user, without a label, and the account that the server shows for a connection of this name."""
         text = await self._get(f"{self.monitoring_url}/connz?auth=true&limit=1000")
         for shown in json.loads(text)["connections"]:
             if shown.get("name") == connection:
-                return str(shown["authorized_user"]), str(shown["account"])
+                return plain(str(shown["authorized_user"])), str(shown["account"])
         return "", ""
 
     async def _get(self, url: str) -> str:
