@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
 
 from tests.clients import builds
+from tests.clients.stock_heard import Heard
 from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
 from tests.clients.world import stranger
 from tests.e2e.session_plans import one_node
@@ -34,67 +34,6 @@ ON = {"SESSION_CONTROL": "on", "SESSION_RELEASE": "ours", "SESSION_SUBJECTS": "n
 REFUSED_SECONDS = 14.0
 # jnats' pull may wait 88 s for its heartbeat alarm (docs/CLIENT_USAGE.md).
 LAST_SECONDS = 100.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line that a program said: when (Unix seconds), which of its connections, what, and the rest."""
-
-    at: float
-    number: int
-    what: str
-    rest: str
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What one workload said from its first connection on."""
-
-    name: str
-    lines: Sequence[Line]
-
-    @classmethod
-    def of(cls, workload: Workload) -> "Heard":
-        """Read what it has said so far."""
-        lines = []
-        for text in workload.log().splitlines():
-            at, number, what, rest = [*text.split(" ", 3), "", "", ""][:4]
-            if at.replace(".", "").isdigit() and number.isdigit():
-                lines.append(Line(float(at), int(number), what, rest))
-        return cls(workload.name, lines)
-
-    def times(self, what: str, number: int) -> list[float]:
-        return [line.at for line in self.lines if (line.what, line.number) == (what, number)]
-
-    @property
-    def connections(self) -> int:
-        return sum(line.what == "connected" for line in self.lines)
-
-    def reconnects(self, number: int = 0) -> int:
-        return len(self.times("disconnected", number))
-
-    @property
-    def fewest_reconnects(self) -> int:
-        return min((self.reconnects(number) for number in range(self.connections)), default=0)
-
-    @property
-    def closed(self) -> list[float]:
-        return [line.at for line in self.lines if line.what == "closed"]
-
-    def gaps(self) -> list[float]:
-        """Return how long nothing was heard around each end of a session (seconds), of all its connections."""
-        found = []
-        for number in range(self.connections):
-            heard = self.times("core", number)
-            for ended in self.times("disconnected", number):
-                before = max((at for at in heard if at <= ended), default=ended)
-                after = min((at for at in heard if at > ended), default=None)
-                if after is not None:
-                    found.append(after - before)
-        return found
-
-    def numbers(self, what: str) -> list[int]:
-        return [int(line.rest) for line in self.lines if line.what == what]
 
 
 def commands(languages: Sequence[str]) -> dict[str, list[str]]:
@@ -135,6 +74,10 @@ class Stock:
                 self.sent = number
             await asyncio.sleep(PAUSE_SECONDS)
 
+    def wanted(self) -> set[int]:
+        """Return the numbers that are in the stream."""
+        return set(range(1, self.sent + 1, 2))
+
     async def kick_all(self) -> None:
         """End every session as an administrator does."""
         server = str(self.world.server.monitor("varz")["server_id"])
@@ -155,10 +98,10 @@ class Stock:
     async def hear_all(self, seconds: float) -> None:
         """Wait so long for what is on its way in the stream, and note what is lost."""
         self._publishing.cancel()
-        wanted, deadline = set(range(1, self.sent + 1, 2)), time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while True:
             heard = [one for one in self.heard() if one.name != CROWD]
-            self.lost = {one.name: len(wanted - set(one.numbers("js"))) for one in heard}
+            self.lost = {one.name: len(self.wanted() - set(one.numbers("js"))) for one in heard}
             if not any(self.lost.values()) or time.monotonic() > deadline:
                 return
             await asyncio.sleep(0.5)
@@ -212,14 +155,16 @@ async def connected(one: Stock) -> None:
         await asyncio.sleep(0.2)
 
 
-async def renewals(world: World, programs: dict[str, list[str]], count: int, session_seconds: int) -> Stock:
+async def renewals(
+    world: World, programs: dict[str, list[str]], count: int, session_seconds: int, last: float = LAST_SECONDS
+) -> Stock:
     """Let every connection be renewed so many times; return what was heard."""
     async with stock(world, programs, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
         deadline = time.monotonic() + (count + 1) * session_seconds
         while any(heard.fewest_reconnects < count for heard in one.heard()) and time.monotonic() < deadline:
             await asyncio.sleep(1)
         await asyncio.sleep(3)
-        await one.hear_all(LAST_SECONDS)
+        await one.hear_all(last)
     return one
 
 
