@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.nats.connz import Left, Row, read_event, read_page, read_problem
+from nats_k8s_oidc_callout.core.nats.connz import Left, Row, read_event, read_kick, read_page
 from nats_k8s_oidc_callout.errors import Unreadable
 
 SERVER = {"id": "NA", "name": "n1", "time": "2026-11-26T21:00:00Z"}
@@ -53,16 +53,14 @@ def test_the_end_of_a_connection_has_a_reason() -> None:
     assert read_event(event(reason="Kicked")) == Left("NA", 7, "Kicked")
 
 
-@pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        ({"server": SERVER}, None),
-        ({"server": SERVER, "error": {"code": 500, "description": "no such client"}}, "no such client"),
-        ({"server": SERVER, "error": {"code": 503}}, "503"),
-    ],
-)
-def test_a_problem_is_told(answer: dict[str, object], problem: str | None) -> None:
-    assert read_problem(json.dumps(answer).encode()) == problem
+def test_answers_to_a_kick() -> None:
+    """A connection has ended, or there is none of this number; any other error is neither."""
+    error = {"code": 500, "description": "no such client or leafnode id"}
+    assert read_kick(json.dumps({"server": SERVER}).encode())
+    assert not read_kick(json.dumps({"server": SERVER, "error": error}).encode())
+    for strange in ({"server": SERVER, "error": {"code": 400}}, {"server": {"id": ""}}, {}):
+        with pytest.raises(Unreadable):
+            read_kick(json.dumps(strange).encode())
 
 
 @pytest.mark.parametrize(
@@ -73,15 +71,33 @@ def test_a_problem_is_told(answer: dict[str, object], problem: str | None) -> No
         b"[" * 100_000,
         b"\xff",
         event(client={}),
+        event(server={"id": "N.>"}),
+        event(client={**CLIENT, "id": -1}),
         event(timestamp="2026"),
         event(client={**CLIENT, "start": ""}),
+        page({**LISTED, "cid": -1}),
+        page(total=-1),
+        page().replace(b'"NA"', b'"N A"'),
+        json.dumps({"server": SERVER, "error": {"code": 400}}).encode(),
     ],
 )
 def test_what_is_none_is_unreadable(data: bytes) -> None:
-    for read in (read_event, read_page, read_problem):
-        if read is not read_problem or not data.startswith(b'{"type'):
-            with pytest.raises(Unreadable):
-                read(data)
+    """Neither numbers below zero, nor a server's id that is more than a part of a subject."""
+    for read in (read_event, read_page):
+        with pytest.raises(Unreadable):
+            read(data)
+
+
+def test_an_empty_list() -> None:
+    told = read_page(page(total=0, connections=None))
+    assert ([], 0, 0) == ([*told.rows], told.listed, told.total)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(data: bytes) -> None:
+    for read in (read_event, read_page, read_kick):
+        with pytest.raises(Unreadable):
+            read(data)
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2199, 1, 1)), st.integers(-720, 720))  # noqa: DTZ001  # the zone comes

@@ -5,62 +5,27 @@ own login uses it. By a login: a user of the system account, which needs a link 
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NamedTuple
 
-import msgspec
+import nats.errors
 import structlog
 from nats.aio.subscription import Subscription
 
 from nats_k8s_oidc_callout.adapters.nats.conversation import Answer, Conversation
 from nats_k8s_oidc_callout.adapters.nats.events import Events
-from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear
-from nats_k8s_oidc_callout.bounded.compressed import gunzip
-from nats_k8s_oidc_callout.core.nats import connz
-from nats_k8s_oidc_callout.core.nats.connz import Left, Page, Row
-from nats_k8s_oidc_callout.errors import Unreachable, Unreadable
+from nats_k8s_oidc_callout.adapters.nats.listing import Kicked, Lister, Listing
+from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, words
+from nats_k8s_oidc_callout.core import spelling
+from nats_k8s_oidc_callout.core.nats.connz import Left, Row
+from nats_k8s_oidc_callout.errors import Unreachable
+
+__all__ = ["Kicked", "Listing", "Subjects", "System"]
+
+# How many accounts are asked for at once, to see whether we may.
+_TOGETHER = 16
 
 log = structlog.get_logger("sessions")
-
-PAGE_BYTES = 4 << 20
-"""What a page of a list aims at: it is read in one turn of the event loop, in about 10 ms."""
-ANSWER_BYTES = 32 << 20
-LIST_SECONDS = 2.0
-KICK_SECONDS = 1.0
-# What a first question asks for: nearly always all. A row has 460 bytes, and up to 16 KB where a tenant wants it so.
-_FIRST = 1024
-_ROW_BYTES = 460
-_SLICE = 500
-# While we do not know which servers there are, so long after an answer others may come.
-_QUIET_SECONDS = 0.5
-_CHECKED = 50
-_NOBODY = b'{"cid":0}'
-
-
-class Kicked(StrEnum):
-    """What became of a kick."""
-
-    DONE = "done"
-    GONE = "gone"
-    """The server has no such client."""
-    NO_SERVER = "no_server"
-    SILENT = "silent"
-    """No answer: the server is out of reach, or we may not ask."""
-
-
-class Listing(NamedTuple):
-    """All connections of one account, as far as the servers told."""
-
-    rows: list[Row]
-    servers: frozenset[str]
-    """Those that told all."""
-    silent: frozenset[str]
-    """Those that should have, and did not."""
-    gone: frozenset[str]
-    """Those that are no more, and their connections with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +58,18 @@ class System:
     def __init__(self, subjects: Subjects) -> None:
         self._subjects = subjects
         self._conversation = Conversation()
+        self._conversation.on_begin = self._begin
         self._conversation.on_stray = self._stray
-        self._servers: set[str] = set()
+        self._lister = Lister(self._conversation, subjects.connz.format, subjects.kick.format)
         self._events = Events()
         self._refused: set[str] = set()
         self._listening: dict[str, list[Subscription]] = {}
-        self._listening_on = 0
+        self._turn = asyncio.Lock()
         events = (
             [] if subjects.by_account else [Ear(one.format("*"), "", self._events.hear) for one in self._event_subjects]
         )
-        self.ears = (*events, self._conversation.ear)
+        # The inbox is the first: with it a connection begins for us.
+        self.ears = (self._conversation.ear, *events)
         """What the link that we talk over must hear for us."""
 
     @property
@@ -129,167 +96,120 @@ class System:
             self._conversation.ear,
             started=lambda connection: log.info("nats system account connected", server=str(connection.address)),
             stopped=lambda _: None,
-            beside=self.ears[:-1],
+            beside=self.ears[1:],
             refused=self.refuse,
         )
 
     def refuse(self, said: str) -> bool:
         """Take in that the server refused something, in its words in lower case; say whether it was ours."""
-        subjects = self._subjects
-        names = (subjects.connz, subjects.kick, *self._event_subjects, self._conversation.ear.subject)
-        for name in names:
-            start = name.partition("{}")[0].lower()
-            if f'to "{start}' in said:
-                self._refused.add(name)
-                return True
-        return False
+        heard = [ear.subject for ear in self.ears]
+        heard += [subject.format(account) for account in self._listening for subject in self._event_subjects]
+        refused = {subject for subject in heard if f'subscription to "{subject.lower()}"' in said}
+        self._refused |= refused
+        asks = any(
+            f'publish to "{one.partition("{}")[0].lower()}' in said
+            for one in (self._subjects.connz, self._subjects.kick)
+        )
+        return self._conversation.refuse(said) or bool(refused) or asks
 
-    def take_events(self, most: int) -> tuple[list[Row | Left], bool]:
+    def take_events(self, most: int) -> tuple[Sequence[Row | Left], bool]:
         """Return so many events at the most, in their order, and whether some were lost before them."""
         found, overflowed = self._events.take(most)
-        self._servers |= {event.server for event in found}
+        self._lister.servers |= {event.server for event in found}
         return found, overflowed
 
     async def hear(self, accounts: Collection[str]) -> None:
-        """Hear the events of these accounts from now on, where each is subscribed by itself."""
-        connection = self._conversation.connection
-        if not self._subjects.by_account or connection is None:
-            return
-        if self._listening_on != self.connects:
-            self._listening, self._listening_on = {}, self.connects
-        for account in set(accounts) - set(self._listening):
-            self._listening[account] = [
-                await connection.subscribe(subject.format(account), cb=self._events.hear(connection))
-                for subject in self._event_subjects
-            ]
-        for account in set(self._listening) - set(accounts):
-            for subscription in self._listening.pop(account):
-                await subscription.unsubscribe()
+        """Hear the events of these accounts from now on, where each is subscribed by itself.
+
+        It holds for the connection that there is: on the next one it must be asked for again, before a list.
+        """
+        async with self._turn:
+            connection = self._conversation.connection
+            if not self._subjects.by_account or connection is None:
+                return
+            listening = self._listening
+            try:
+                for account in sorted(set(filter(_is_token, accounts)) - set(listening)):
+                    listening[account] = []
+                    for subject in self._event_subjects:
+                        hearing = await connection.subscribe(subject.format(account), cb=self._events.hear(connection))
+                        listening[account].append(hearing)
+                for account in set(listening) - set(accounts):
+                    for subscription in listening.pop(account):
+                        await subscription.unsubscribe()
+            except nats.errors.Error as error:
+                # It has ended.
+                log.debug("nats events not subscribed", reason=words(error))
 
     async def list(self, account: str) -> Listing:
         """Return all connections of an account. Raises Unreachable when no server answers, or we may not ask."""
-        totals: dict[str, int] = {}
-        rows: list[Row] = []
-
-        async def take(page: Page) -> None:
-            totals.setdefault(page.server, page.total)
-            for number, row in enumerate(page.rows):
-                rows.append(row)
-                if number % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
-
-        silent, gone = await self._pages(account, 0, _FIRST, take)
-        longest = max(totals.values(), default=0)
-        if longest > _FIRST:
-            # From the end on: rows only shift to the left when earlier ones close, and new ones come as events.
-            step = _step(rows)
-            for offset in range((longest - 1) // step * step, -1, -step):
-                late, lost = await self._pages(account, offset, step, take)
-                silent, gone = silent | late, gone | lost
-        whole = frozenset(totals) - silent - gone
-        return Listing(rows, whole, frozenset(silent), frozenset(gone))
+        if not _is_token(account):
+            raise Unreachable("its name cannot stand in a subject")
+        return await self._lister.list(account)
 
     async def kick(self, server: str, cid: int) -> Kicked:
         """End a connection."""
         try:
-            return await self._kick(server, msgspec.json.encode({"cid": cid}), KICK_SECONDS)
+            return await self._lister.kick(server, cid)
         except Unreachable:
             return Kicked.SILENT
 
     async def check(self, accounts: Collection[str]) -> Sequence[str]:
         """Return what is missing for all of this, a sentence each; nothing when all is there."""
-        self._refused.clear()
-        missing = []
+        connection = self._conversation.connection
+        if connection is None:
+            return ["there is no connection to the servers"]
         await self.hear(accounts)
-        for account in sorted(accounts)[:_CHECKED]:
-            try:
-                await self.list(account)
-            except Unreachable as error:
-                missing.append(f"connections of account {account} cannot be listed: {error}")
-        server = min(self._servers, default="")
-        if server and await self.kick(server, 0) is not Kicked.GONE:
-            missing.append(f"clients cannot be ended: no answer on {self._subjects.kick.format(server)}")
-        missing += [f"the server refused {name.format('*')}" for name in sorted(self._refused)]
-        return missing
+        try:
+            # What the server refuses it says before it answers this.
+            await connection.rtt(2)
+        except nats.errors.Error as error:
+            return [f"the server does not answer: {words(error)}"]
+        missing = [f"the server refused {subject}" for subject in sorted(self._refused)]
+        if self._conversation.ear.subject in self._refused:
+            # No answer would arrive.
+            return missing
+        names, server = sorted(accounts), ""
+        for first in range(0, len(names), _TOGETHER):
+            found = await asyncio.gather(*map(self._ask_for, names[first : first + _TOGETHER]))
+            missing += [problem for problem, _ in found if problem]
+            server = max(server, *(one for _, one in found))
+            if not server:
+                # It is not about one account, and each costs seconds.
+                break
+        return [*missing, *await self._ask_to_end(server)]
+
+    async def _ask_for(self, account: str) -> tuple[str, str]:
+        """Return why an account's connections cannot be listed, or a server that would."""
+        if not _is_token(account):
+            return (
+                f"connections of account {spelling.line(account)} cannot be listed: its name cannot stand in a subject",
+                "",
+            )
+        try:
+            return "", await self._lister.ping(account)
+        except Unreachable as error:
+            return f"connections of account {account} cannot be listed: {error}", ""
+
+    async def _ask_to_end(self, server: str) -> Sequence[str]:
+        """Return why clients cannot be ended."""
+        try:
+            kicked = await self._lister.kick(server, 0) if server else Kicked.GONE
+        except Unreachable as error:
+            return [f"clients cannot be ended: {error}"]
+        nobody = f"clients cannot be ended: no answer on {self._subjects.kick.format(server)}"
+        return [] if kicked is Kicked.GONE else [nobody]
+
+    def _begin(self) -> None:
+        self._refused.clear()
+        self._listening = {}
 
     def _stray(self, answer: Answer) -> None:
-        """Take in an answer that came too late: its server may be one that we do not know."""
-        try:
-            page = self._read(answer)
-        except (Unreadable, Unreachable):
-            return
-        if page.server not in self._servers:
-            self._servers.add(page.server)
+        if self._lister.stray(answer):
+            # It may have connections of which no event told.
             self._events.lost()
 
-    async def _pages(
-        self, account: str, offset: int, limit: int, take: Callable[[Page], Awaitable[None]]
-    ) -> tuple[set[str], set[str]]:
-        """Ask all servers for a page; return the servers that are silent, and those that are gone."""
-        answered = await self._ask_all(account, offset, limit, take, set(self._servers))
-        missing = self._servers - answered
-        self._servers |= answered
-        states = dict(zip(missing, await asyncio.gather(*map(self._state, missing)), strict=True))
-        gone = {server for server, state in states.items() if state is Kicked.NO_SERVER}
-        self._servers -= gone
-        alive = {server for server, state in states.items() if state is Kicked.GONE}
-        if alive:
-            answered |= await self._ask_all(account, offset, limit, take, alive)
-        if not answered:
-            raise Unreachable("no server answers")
-        return missing - gone - answered, gone
 
-    async def _state(self, server: str) -> Kicked:
-        try:
-            return await self._kick(server, _NOBODY, KICK_SECONDS)
-        except Unreachable:
-            return Kicked.SILENT
-
-    async def _ask_all(
-        self, account: str, offset: int, limit: int, take: Callable[[Page], Awaitable[None]], expected: set[str]
-    ) -> set[str]:
-        """Ask, and take in answers until all that are expected are there; return who answered."""
-        subject = self._subjects.connz.format(account)
-        body = msgspec.json.encode({"auth": True, "sort": "cid", "offset": offset, "limit": limit})
-        answered: set[str] = set()
-        ends = time.monotonic() + LIST_SECONDS
-        with self._conversation.ask(subject, body, {"Accept-Encoding": "gzip"}) as question:
-            while not expected or not expected <= answered:
-                left = ends - time.monotonic()
-                answer = await question.answer(left if expected or not answered else min(left, _QUIET_SECONDS))
-                if answer is None:
-                    break
-                try:
-                    page = self._read(answer)
-                except Unreadable as error:
-                    log.debug("nats list not readable", account=account, reason=str(error))
-                    continue
-                answered.add(page.server)
-                await take(page)
-        return answered
-
-    def _read(self, answer: Answer) -> Page:
-        if not answer.payload:
-            raise Unreachable(
-                "nobody listens: the account has no such import, or the login is not in the system account"
-            )
-        if len(answer.payload) > ANSWER_BYTES:
-            raise Unreadable("is too large")
-        return connz.read_page(gunzip(answer.payload, ANSWER_BYTES) if answer.gzipped else answer.payload)
-
-    async def _kick(self, server: str, body: bytes, seconds: float) -> Kicked:
-        with self._conversation.ask(self._subjects.kick.format(server), body) as question:
-            answer = await question.answer(seconds)
-        if answer is None:
-            return Kicked.SILENT
-        if not answer.payload:
-            return Kicked.NO_SERVER
-        try:
-            return Kicked.DONE if connz.read_problem(answer.payload) is None else Kicked.GONE
-        except Unreadable:
-            return Kicked.SILENT
-
-
-def _step(rows: Collection[Row]) -> int:
-    """Return how many rows a page may have, by those that were seen: what is cut here was long there."""
-    return _FIRST if any(len(row.connection) >= 128 for row in rows) else PAGE_BYTES // _ROW_BYTES
+def _is_token(account: str) -> bool:
+    """Say whether a name can be a part of a subject. An account in a server's file may have any."""
+    return account.isprintable() and bool(account) and not set(account) & set(" .*>")

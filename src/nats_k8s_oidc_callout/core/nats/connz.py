@@ -5,7 +5,7 @@ All texts are a client's or an administrator's, and may be kilobytes: they are c
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,13 @@ LEAFNODE = "Leafnode"
 USER_LONGEST = 600
 """A user's name that is longer is cut, and is no label of ours."""
 
+# An id becomes part of a subject.
+_ID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+_NO_CLIENT = "no such client"
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{1,9})?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +78,7 @@ class _Server(msgspec.Struct):
 
 
 class _Listed(msgspec.Struct):
-    cid: int
+    cid: _Count
     start: str
     kind: str = ""
     type: str = ""
@@ -87,12 +93,11 @@ class _Listed(msgspec.Struct):
 
 class _Data(msgspec.Struct):
     now: str
-    total: int
-    connections: list[_Listed]
+    total: _Count
+    connections: list[_Listed] | None
 
 
 class _Problem(msgspec.Struct):
-    code: int = 0
     description: str = ""
 
 
@@ -107,7 +112,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Client(msgspec.Struct):
-    id: int
+    id: _Count
     start: str
     host: str = ""
     acc: str = ""
@@ -133,12 +138,12 @@ _list, _answer, _event = reader(_List), reader(_Answer), reader(_Event)
 def read_page(data: bytes) -> Page:
     """Return what a server answered to CONNZ; raise Unreadable for anything else, such as an error."""
     found = _list(data)
-    return Page(cut(found.server.id), _rows(found), len(found.data.connections), found.data.total)
+    return Page(_id(found.server), _rows(found), len(found.data.connections or ()), found.data.total)
 
 
 def _rows(found: _List) -> Iterator[Row]:
-    server, name = cut(found.server.id), cut(found.server.name)
-    for one in found.data.connections:
+    server, name = found.server.id, cut(found.server.name)
+    for one in found.data.connections or ():
         try:
             start, now = _seconds(one.start), _seconds(found.data.now)
         except Unreadable:
@@ -164,7 +169,7 @@ def _rows(found: _List) -> Iterator[Row]:
 def read_event(data: bytes) -> Row | Left:
     """Return the connection that a server says has begun or ended; raise Unreadable for anything else."""
     found = _event(data)
-    client, server = found.client, cut(found.server.id)
+    client, server = found.client, _id(found.server)
     if found.reason is not None:
         return Left(server, client.id, cut(found.reason))
     start = _seconds(client.start)
@@ -186,10 +191,21 @@ def read_event(data: bytes) -> Row | Left:
     )
 
 
-def read_problem(data: bytes) -> str | None:
-    """Return what a server has against a request of ours, None when it did it; raise Unreadable for what is no answer."""
-    error = _answer(data).error
-    return None if error is None else cut(error.description) or str(error.code)
+def read_kick(data: bytes) -> bool:
+    """Say whether a server ended a connection, False when it has none of this number; raise Unreadable for all else."""
+    found = _answer(data)
+    _id(found.server)
+    if found.error is None:
+        return True
+    if not found.error.description.startswith(_NO_CLIENT):
+        raise Unreadable("is another error than expected")
+    return False
+
+
+def _id(server: _Server) -> str:
+    if not _ID.fullmatch(server.id):
+        raise Unreadable("has no server id")
+    return server.id
 
 
 def _seconds(text: str) -> float:
