@@ -4,11 +4,23 @@ import functools
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from nats_k8s_oidc_callout.settings import Settings, names_of
-from nats_k8s_oidc_callout.settings.sessions import SessionVariables
-from tests.chart.chart import ACCOUNT, CHART, EACH_CASE, Object, case, environment_of, objects_of, pod_of, render
+from tests.chart.chart import (
+    ACCOUNT,
+    CHART,
+    EACH_CASE,
+    Object,
+    case,
+    environment_of,
+    objects_in,
+    objects_of,
+    pod_of,
+    render,
+    template,
+)
 from tests.settings import whole
 
 # Variables that no value sets, and why.
@@ -25,8 +37,6 @@ WITHOUT_VALUE = {
     "KUBECONFIG": "for the world outside of a cluster",
     "HOME": "only to find a kubeconfig",
     "SERVICE_ACCOUNTS_DIR": "for the world without a cluster",
-    # Each until the chart has a value for it.
-    **{name: "extraEnv" for field in SessionVariables.model_fields for name in names_of(field)},
 }
 _FILES = whole.FILES
 _BY_NAME = {
@@ -35,6 +45,7 @@ _BY_NAME = {
     "account-signing-key": _FILES["/account.seed"],
     "xkey": _FILES["/x.seed"],
     "sentinel": _FILES["/sentinel"],
+    "system": _FILES["/creds"],
     "nats-self-test": _FILES["/self-test.token"],
     "policy": b"version: 1\nrules: [{name: all, match: {}}]\n",
 }
@@ -100,6 +111,32 @@ def test_each_value_reaches_its_setting() -> None:
         settings.log_format,
         settings.self_test_token_file,
     )
+
+
+def test_sessions_reach_their_settings() -> None:
+    """What stands below `sessions` is what the service looks after its sessions by; the release is in it."""
+    settings = loaded(case("sessions"))
+
+    assert ("on", "python", 20, True, 60, "nats-sessions") == (
+        settings.session_control,
+        settings.session_renewal,
+        settings.session_kicks_per_second,
+        settings.session_label,
+        settings.session_reconcile_seconds,
+        settings.session_subjects,
+    )
+    assert settings.session_release.startswith("blue-two")
+    assert "/etc/nats-auth/system/login.creds" == str(settings.nats_system_creds_file)
+
+
+@pytest.mark.parametrize(("said", "control"), [("off", None), ("revoke", "revoke"), ("on", "on"), ("'on'", "on")])
+def test_control_of_sessions_may_be_written_without_quotes(said: str, control: str | None) -> None:
+    """YAML makes a truth of `on` and `off`; both forms are taken, and off sets no variable."""
+    env = environment_of(objects_in(template(ACCOUNT, "--values=-", stdin=f"sessions: {{control: {said}}}")))
+
+    assert control == env.get("SESSION_CONTROL")
+    assert bool(control) == any(name.startswith("SESSION_K") for name in env)
+    assert (control == "on") == ("SESSION_RENEWAL" in env)
 
 
 def test_an_empty_issuer_is_that_of_our_own_token() -> None:

@@ -1,4 +1,4 @@
-"""What eight whole installs render to, down to the byte: a change of the chart is a diff that somebody reads.
+"""What nine whole installs render to, down to the byte: a change of the chart is a diff that somebody reads.
 
 CHART_GOLDEN=write pytest tests/chart/test_golden.py   writes the files anew
 """

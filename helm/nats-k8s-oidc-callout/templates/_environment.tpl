@@ -33,6 +33,15 @@ REPLY_MODE: replies.mode
 ALLOW_RESPONSES_MAX: replies.max
 ALLOW_RESPONSES_TTL_SECONDS: replies.ttlSeconds
 SESSION_MAX_SECONDS: sessionMaxSeconds
+SESSION_CONTROL: sessions.control
+SESSION_RENEWAL: sessions.renewal
+SESSION_KICKS_PER_SECOND: sessions.kicksPerSecond
+SESSION_LABEL: sessions.label
+SESSION_RELEASE: sessions.release
+SESSION_RECONCILE_SECONDS: sessions.reconcileSeconds
+SESSION_SUBJECTS: sessions.subjects
+NATS_SYSTEM_CREDS_FILE: sessions.systemCreds.existingSecret
+NATS_SYSTEM_NKEY_FILE: sessions.systemCreds.existingSecret
 SHADOW: shadow
 LOG_LEVEL: logLevel
 LOG_FORMAT: logFormat
@@ -54,6 +63,7 @@ rules: JWT_ISSUER is then read from the Pod's own token. */}}
   "account-signing-key" "NATS_ACCOUNT_SIGNING_KEY_FILE"
   "xkey" "NATS_XKEY_FILE"
   "sentinel" "NATS_SENTINEL_CREDS_FILE"
+  "system" "NATS_SYSTEM_CREDS_FILE"
 -}}
 {{- with get $secrets $folder -}}
 {{- $set = append $set (list $variable (printf "/etc/nats-auth/%s/%s" $folder .key)) -}}
@@ -110,6 +120,21 @@ rules: JWT_ISSUER is then read from the Pod's own token. */}}
 {{- $set = concat $set (list
   (list "JETSTREAM_GRANTS" .Values.jetstreamGrants)
   (list "SESSION_MAX_SECONDS" (include $number .Values.sessionMaxSeconds))
+) -}}
+{{- with include "nats-k8s-oidc-callout.sessionControl" . -}}
+{{- $set = append $set (list "SESSION_CONTROL" .) -}}
+{{- if eq . "on" -}}
+{{- $set = append $set (list "SESSION_RENEWAL" ($.Values.sessions.renewal | toString | replace "false" "off")) -}}
+{{- end -}}
+{{- $set = concat $set (list
+  (list "SESSION_KICKS_PER_SECOND" (include $number $.Values.sessions.kicksPerSecond))
+  (list "SESSION_LABEL" (toString $.Values.sessions.label))
+  (list "SESSION_RELEASE" ($.Values.sessions.release | default ($.Release.Name | replace "." "-")))
+  (list "SESSION_RECONCILE_SECONDS" (include $number $.Values.sessions.reconcileSeconds))
+  (list "SESSION_SUBJECTS" $.Values.sessions.subjects)
+) -}}
+{{- end -}}
+{{- $set = concat $set (list
   (list "SHADOW" (ternary "true" "" .Values.shadow))
   (list "PORT" "8080")
   (list "LOG_LEVEL" .Values.logLevel)

@@ -116,6 +116,12 @@ imagePullSecrets:
 {{- if and .Values.selfTest.enabled $inScope (not .Values.shadow) }}true{{ end -}}
 {{- end -}}
 
+{{/* `revoke` or `on`; nothing when sessions are left alone. YAML makes true and false of `on` and `off` without quotes. */}}
+{{- define "nats-k8s-oidc-callout.sessionControl" -}}
+{{- $control := .Values.sessions.control | toString | replace "true" "on" | replace "false" "off" -}}
+{{- if ne $control "off" }}{{ $control }}{{ end -}}
+{{- end -}}
+
 {{- define "nats-k8s-oidc-callout.audience" -}}
 {{- default "nats" .Values.jwt.audience -}}
 {{- end -}}
@@ -128,12 +134,14 @@ imagePullSecrets:
 {{/* The Secrets that are mounted below /etc/nats-auth: folder, Secret and key. Folders, never a subPath, which would
 keep the old content for the life of the Pod. */}}
 {{- define "nats-k8s-oidc-callout.secrets" -}}
+{{- $controls := include "nats-k8s-oidc-callout.sessionControl" . -}}
 {{- range $folder, $from := dict
   "credentials" .Values.nats.credentials
   "signing-key" .Values.nats.signingKey
   "account-signing-key" .Values.nats.accountSigningKey
   "xkey" .Values.nats.xkey
   "sentinel" .Values.nats.sentinel
+  "system" (ternary .Values.sessions.systemCreds dict (ne $controls ""))
 }}
 {{- if $from.existingSecret }}
 {{ $folder }}:

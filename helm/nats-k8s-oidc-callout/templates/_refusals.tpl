@@ -3,7 +3,7 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 
 {{- define "nats-k8s-oidc-callout.refuse" -}}
 {{- $told := "" -}}
-{{- range $part := list "nats" "login" "tls" "tokens" "scope" "policy" "replies" "pods" "budget" "network" "monitoring" -}}
+{{- range $part := list "nats" "login" "tls" "tokens" "scope" "policy" "replies" "sessions" "pods" "budget" "network" "monitoring" -}}
 {{- $told = print $told (include (print "nats-k8s-oidc-callout.refuse." $part) $) -}}
 {{- end -}}
 {{- with trimSuffix "\n" $told -}}
@@ -217,6 +217,16 @@ Nothing here quotes a value that may hold a secret, be it by mistake. */}}
 {{- end -}}
 {{- if and (ne $replies.mode "responses") (or (ne (int64 $replies.max) 1) (ne (float64 $replies.ttlSeconds) 120.0)) -}}
 {{- include $problem (printf "replies.max and replies.ttlSeconds are for replies.mode=responses only, and replies.mode is %s" $replies.mode) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "nats-k8s-oidc-callout.refuse.sessions" -}}
+{{- $problem := "nats-k8s-oidc-callout.problem" -}}
+{{- if and .Values.shadow (include "nats-k8s-oidc-callout.sessionControl" .) -}}
+{{- include $problem "sessions.control excludes shadow: who answers nobody has no sessions" -}}
+{{- end -}}
+{{- if not (regexMatch "^[-._a-zA-Z0-9]+$" .Values.sessions.systemCreds.existingSecretKey) -}}
+{{- include $problem "sessions.systemCreds.existingSecretKey must be a key of the Secret: letters, digits, '-', '_' and '.'" -}}
 {{- end -}}
 {{- end -}}
 
