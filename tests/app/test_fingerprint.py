@@ -42,6 +42,9 @@ def loaded(folder: Path, **more: str) -> Settings:
         pytest.param("TOKEN_MAX_LIFETIME_SECONDS", "60", id="token-lifetime"),
         pytest.param("REQUIRE_POD_BOUND", "true", id="pod-bound"),
         pytest.param("SA_ANNOTATION_PREFIX", "a.b/", id="prefix"),
+        pytest.param("SESSION_CONTROL", "on", id="session-control"),
+        pytest.param("SESSION_LABEL", "off", id="session-label"),
+        pytest.param("SESSION_RELEASE", "b", id="session-release"),
         pytest.param("NATS_AUTH_TIMEOUT_SECONDS", "1", id="time-out"),
     ],
 )
