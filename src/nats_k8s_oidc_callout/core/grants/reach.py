@@ -20,7 +20,7 @@ def may_all(permissions: Permissions, side: Side, pattern: str) -> bool:
 def may_hear_all(permissions: Permissions, pattern: str) -> bool:
     """Say whether every message on `pattern` can be received, be it by several subscriptions or wider ones."""
     allowed, denied = of_side(permissions, Side.SUBSCRIBE)
-    inside = covered(pattern, [_heard(allow, denied) for allow in allowed])
+    inside = covered(pattern, [heard(allow, denied) for allow in allowed])
     return inside and not any(overlaps(denial, pattern) for denial in denied)
 
 
@@ -33,7 +33,7 @@ def may_some(permissions: Permissions, side: Side, pattern: str) -> list[int]:
     for position, allow in enumerate(allowed):
         if starts and allow[0] not in starts:
             continue
-        common = meet(allow if side is Side.PUBLISH else _heard(allow, denied), pattern)
+        common = meet(allow if side is Side.PUBLISH else heard(allow, denied), pattern)
         if common is not None and not covered(common, denied):
             found.append(position)
     return found
@@ -70,7 +70,7 @@ def _takes(pattern: list[str], text: list[str]) -> bool:
     return len(pattern) == len(text)
 
 
-def _heard(allow: str, denied: Sequence[str]) -> str:
+def heard(allow: str, denied: Sequence[str]) -> str:
     """Return all that can be heard by one allow. What goes beyond the allow itself needs that very subscription."""
     wider = subscribed(allow)
     return allow if wider != allow and server_takes(wider, denied) else wider

@@ -127,9 +127,7 @@ class Index:
         """Forget these."""
         for key in keys:
             old = self._entries.pop(key, None)
-            if old is None:
-                continue
-            if old.annotations is not None or key in self._claims:
+            if old is not None and (old.annotations is not None or key in self._claims):
                 self._weigh(key.partition("/")[0], key, old, 0)
             self._tell(key, old, None)
         # Also those without annotations leave more room for others'.
@@ -171,7 +169,7 @@ class Index:
             self._let_in()
 
     def _tell(self, key: str, old: ServiceAccount | None, new: ServiceAccount | None) -> None:
-        if self.on_change is not None:
+        if self.on_change is not None and old is not new:
             namespace, _, name = key.partition("/")
             self.on_change(namespace, name, old, new)
 

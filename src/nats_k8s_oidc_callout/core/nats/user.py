@@ -1,4 +1,4 @@
-"""What a session may do, as the object `nats` of a user JWT: the only writer of permissions."""
+"""What a session may do, as the object `nats` of a user JWT: the only writer and reader of permissions."""
 
 import msgspec
 
@@ -39,6 +39,7 @@ SELF_TEST = f"{PROGRAM} self-test "
 
 _NOTHING = _Side(deny=(">",))
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_NatsUser).decode
 
 
 def encode(permissions: Permissions) -> bytes:
@@ -64,6 +65,15 @@ def encode(permissions: Permissions) -> bytes:
             version=2,
         )
     )
+
+
+def decode(encoded: bytes) -> Permissions:
+    """Return what `encode` wrote: the same rights, though a side without any has a denial of all."""
+    if not encoded:
+        return Permissions((), (), 0, 0.0)
+    read = _decode(encoded)
+    most, seconds = (read.resp.max, read.resp.ttl / 1_000_000_000) if read.resp else (0, 0.0)
+    return Permissions(read.pub.allow, read.sub.allow, most, seconds, read.pub.deny, read.sub.deny)
 
 
 def self_test(namespace: str, name: str) -> bytes:
