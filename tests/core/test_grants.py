@@ -142,3 +142,18 @@ def test_labels_of_one_grant_alone_count() -> None:
     labelled.of("shop", "web", None, {f"key-{number}": "x" * 63 for number in range(20)})
 
     assert labelled.size >= plain.size + 20 * (63 + 49)
+
+
+def test_a_peek_leaves_what_was_refused_to_the_next_login() -> None:
+    """
+    Whoever judges sessions looks at grants, too; the login that comes after tells what was left out, once.
+    """
+    grants, annotations = fresh_grants(), {PUB: "a b, fine"}
+
+    peeked = grants.peek("team", "web", annotations)
+    made = grants.of("team", "web", annotations)
+    again = grants.peek("team", "web", annotations)
+    assert peeked == made
+    assert made is not None
+    assert again is not None
+    assert (len(made.refused), again.refused, again.encoded) == (1, (), made.encoded)

@@ -1,6 +1,7 @@
 """Whether a live session may go on."""
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from nats_k8s_oidc_callout.core.sessions.judging import (
     Verdict,
     judge,
 )
-from nats_k8s_oidc_callout.core.sessions.label import digest, of_uid
+from nats_k8s_oidc_callout.core.sessions.label import digest, named, of_uid
 from nats_k8s_oidc_callout.core.sessions.table import Session
 from tests.core.test_label import LABEL
 
@@ -69,7 +70,7 @@ class Holds:
 
 def verdict(holds: Holds, *, seen: float = 0.0, changed_at: float = NOW, strange: bool = False) -> Verdict:
     if not strange:
-        holds.policies.have(FITS.policy)
+        holds.policies.have(FITS.policy, NOW - 1000)
     return judge(Session("S1", 1, "APP", FITS, NOW - 50, seen=seen), holds, NOW, changed_at)
 
 
@@ -168,7 +169,58 @@ def test_sessions_of_a_policy_that_we_never_had_wait(today: dict[str, Any], bega
     assert isinstance(verdict(holds, strange=True), Revoke)
     assert isinstance(verdict(holds), Revoke)
     holds.policies.meet(Session("S1", 2, "APP", FITS, NOW), NOW)
-    assert holds.policies.wait(FITS.policy, NOW) == 0
+    assert holds.policies.wait(Session("S1", 2, "APP", FITS, NOW), NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("today", "seen", "found"),
+    [
+        ({"grant": OTHER}, NOW - 31, Revoke(Reason.NARROWED)),
+        ({"grant": OTHER}, NOW - 29, Later(150.0)),
+        ({"grant": RENAMED}, NOW - 29, Later(150.0)),
+        ({"refused": True}, NOW - 29, Revoke(Reason.REFUSED)),
+        ({}, NOW - 29, KEEP),
+    ],
+)
+def test_sessions_of_a_replica_that_is_behind_wait(today: dict[str, Any], seen: float, found: Verdict) -> None:
+    """
+    Its policy is the one that we had before: it ends them itself when it has ours, and a kick brings the same again. Whoever
+    is refused shall not come back.
+    """
+    holds = Holds(**today)
+    holds.policies.have(FITS.policy, NOW - 1000)
+    holds.policies.have("ffffff", NOW - 30)
+
+    assert found == judge(Session("S1", 1, "APP", FITS, NOW - 50, seen=seen), holds, NOW, NOW)
+
+
+NAMED = named(f"system:serviceaccount:{WORKLOAD[0]}:{WORKLOAD[1]}", NOW - 50)
+
+
+@pytest.mark.parametrize(
+    ("holds", "deleted_at", "found"),
+    [
+        (Holds(account=None), NOW, Revoke(Reason.DELETED)),
+        (Holds(account=None), NOW - 60, KEEP),
+        (Holds(account=None), -math.inf, KEEP),
+        (Holds(), NOW, KEEP),
+        (Holds(grant=OTHER, refused=True, kids=set()), NOW, KEEP),
+        (Holds(listed=listed(workload="/".join(WORKLOAD))), -math.inf, Revoke(Reason.REVOKED)),
+        (
+            Holds(listed=listed(workload="/".join(WORKLOAD), issued_before=int(NOW) - 40)),
+            -math.inf,
+            Revoke(Reason.REVOKED),
+        ),
+        (Holds(listed=listed(workload="/".join(WORKLOAD), issued_before=int(NOW) - 60)), -math.inf, KEEP),
+        (Holds(listed=listed(uid=UID)), -math.inf, KEEP),
+    ],
+)
+def test_without_labels_only_what_is_certain_counts(holds: Holds, deleted_at: float, found: Verdict) -> None:
+    """
+    A plain name may be another cluster's: it counts that we saw its ServiceAccount deleted, or that the name is revoked.
+    """
+    assert NAMED is not None
+    assert found == judge(Session("S1", 1, "APP", NAMED, NOW - 50, seen=NOW - 50), holds, NOW, deleted_at)
 
 
 def test_what_strangers_call_policies_is_bounded() -> None:
@@ -180,7 +232,10 @@ def test_what_strangers_call_policies_is_bounded() -> None:
         label = msgspec.structs.replace(FITS, policy=f"{number:06x}")
         policies.meet(Session("S1", number, "APP", label, NOW - 200 + number), NOW)
 
-    assert [180.0, 180.0, 16.0, 79.0] == [policies.wait(f"{number:06x}", NOW) for number in (0, 35, 36, 99)]
+    assert [180.0, 180.0, 16.0, 79.0] == [
+        policies.wait(Session("S1", 1, "APP", msgspec.structs.replace(FITS, policy=f"{number:06x}"), NOW), NOW)
+        for number in (0, 35, 36, 99)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +289,7 @@ def test_grown_grants_are_kept(grants: list[int | None], kept: list[int], narrow
     holds = Holds(grown=grown, grant=Today("APP", "ffffffff"))
     for number in (*kept, *narrowed):
         label = msgspec.structs.replace(FITS, grant=f"{number:08x}")
-        holds.policies.have(FITS.policy)
+        holds.policies.have(FITS.policy, NOW - 1000)
         found = judge(Session("S1", 1, "APP", label, NOW), holds, NOW, NOW)
         assert found == (KEEP if number in kept else Revoke(Reason.NARROWED))
 

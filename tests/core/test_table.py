@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nats_k8s_oidc_callout.core.sessions.table import Session, Table, share
+from nats_k8s_oidc_callout.core.nats.connz import Row
+from nats_k8s_oidc_callout.core.sessions.table import Session, Table, session_of, share
 from nats_k8s_oidc_callout.core.spelling import cut
 from tests.core.test_label import LABEL
 
@@ -145,3 +146,38 @@ def test_twenty_thousand_sessions_fit() -> None:
     size = sys.getsizeof(one) + sys.getsizeof(one.label) + sum(map(sys.getsizeof, (*texts, one.label.jti, one.start)))
     assert blocks < 20_000 * 20
     assert 20_000 * (size + 250) < 18 << 20
+
+
+def test_a_connection_is_a_session_by_its_label_or_by_its_plain_name() -> None:
+    """
+    A plain name is taken only where there are no labels, and is never renewed; the kind is that of policies.
+    """
+    row = Row("S1", "n1", 7, "APP", str(LABEL), "10.0.0.1", "c", "go", "1", "Client", "websocket", START, START, "APP")
+    plain = msgspec.structs.replace(row, user=f"system:serviceaccount:{LABEL.namespace}:{LABEL.name}")
+    others = [
+        msgspec.structs.replace(row, user=user)
+        for user in ("bob", "system:serviceaccount:a:b:c", "system:serviceaccount:a")
+    ]
+
+    found, named = session_of(row, START + 1), session_of(plain, START + 1, by_name=True)
+    assert found == Session("S1", 7, "APP", LABEL, START, "10.0.0.1", "c", "go", "1", "websocket", START + 1)
+    assert named is not None
+    assert (named.workload, named.label.release, named.due) == (found.workload, "", None)
+    assert session_of(plain, START) is None
+    assert [None] * 3 == [session_of(one, START, by_name=True) for one in others]
+    for kind, type_, expected in (("Leafnode", "", "leafnode"), ("Client", "mqtt", "mqtt"), ("Client", "new", "")):
+        one = session_of(msgspec.structs.replace(row, kind=kind, type=type_), START)
+        assert one is not None
+        assert one.kind == expected
+
+
+def test_due_times_go_by_the_servers_clock() -> None:
+    """
+    A server that is a minute ahead ends its sessions a minute earlier, by our clock.
+    """
+    table, one = Table(), session(1)
+    table.put(one, ahead=60.0)
+    assert one.due is not None
+    assert ([], [one]) == (table.take_due(one.due - 61), table.take_due(one.due - 59))
+    assert table.has(one.workload)
+    assert (one.workload,) == table.workloads()

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Coroutine
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -26,9 +27,14 @@ from nats_k8s_oidc_callout.app.policyfile import LivePolicy
 from nats_k8s_oidc_callout.app.readiness import Readiness
 from nats_k8s_oidc_callout.app.selftest import SelfTest
 from nats_k8s_oidc_callout.app.trace import tracer
+from nats_k8s_oidc_callout.core.decide import Facts
+from nats_k8s_oidc_callout.core.model import DropReason
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.responder import Observers, Ports, Responder, Voice, World
-from nats_k8s_oidc_callout.settings import Settings
+from nats_k8s_oidc_callout.settings import SessionControl, Settings
+
+if TYPE_CHECKING:
+    from nats_k8s_oidc_callout.app.sessions.control import LiveSessions
 
 log = structlog.get_logger("app")
 
@@ -74,11 +80,17 @@ class App:
             World(time.time, time.monotonic, os.urandom),
         )
         self._responder = Responder(facts, lambda: self._keyring.keys, ports, settings.nats_auth_timeout_seconds)
+        self._sessions = self._session_control(facts) if settings.session_control is not SessionControl.OFF else None
         self._link = Link(
             settings.nats_url.urls,
             login=self._keyring.login,
             tls=self._keyring.tls,
-            duty=answer_requests(settings.nats_queue_group, self._responder.receive, outcomes.complain),
+            duty=answer_requests(
+                settings.nats_queue_group,
+                self._responder.receive,
+                outcomes.complain,
+                *((self._sessions.ears, self._sessions.refused) if self._sessions else ()),
+            ),
             doubt=self._keyring.doubt,
         )
         self.readiness = Readiness(self._link, self._keys, self._workloads, self._labels, self._keyring)
@@ -128,6 +140,7 @@ class App:
                         ("nats", self._link.run),
                         ("readiness", self.readiness.run),
                         ("log suppression", self._tick),
+                        *(self._sessions.loops if self._sessions else ()),
                         *((("self-test", self._self_test.run),) if self._tests_itself else ()),
                     )
                 ]
@@ -141,6 +154,32 @@ class App:
             self._telemetry.close()
         log.info("stopped")
 
+    def _session_control(self, facts: Facts) -> "LiveSessions":
+        # Without it nothing of it is loaded.
+        from nats_k8s_oidc_callout.app.sessions.control import LiveSessions  # noqa: PLC0415
+        from nats_k8s_oidc_callout.app.sessions.guards import Signs  # noqa: PLC0415
+        from nats_k8s_oidc_callout.app.sessions.view import LiveView  # noqa: PLC0415
+
+        workloads, keys, keyring, metrics = self._workloads, self._keys, self._keyring, self._telemetry.metrics
+        rejected = (lambda: policy.rejected) if (policy := self._policy) is not None else lambda: False
+        view = LiveView(self._settings, facts, workloads, keyring.accounts, lambda: keyring.keys.signers, rejected)
+        signs = Signs(
+            ready=lambda: self.readiness.all_hold(),  # noqa: PLW0108  # it is made later
+            tested=lambda: self._self_test.passed_at if self._tests_itself else math.inf,
+            keys_fresh=lambda: keys.keys.fresh(time.monotonic()),
+            behind_seconds=lambda: self._responder.behind_seconds,
+            late=lambda: metrics.dropped[DropReason.LATE],
+            leaving=lambda: self.readiness.leaving,
+            listed_at=lambda: workloads.listed_at,
+        )
+        live = LiveSessions(self._settings, view, keyring, signs, workloads.list_again, metrics.sessions)
+        workloads.index.on_change = live.judging.account_changed
+        keys.on_fetched = live.judging.keys_fetched
+        self._labels.on_change = live.judging.labels_changed
+        if policy is not None:
+            policy.on_taken = live.judging.policy_changed
+        return live
+
     async def _for_ever(self, name: str, work: Coroutine[None, None, None]) -> None:
         await work
         if not self.readiness.leaving:
@@ -153,6 +192,8 @@ class App:
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._link.drain()
                 await self._responder.drain()
+                if self._sessions is not None:
+                    await self._sessions.close()
                 await self._link.close()
         except TimeoutError:
             log.error("stopping took too long, some answers may be lost", in_flight=self._responder.in_flight)

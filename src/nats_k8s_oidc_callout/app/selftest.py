@@ -124,6 +124,8 @@ class SelfTest:
         self._right_needed = 0
         self._told: str | None = None
         self.success: float | None = None
+        self.passed_at: float | None = None
+        """When it succeeded last (monotonic seconds); None while it has not, or fails."""
 
     async def run(self) -> None:
         """Test for ever."""
@@ -191,6 +193,7 @@ class SelfTest:
     def _tell(self, failed: Failed | None) -> None:
         """Log a change, not each round."""
         self.success = 0.0 if failed else 1.0
+        self.passed_at = None if failed else time.monotonic()
         state = failed.reason if failed else ""
         if state == self._told:
             return

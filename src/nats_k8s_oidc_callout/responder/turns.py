@@ -83,6 +83,12 @@ class Responder:
     def _in_lanes(self) -> int:
         return len(self._queue) + len(self._slow) + len(self._long)
 
+    @property
+    def behind_seconds(self) -> float:
+        """How long the oldest login that is no flood's has waited for its turn."""
+        received = [lane.oldest for lane in (self._queue, self._long) if lane.oldest is not None]
+        return self._world.monotonic() - min(received) if received else 0.0
+
     def pace_floods(self, per_second: float) -> None:
         """Serve the slow lane at most so often (infinity: whenever there is time): else a flood uses up a CPU limit."""
         self._pace.change(per_second)

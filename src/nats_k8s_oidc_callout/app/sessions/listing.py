@@ -144,7 +144,7 @@ class _Judge:
             return OUT_OF_SCOPE
         session = Session(row.server, row.cid, row.account, label, row.start)
         # A policy file that others had first is no reason to wait: this is about what holds here and now.
-        self.policies.have(label.policy)
+        self.policies.have(label.policy, self._now)
         verdict = judge(session, self, self._now, changed_at=self._now + 1)
         if isinstance(verdict, Revoke):
             return _STATES.get(verdict.reason, verdict.reason.value)

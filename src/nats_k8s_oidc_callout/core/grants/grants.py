@@ -88,22 +88,32 @@ class Grants:
         kept = self._kept.get(key)
         if kept is not None and kept.version == version and kept.labels == labels:
             return kept.made
+        made = self._make(namespace, name, annotations, labels)
+        if made is not None:
+            # The annotations themselves are not kept: the index has them. What was refused is told this once.
+            self._keep(key, _Kept(version, labels, made._replace(refused=())))
+        return made
+
+    def peek(
+        self, namespace: str, name: str, annotations: Mapping[str, str] | None, labels: Labels | None = None
+    ) -> Made | None:
+        """Return what `of` would, and keep nothing: the next login still tells what was refused."""
+        kept = self._kept.get((namespace, name))
+        if kept is not None and kept.version == version_of(annotations) and kept.labels == labels:
+            return kept.made
+        return self._make(namespace, name, annotations, labels)
+
+    def _make(
+        self, namespace: str, name: str, annotations: Mapping[str, str] | None, labels: Labels | None
+    ) -> Made | None:
         terms = self.policy.terms_of(namespace, name, labels)
-        if terms is None:
-            return None
-        refused: tuple[Refusal, ...] = ()
-        if isinstance(terms, Turned):
-            made = Made(b"", "", "", terms)
-        else:
-            grant = compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
-            # A copy: the encoder's own has up to half as much again of room behind it.
-            encoded = bytes(memoryview(encode(grant.permissions)))
-            mark = mark_of(terms.account, grant.permissions) if self.policy_mark else ""
-            made = Made(encoded, digest_of(encoded), terms.account, self.policy.rule(terms.rule), mark=mark)
-            refused = grant.refused
-        # The annotations themselves are not kept: the index has them.
-        self._keep(key, _Kept(version, labels, made))
-        return made._replace(refused=refused)
+        if terms is None or isinstance(terms, Turned):
+            return None if terms is None else Made(b"", "", "", terms)
+        grant = compile_grant(namespace, name, annotations, terms, self.annotation_prefix)
+        # A copy: the encoder's own has up to half as much again of room behind it.
+        encoded = bytes(memoryview(encode(grant.permissions)))
+        mark = mark_of(terms.account, grant.permissions) if self.policy_mark else ""
+        return Made(encoded, digest_of(encoded), terms.account, self.policy.rule(terms.rule), grant.refused, mark)
 
     def compile(
         self, namespace: str, name: str, annotations: Mapping[str, str] | None, labels: Labels | None = None

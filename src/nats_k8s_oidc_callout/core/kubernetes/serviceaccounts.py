@@ -4,7 +4,7 @@ Who exists is what we authorise by, so each doubt is settled towards "not there"
 says that it is one, an entry goes when a whole list lacks it, and a line that cannot be read is an error.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.grants.entries import Reader, version_of, weight_of
@@ -66,6 +66,12 @@ class Index:
     def find(self, namespace: str, name: str) -> ServiceAccount | None:
         """Return the entry, or None when there is no such ServiceAccount as far as we have heard."""
         return self._entries.get(f"{namespace}/{name}")
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Yield the namespace and name of each, as of now."""
+        for key in tuple(self._entries):
+            namespace, _, name = key.partition("/")
+            yield namespace, name
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.core.sessions.table import Session
 NEW_SECONDS = 2.0
 """A session that appears and does not fit is judged again so much later: our watch may be behind another replica's."""
 STRANGE_SECONDS = 180.0
-"""Policy files reach nodes up to 90 s apart, and new versions of us a rollout apart."""
+"""Policy files reach nodes up to 90 s apart, and new versions of us as far as a rollout takes."""
 KEY_SECONDS = 60.0
 """A key is gone when two fetches that far apart lack it."""
 _GROWN = 4
@@ -117,15 +117,17 @@ class Kids:
 
 
 class Policies:
-    """Which policies this replica has had. A session that another one let in may be ahead of us."""
+    """Which policies this replica has had, and since when. Another one may be ahead of us, or behind."""
 
     def __init__(self) -> None:
         self._had: set[str] = set()
+        self._current, self._since = "", -math.inf
         self._strange: dict[str, float] = {}
 
-    def have(self, policy: str) -> None:
+    def have(self, policy: str, now: float) -> None:
         """Remember the policy that we have from now on."""
         self._had.add(policy)
+        self._current, self._since = policy, now
         self._strange.pop(policy, None)
 
     def meet(self, session: Session, now: float) -> None:
@@ -137,11 +139,19 @@ class Policies:
         if len(self._strange) > _STRANGE:
             del self._strange[min(self._strange, key=lambda known: self._strange[known])]
 
-    def wait(self, policy: str, now: float) -> float:
-        """Return in how many seconds sessions of this policy are judged by their grants."""
-        if policy in self._had:
+    def wait(self, session: Session, now: float, *, shall_return: bool = True) -> float:
+        """Return in how many seconds a session is judged by its grant.
+
+        One of a policy that we never had: its replica may be ahead of us. One that began by an older policy after we had
+        a newer: its replica is behind, and ends it itself when it has ours. In between a kick would bring the same again,
+        which matters not for whoever shall not return.
+        """
+        policy = session.label.policy
+        if policy not in self._had:
+            return max(0.0, self._strange.get(policy, now) + STRANGE_SECONDS - now)
+        if policy == self._current or session.seen < self._since or not shall_return:
             return 0.0
-        return max(0.0, self._strange.get(policy, now) + STRANGE_SECONDS - now)
+        return max(0.0, self._since + STRANGE_SECONDS - now)
 
 
 class Grown(Generic[_Grant]):
@@ -215,9 +225,11 @@ def judge(session: Session, view: View, now: float, changed_at: float) -> Verdic
     """Judge a session at `now`; what we know of its workload last changed at `changed_at` (Unix seconds, our clock).
 
     One that we knew before the change is judged at once. One that came after it, and does not fit, may come from a
-    replica that is ahead of us.
+    replica that is ahead of us. Of a session without a label `changed_at` is when we saw its ServiceAccount deleted.
     """
     label = session.label
+    if not label.release:
+        return _judge_by_name(session, view, now, changed_at)
     if label.release != view.release or (view.namespaces is not None and label.namespace not in view.namespaces):
         return KEEP
     found = _judge(session, view, now)
@@ -225,6 +237,14 @@ def judge(session: Session, view: View, now: float, changed_at: float) -> Verdic
     if found == KEEP or session.seen < changed_at or wait <= 0:
         return found
     return Later(max(wait, found.seconds)) if isinstance(found, Later) else Later(wait)
+
+
+def _judge_by_name(session: Session, view: View, now: float, deleted_at: float) -> Verdict:
+    """Judge a session of which only the name is known: it may be another cluster's, so that it is not enough to be unknown."""
+    if view.listed.holds(session.label, now):
+        return Revoke(Reason.REVOKED)
+    is_deleted = session.seen < deleted_at and view.account_of(*session.workload) is None
+    return Revoke(Reason.DELETED) if is_deleted else KEEP
 
 
 def _judge(session: Session, view: View, now: float) -> Verdict:
@@ -240,7 +260,7 @@ def _judge(session: Session, view: View, now: float) -> Verdict:
     if account.uid and of_uid(account.uid) != label.uid:
         return Revoke(Reason.RECREATED)
     reason = _unfit(session, view)
-    wait = 0.0 if reason is None else view.policies.wait(label.policy, now)
+    wait = 0.0 if reason is None else view.policies.wait(session, now, shall_return=reason is not Reason.REFUSED)
     if reason is not None and not wait:
         return Revoke(reason)
     if view.kids is not None and label.kid not in view.kids:

@@ -90,6 +90,19 @@ def parse(user: str) -> Label | None:
     return Label(namespace, name, int(expires), uid, grant, kid, jti, int(issued), policy, release)
 
 
+def named(user: str, start: float) -> Label | None:
+    """Return what can be told by a ServiceAccount's plain name, of a connection that began at `start`; None for another name.
+
+    It has no release, and its token was issued at its start at the latest.
+    """
+    if len(user) > _LONGEST or not user.startswith(_PREFIX):
+        return None
+    namespace, colon, name = user.removeprefix(_PREFIX).partition(":")
+    if not colon or not is_label(namespace) or not is_subdomain(name):
+        return None
+    return Label(shared(namespace), shared(name), 0, "", "", "", "", int(start), "", "")
+
+
 @lru_cache(8192)
 def shared(text: str) -> str:
     """Return the same object for the same words, if they are usual ones: 20,000 sessions take half the memory."""

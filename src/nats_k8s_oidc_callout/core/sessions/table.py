@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nats_k8s_oidc_callout.core.sessions.label import Label
+from nats_k8s_oidc_callout.core.model import ConnectionKind
+from nats_k8s_oidc_callout.core.nats.connz import LEAFNODE, Row
+from nats_k8s_oidc_callout.core.sessions.label import Label, named, parse, shared
 
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 20.0, 120.0
+
+_KINDS = {kind.value: kind.value for kind in ConnectionKind if kind is not ConnectionKind.LEAFNODE}
 
 Connection = tuple[str, int]
 """A server's id and the number of a connection there: never the same again, for a server that restarts has a new id."""
@@ -29,6 +33,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     lang: str = ""
     version: str = ""
     kind: str = ""
+    """A ConnectionKind's word; empty for one that we do not know."""
     seen: float = 0.0
     """When we first heard of it, by our clock (Unix seconds): the servers' may be wrong."""
 
@@ -53,7 +58,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
         once, and again: so a session that began within two windows of its end ends by itself.
         """
         window = self.window
-        if self.label.expires - self.start < 2 * window + 1:
+        if not self.label.release or self.label.expires - self.start < 2 * window + 1:
             return None
         return self.label.expires - window + share(self.server, self.cid) * window / 2
 
@@ -61,6 +66,30 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 def share(server: str, cid: int) -> float:
     """Return a number from 0 to 1 that every replica finds for a connection, and that spreads connections."""
     return binascii.crc32(f"{server}.{cid}".encode()) % 1000 / 1000
+
+
+def session_of(row: Row, seen: float, *, by_name: bool = False) -> Session | None:
+    """Return the session that a connection is, first heard of at `seen`; None when its name is no label.
+
+    `by_name` takes the plain name of a ServiceAccount for one: all that there is without labels.
+    """
+    label = parse(row.user) or (named(row.user, row.start) if by_name else None)
+    if label is None:
+        return None
+    kind = ConnectionKind.LEAFNODE.value if row.kind == LEAFNODE else _KINDS.get(row.type, "")
+    return Session(
+        shared(row.server),
+        row.cid,
+        shared(row.account),
+        label,
+        row.start,
+        row.host,
+        row.connection,
+        shared(row.lang),
+        shared(row.version),
+        kind,
+        seen,
+    )
 
 
 class Table:
@@ -85,8 +114,19 @@ class Table:
         """Return the sessions of a ServiceAccount (namespace, name)."""
         return [self._sessions[key] for key in self._of.get(workload, ())]
 
-    def put(self, session: Session) -> bool:
-        """Take in a live session; say whether it is new. What a server says of a connection does not change."""
+    def has(self, workload: tuple[str, str]) -> bool:
+        """Say whether a ServiceAccount (namespace, name) has any."""
+        return workload in self._of
+
+    def workloads(self) -> tuple[tuple[str, str], ...]:
+        """Return the ServiceAccounts (namespace, name) that have any."""
+        return tuple(self._of)
+
+    def put(self, session: Session, ahead: float = 0.0) -> bool:
+        """Take in a live session; say whether it is new. What a server says of a connection does not change.
+
+        `ahead` is by how many seconds the server's clock is ahead of ours: it ends sessions by its own.
+        """
         key = session.key
         if key in self._sessions:
             return False
@@ -94,7 +134,7 @@ class Table:
         self._of.setdefault(session.workload, set()).add(key)
         due = session.due
         if due is not None:
-            heapq.heappush(self._due, (due, key))
+            heapq.heappush(self._due, (due - ahead, key))
         return True
 
     def remove(self, key: Connection) -> Session | None:

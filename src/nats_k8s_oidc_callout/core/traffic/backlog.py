@@ -42,6 +42,11 @@ class Backlog(Generic[T]):
         self._items.append(_Waiting(item, received, size))
         self._room.used += size
 
+    @property
+    def oldest(self) -> float | None:
+        """When the item that waits longest came in; None when nothing waits."""
+        return self._items[0].received if self._items else None
+
     def pop(self, behind_before: float) -> T:
         """Return the item that came in first; or last, while there is one from before `behind_before`.
 

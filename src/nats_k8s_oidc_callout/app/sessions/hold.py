@@ -1,0 +1,57 @@
+"""An operator's word to stop all kicks, and to go on. Every replica hears it; it lasts while one of them lives."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+
+from nats_k8s_oidc_callout.adapters.nats import Ear
+from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.core.sessions.kicks import Kicks
+
+log = structlog.get_logger("sessions")
+
+HOLD, RESUME, STATE = b"hold", b"resume", b"state"
+_ASK_SECONDS = 0.2
+
+
+class Hold:
+    """Hears the word on one subject of the callout account, where only responders and their operators may publish.
+
+    `hold` and `resume` are obeyed and answered. On each connect we ask for the `state`: a replica that holds says `hold`
+    again, so that those who were not there hold, too.
+    """
+
+    def __init__(self, subject: str, kicks: Kicks, replica: str) -> None:
+        self._subject, self._kicks, self._replica = subject, kicks, replica
+        self.ear = Ear(subject, "", self._hear)
+
+    def _hear(self, connection: Connection) -> Callable[[Msg], Awaitable[None]]:
+        # Not before the subscription: what is said in answer would be missed.
+        asyncio.get_running_loop().call_later(_ASK_SECONDS, self._say, connection, self._subject, STATE)
+
+        async def receive(message: Msg) -> None:
+            if message.data == STATE:
+                if self._kicks.held:
+                    self._say(connection, self._subject, HOLD)
+                return
+            if message.data not in (HOLD, RESUME):
+                return
+            held = message.data == HOLD
+            if held != self._kicks.held:
+                self._kicks.held = held
+                log.warning("sessions held" if held else "sessions resumed")
+            if message.reply:
+                self._say(connection, message.reply, msgspec.json.encode({"replica": self._replica, "held": held}))
+
+        return receive
+
+    def _say(self, connection: Connection, subject: str, payload: bytes) -> None:
+        if connection.is_connected:
+            try:
+                connection.post(subject, payload)
+            except nats.errors.Error as error:
+                log.debug("session control message not sent", reason=str(error))
