@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
-from nats_k8s_oidc_callout.core.sessions.kicks import BACK_OFF_SECONDS, CAUSES, Guards, Kick, Kicks
+from nats_k8s_oidc_callout.core.sessions.kicks import BACK_OFF_SECONDS, Guards, Kick, Kicks
 from nats_k8s_oidc_callout.core.sessions.table import Session
 from tests.core.test_label import LABEL
 
@@ -16,10 +16,15 @@ FINE = Guards()
 
 
 def session(
-    cid: int = 1, namespace: str = "shop", name: str = "web", seen: float = NOW - 1000, ends: float = 600
+    cid: int = 1,
+    namespace: str = "shop",
+    name: str = "web",
+    seen: float = NOW - 1000,
+    ends: float = 600,
+    server: str = "S1",
 ) -> Session:
     label = msgspec.structs.replace(LABEL, namespace=namespace, name=name, expires=int(NOW + ends))
-    return Session("S1", cid, "APP", label, NOW - 3000, seen=seen)
+    return Session(server, cid, "APP", label, NOW - 3000, seen=seen)
 
 
 def run(
@@ -87,27 +92,73 @@ def test_held_is_held() -> None:
     assert order(kicks) == [1]
 
 
-def test_one_session_has_one_reason_and_a_renewal_is_the_weakest() -> None:
+def test_one_session_has_one_reason_and_perhaps_a_renewal() -> None:
     kicks = Kicks("a", 50)
-    kicks.add(session(), Reason.RENEWAL, NOW)
-    kicks.add(session(), Reason.NARROWED, NOW + 1)
-    kicks.add(session(), Reason.RENEWAL, NOW + 2)
-    kicks.add(session(), Reason.NARROWED, NOW + 3)
+    for seconds, reason in enumerate((Reason.RENEWAL, Reason.KEY, Reason.NARROWED, Reason.RENEWAL, Reason.NARROWED)):
+        kicks.add(session(), reason, NOW + seconds)
 
     assert (kicks.reason_of(("S1", 1)), kicks.reason_of(("S1", 2))) == (Reason.NARROWED, None)
-    assert [kick.since for _, kick in run(kicks, NOW + 4, 1)] == [NOW + 1]
+    assert [kick[1:] for _, kick in run(kicks, NOW + 4, 1)] == [(Reason.RENEWAL, NOW), (Reason.NARROWED, NOW + 2)]
     kicks.add(session(), Reason.NARROWED, NOW)
+    kicks.add(session(), Reason.RENEWAL, NOW)
     kicks.drop(("S1", 1))
     kicks.drop(("S1", 1))
     assert not order(kicks)
     assert (len(kicks), kicks.pending) == (0, {})
 
 
+def test_a_renewal_stays_when_a_session_fits_again() -> None:
+    """And it does not wait for the minutes that another reason may: the client would lose its session meanwhile."""
+    kicks = Kicks("a", 50)
+    kicks.add(session(), Reason.RENEWAL, NOW)
+    kicks.add(session(), Reason.NARROWED, NOW)
+    kicks.add(session(2), Reason.MANUAL, NOW)
+    for cid in (1, 2, 3):
+        kicks.spare(("S1", cid))
+    assert kicks.pending == {Reason.RENEWAL: 1, Reason.MANUAL: 1}
+
+    kicks = Kicks("a", 50)
+    for cid in range(150):
+        kicks.add(session(cid), Reason.REFUSED, NOW)
+    kicks.add(session(7), Reason.RENEWAL, NOW)
+    assert [kick.session.cid for _, kick in run(kicks, NOW, 10, total=200)] == [7]
+
+
 def test_a_silent_kick_is_tried_again_after_a_while() -> None:
     kicks, kick = Kicks("a", 50), Kick(session(), Reason.DELETED, NOW)
     kicks.again(kick, NOW)
     kicks.again(kick, NOW + 4)
-    assert [round(at) for at, _ in run(kicks, NOW, 20)] == [5]
+    kicks.defer(Kick(session(2, server="S2"), Reason.DELETED, NOW), NOW + 1)
+    assert [(round(at), kick.session.cid) for at, kick in run(kicks, NOW, 20)] == [(6, 2), (9, 1)]
+
+
+def test_a_silent_server_does_not_take_up_the_rate() -> None:
+    """1,000 sessions of a server that does not answer are to end; those of another wait a second at most."""
+    kicks, at, answers = Kicks("a", 50), dict[int, float](), list[tuple[float, Kick]]()
+    for cid in range(1000):
+        kicks.add(session(cid, f"n{cid % 9}", server="S2"), Reason.DELETED, NOW)
+    for cid in range(2000, 2200):
+        kicks.add(session(cid, f"n{cid % 9}"), Reason.NARROWED, NOW)
+    for tick in range(500):
+        now = NOW + tick / 50
+        while answers and answers[0][0] <= now:
+            kicks.again(answers.pop(0)[1], now)
+        while (kick := kicks.take(now, 100_000, FINE)) is not None:
+            if kick.session.server == "S2":
+                answers.append((now + 1, kick))
+            at[kick.session.cid] = now - NOW
+    assert len([cid for cid in at if cid >= 2000]) == 200
+    assert len(kicks._silent) == 1
+    assert kicks.pending == {Reason.DELETED: 1000 - len(answers)}
+
+
+def test_a_clock_that_is_set_back_stops_nothing() -> None:
+    kicks = Kicks("a", 50)
+    for cid in range(450):
+        kicks.add(session(cid), Reason.REVOKED if cid < 300 else Reason.DELETED, NOW)
+    assert len(run(kicks, NOW + 3600, 2, total=400)) == pytest.approx(2 * 50, abs=6)
+    assert len(run(kicks, NOW, 3, total=400)) == pytest.approx(3 * 50, abs=6)
+    assert len(run(kicks, NOW + 3, 62, total=400)) > 150
 
 
 def test_three_replicas_keep_three_rates_and_share_the_work() -> None:
@@ -196,7 +247,6 @@ def test_a_mass_waits_until_it_is_believed() -> None:
         guards = replace(FINE, listed_at=listed_at)
         assert not run(kicks, NOW, 59, guards, 300)
         assert (len(run(kicks, NOW + 59, 30, guards, 300)) == 150) is believed
-    assert set(CAUSES) == {"deleted", "policy", "key"}
 
 
 def test_a_mass_that_was_a_mistake_is_over_when_they_fit_again() -> None:

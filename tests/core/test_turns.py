@@ -26,6 +26,6 @@ def test_a_bucket_gives_its_rate_and_a_burst(rate: float) -> None:
 def test_a_queue_forgets_what_does_not_wait() -> None:
     queue = Queue()
     for cid in range(10):
-        queue.push(f"n{cid % 5}", float(cid), cid, ("S", cid))
-    queue.keep(lambda serial, key: serial == key[1] and serial % 5 == 0)
+        queue.push(f"n{cid % 5}", float(cid), cid, (("S", cid), False))
+    queue.keep(lambda serial, slot: serial == slot[0][1] and serial % 5 == 0)
     assert (queue.entries, list(queue.namespaces)) == (2, ["n0"])

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
-from nats_k8s_oidc_callout.core.sessions.kicks import CAUSES
+from nats_k8s_oidc_callout.core.sessions.masses import CAUSES
 
 _T = TypeVar("_T")
 _BUCKETS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)

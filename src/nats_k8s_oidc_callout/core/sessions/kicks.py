@@ -20,19 +20,16 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
+from nats_k8s_oidc_callout.core.sessions.masses import CAUSE_OF, Masses
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Session
-from nats_k8s_oidc_callout.core.sessions.turns import Bucket, Queue
+from nats_k8s_oidc_callout.core.sessions.turns import Bucket, Queue, Slot
 
 BACK_OFF_SECONDS = (2.0, 10.0, 60.0, 300.0)
 """After the first, second … kick of a workload, for those of its sessions that came after it."""
 QUIET_SECONDS = 600.0
 """A workload that is not kicked for so long starts anew."""
-MASS_SECONDS = 60.0
-"""How long a cause waits that condemns more than so many sessions, and more than this share of all."""
-MASS_SESSIONS = 100
-MASS_SHARE = 0.2
-SILENT_SECONDS = 5.0
-"""After a kick that nobody answered."""
+AGAIN_SECONDS = 5.0
+"""After a kick that nobody answered; so long nothing else is asked of that server, which would take up the whole rate."""
 SETTLE_SECONDS = 3.0
 """How long a kick waits for the rest of a change to be judged: only then it shows whether it is a mass."""
 _WORKLOADS = 10_000
@@ -42,16 +39,6 @@ _BACKING = (Reason.ACCOUNT, Reason.NARROWED, Reason.KEY)
 _ORDER = (*_FINAL, *_BACKING)
 # Tenants make these happen, by their annotations: one namespace gets a quarter of the rate at most.
 _TENANTS = (Reason.ACCOUNT, Reason.NARROWED)
-# What one mistake may condemn all at once.
-_CAUSES = {
-    Reason.DELETED: "deleted",
-    Reason.RECREATED: "deleted",
-    Reason.REFUSED: "policy",
-    Reason.ACCOUNT: "policy",
-    Reason.NARROWED: "policy",
-    Reason.KEY: "key",
-}
-CAUSES = ("deleted", "policy", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +85,6 @@ class _Pending(NamedTuple):
     serial: int
 
 
-class _Mass(NamedTuple):
-    began: float
-    released: bool
-
-
 class Kicks:
     """The sessions that are to end, until they are kicked. Times are Unix seconds, of our clock."""
 
@@ -113,12 +95,13 @@ class Kicks:
         # A quarter is for renewals: else a mass of others would have them all expire.
         self._others, self._renewals = Bucket(per_second - self._share), Bucket(self._share)
         self._namespaces: OrderedDict[str, Bucket] = OrderedDict()
-        self._pending: dict[Connection, _Pending] = {}
+        self._pending: dict[Slot, _Pending] = {}
         self._counts: Counter[Reason] = Counter()
         self._queues = {reason: Queue() for reason in (*_ORDER, Reason.RENEWAL)}
-        self._later: list[tuple[float, int, Connection]] = []
+        self._later: list[tuple[float, int, Slot]] = []
+        self._silent: dict[str, float] = {}
         self._rounds: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
-        self._masses: dict[str, _Mass] = {}
+        self._masses = Masses()
         self._serial = 0
         self.held = False
         """Stops all kicks."""
@@ -134,7 +117,7 @@ class Kicks:
     @property
     def masses(self) -> frozenset[str]:
         """The causes (of CAUSES) that wait since they condemn too many to be believed at once."""
-        return frozenset(cause for cause, mass in self._masses.items() if not mass.released)
+        return self._masses.waiting
 
     def waiting(self, since: float) -> dict[Reason, int]:
         """Return how many wait since before this moment, by reason. Looks at all of them."""
@@ -142,33 +125,43 @@ class Kicks:
 
     def reason_of(self, key: Connection) -> Reason | None:
         """Return why a session is to end, None when it is not."""
-        found = self._pending.get(key)
+        found = self._pending.get((key, False)) or self._pending.get((key, True))
         return found.kick.reason if found is not None else None
 
     def add(self, session: Session, reason: Reason, since: float) -> None:
-        """Condemn a session for what happened at `since`; a renewal never takes the place of another reason."""
-        old = self._pending.get(session.key)
-        if old is not None:
-            if reason in (old.kick.reason, Reason.RENEWAL):
-                return
-            self.drop(session.key)
-        self._put(Kick(session, reason, since), self._ready_at(session, reason))
+        """Condemn a session for what happened at `since`. A renewal waits beside another reason, which may wait for long."""
+        slot = _slot(session, reason)
+        old = self._pending.get(slot)
+        if old is None or old.kick.reason is not reason:
+            self._forget(slot)
+            self._put(Kick(session, reason, since), self._ready_at(session, reason))
+
+    def defer(self, kick: Kick, now: float) -> None:
+        """Put back a kick that was not made."""
+        if _slot(kick.session, kick.reason) not in self._pending:
+            self._put(kick, now + AGAIN_SECONDS)
 
     def again(self, kick: Kick, now: float) -> None:
         """Put back a kick that nobody answered."""
-        if kick.session.key not in self._pending:
-            self._put(kick, now + SILENT_SECONDS)
+        self._silent = {server: until for server, until in self._silent.items() if until > now}
+        self._silent[kick.session.server] = now + AGAIN_SECONDS
+        self.defer(kick, now)
+
+    def spare(self, key: Connection) -> None:
+        """Forget what condemned a session that fits again. A renewal that is due, and a kick by hand, stay."""
+        found = self._pending.get((key, False))
+        if found is not None and found.kick.reason is not Reason.MANUAL:
+            self._forget((key, False))
 
     def drop(self, key: Connection) -> None:
-        """Forget a session that is gone, or fits again."""
-        found = self._pending.pop(key, None)
-        if found is not None:
-            self._counts[found.kick.reason] -= 1
+        """Forget a session that is gone."""
+        self._forget((key, False))
+        self._forget((key, True))
 
     def take(self, now: float, total: int, guards: Guards) -> Kick | None:
         """Return, and forget, the next session to kick of `total` live ones; None while there is none that may be."""
         self._wake(now)
-        self._weigh_masses(now, total, guards.listed_at)
+        self._masses.weigh(self._counts, now, total, guards.listed_at)
         if self.held or not self._pending:
             return None
         may_renew = guards.allow(Reason.RENEWAL)
@@ -182,16 +175,22 @@ class Kicks:
         found = self._next((*_ORDER, Reason.RENEWAL), now, guards)
         return None if found is None else self._taken(found, bucket, now)
 
-    def _lives(self, serial: int, key: Connection) -> bool:
-        found = self._pending.get(key)
+    def _forget(self, slot: Slot) -> None:
+        found = self._pending.pop(slot, None)
+        if found is not None:
+            self._counts[found.kick.reason] -= 1
+
+    def _lives(self, serial: int, slot: Slot) -> bool:
+        found = self._pending.get(slot)
         return found is not None and found.serial == serial
 
     def _put(self, kick: Kick, ready_at: float) -> None:
         self._serial += 1
-        self._pending[kick.session.key] = _Pending(kick, self._serial)
+        slot = _slot(kick.session, kick.reason)
+        self._pending[slot] = _Pending(kick, self._serial)
         self._counts[kick.reason] += 1
         if math.isfinite(ready_at):
-            heappush(self._later, (ready_at, self._serial, kick.session.key))
+            heappush(self._later, (ready_at, self._serial, slot))
         else:
             self._queue(kick, self._serial)
         if len(self._later) > 2 * len(self._pending) + 64:
@@ -204,15 +203,15 @@ class Kicks:
             order = float(session.label.expires)
         else:
             order = float(binascii.crc32(f"{session.server}.{session.cid}".encode(), binascii.crc32(self._replica)))
-        queue.push(session.label.namespace, order, serial, session.key)
+        queue.push(session.label.namespace, order, serial, _slot(session, kick.reason))
         if queue.entries > 2 * self._counts[kick.reason] + 64:
             queue.keep(self._lives)
 
     def _wake(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
-            _, serial, key = heappop(self._later)
-            if self._lives(serial, key):
-                self._queue(self._pending[key].kick, serial)
+            _, serial, slot = heappop(self._later)
+            if self._lives(serial, slot):
+                self._queue(self._pending[slot].kick, serial)
 
     def _ready_at(self, session: Session, reason: Reason) -> float:
         """Return when a session may be kicked: later and later where kicks do not help, since we may be the one behind."""
@@ -230,24 +229,10 @@ class Kicks:
         if len(self._rounds) > _WORKLOADS:
             self._rounds.popitem(last=False)
 
-    def _weigh_masses(self, now: float, total: int, listed_at: float) -> None:
-        counts: Counter[str] = Counter()
-        for reason, cause in _CAUSES.items():
-            counts[cause] += self._counts[reason]
-        for cause in CAUSES:
-            mass, is_many = self._masses.get(cause), counts[cause] > max(MASS_SESSIONS, MASS_SHARE * total)
-            if mass is None:
-                if is_many:
-                    self._masses[cause] = _Mass(now, released=False)
-            elif not counts[cause] or not (is_many or mass.released):
-                del self._masses[cause]
-            elif now - mass.began >= MASS_SECONDS and (cause != "deleted" or listed_at > mass.began):
-                self._masses[cause] = mass._replace(released=True)
-
     def _next(self, reasons: Iterable[Reason], now: float, guards: Guards) -> Kick | None:
-        masses = self.masses
+        masses = self._masses.waiting
         for reason in reasons:
-            if not self._counts[reason] or not guards.allow(reason) or _CAUSES.get(reason) in masses:
+            if not self._counts[reason] or not guards.allow(reason) or CAUSE_OF.get(reason) in masses:
                 continue
             found = self._first(reason, now, guards)
             if found is not None:
@@ -257,24 +242,33 @@ class Kicks:
     def _first(self, reason: Reason, now: float, guards: Guards) -> Kick | None:
         """Return the first session of the namespace whose turn it is."""
         queue = self._queues[reason]
-        for namespace in tuple(queue.namespaces):
-            heap = queue.namespaces[namespace]
-            while heap and not self._lives(*heap[0][1:]):
+        for _ in range(len(queue.namespaces)):
+            namespace, heap = queue.namespaces.popitem(last=False)
+            while heap and not self._heads(heap[0], now):
                 heappop(heap)
                 queue.entries -= 1
             if not heap:
-                del queue.namespaces[namespace]
                 continue
+            queue.namespaces[namespace] = heap
             kick = self._pending[heap[0][2]].kick
-            if reason in _CAUSES and not guards.settled and now - kick.since < SETTLE_SECONDS:
+            if reason in CAUSE_OF and not guards.settled and now - kick.since < SETTLE_SECONDS:
                 continue
             if reason in _TENANTS and not self._bucket(namespace).has(now):
                 continue
             heappop(heap)
             queue.entries -= 1
-            queue.namespaces.move_to_end(namespace)
             return kick
         return None
+
+    def _heads(self, entry: tuple[float, int, Slot], now: float) -> bool:
+        """Say whether the first of a queue may be next. One of a silent server waits elsewhere."""
+        _, serial, slot = entry
+        if not self._lives(serial, slot):
+            return False
+        until = self._silent.get(slot[0][0], -math.inf)
+        if until > now:
+            heappush(self._later, (until, serial, slot))
+        return until <= now
 
     def _bucket(self, namespace: str) -> Bucket:
         found = self._namespaces.get(namespace)
@@ -286,9 +280,13 @@ class Kicks:
 
     def _taken(self, kick: Kick, bucket: Bucket, now: float) -> Kick:
         bucket.take()
-        self.drop(kick.session.key)
+        self._forget(_slot(kick.session, kick.reason))
         if kick.reason in _TENANTS:
             self._bucket(kick.session.label.namespace).take()
         if kick.reason in _BACKING:
             self._note_round(kick.session, now)
         return kick
+
+
+def _slot(session: Session, reason: Reason) -> Slot:
+    return session.key, reason is Reason.RENEWAL

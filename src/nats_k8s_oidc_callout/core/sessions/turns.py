@@ -7,6 +7,9 @@ from heapq import heapify, heappush
 
 from nats_k8s_oidc_callout.core.sessions.table import Connection
 
+Slot = tuple[Connection, bool]
+"""A session that is to end, and whether for a renewal."""
+
 
 class Bucket:
     """So many a second, and a burst; never asked for more than it has."""
@@ -18,9 +21,9 @@ class Bucket:
         self._left, self._at = self._burst, -math.inf
 
     def has(self, now: float) -> bool:
-        if now > self._at:
-            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-            self._at = now
+        # A clock that was set back gives nothing, and must not stand still until it is where it was.
+        self._left = min(self._burst, self._left + max(now - self._at, 0.0) * self._rate)
+        self._at = now
         return self._left >= 1
 
     def take(self) -> None:
@@ -33,14 +36,14 @@ class Queue:
     __slots__ = ("entries", "namespaces")
 
     def __init__(self) -> None:
-        self.namespaces: OrderedDict[str, list[tuple[float, int, Connection]]] = OrderedDict()
+        self.namespaces: OrderedDict[str, list[tuple[float, int, Slot]]] = OrderedDict()
         self.entries = 0
 
-    def push(self, namespace: str, order: float, serial: int, key: Connection) -> None:
-        heappush(self.namespaces.setdefault(namespace, []), (order, serial, key))
+    def push(self, namespace: str, order: float, serial: int, slot: Slot) -> None:
+        heappush(self.namespaces.setdefault(namespace, []), (order, serial, slot))
         self.entries += 1
 
-    def keep(self, lives: Callable[[int, Connection], bool]) -> None:
+    def keep(self, lives: Callable[[int, Slot], bool]) -> None:
         """Forget what does not wait any more."""
         self.entries = 0
         for namespace, heap in tuple(self.namespaces.items()):
