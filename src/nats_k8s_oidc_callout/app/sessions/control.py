@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -32,6 +33,18 @@ _WAITS_SECONDS = 30.0
 _TELL_SECONDS = 60.0
 # nats-py is the client that a session's end closes for good.
 _PYTHON = "python3"
+_AFTER_BUG_SECONDS = 5.0
+
+
+async def lasting(name: str, part: Callable[[], Awaitable[None]]) -> None:
+    """Run a part for ever."""
+    while True:
+        try:
+            await part()
+        except Exception:
+            # Supervision boundary: a bug here must not end logins.
+            log.exception("session control failed with an internal error", part=name)
+        await asyncio.sleep(_AFTER_BUG_SECONDS)
 
 
 class LiveSessions:
@@ -93,8 +106,7 @@ class LiveSessions:
     def loops(self) -> Sequence[Loop]:
         """What runs for ever."""
         link = [("nats system", self._run_link)] if self._link is not None else []
-        return [
-            *link,
+        parts = [
             ("session events", self._arrivals.hear),
             ("session lists", self._arrivals.repair),
             ("session judging", self.judging.run),
@@ -102,6 +114,7 @@ class LiveSessions:
             ("session renewals", self._tick),
             ("session permissions", self._check),
         ]
+        return [*link, *((name, partial(lasting, name, part)) for name, part in parts)]
 
     async def close(self) -> None:
         """End our own link, if there is one."""

@@ -38,6 +38,7 @@ class Judging:
         self._changed_at: dict[_Workload, float] = {}
         self._deleted_at: dict[_Workload, float] = {}
         self._all_changed_at = -math.inf
+        self._policy_taken = True
         self._wake = asyncio.Event()
 
     def account_changed(
@@ -93,8 +94,16 @@ class Judging:
             self._judge(session)
 
     def fits(self, session: Session) -> bool:
-        """Say whether a condemned session may stay after all; also while a change of its workload is not looked at yet."""
-        return session.workload in self._queue or not isinstance(self._verdict(session), Revoke)
+        """Say whether a condemned session may stay after all.
+
+        So may one whose change is not looked at yet, or that cannot be judged at this moment: it is judged later.
+        """
+        if session.workload in self._queue:
+            return True
+        verdict = self._verdict(session)
+        if isinstance(verdict, Later):
+            self._judge_later(session, verdict)
+        return not isinstance(verdict, Revoke)
 
     @property
     def settled(self) -> bool:
@@ -113,6 +122,10 @@ class Judging:
             await self._work()
 
     async def _work(self) -> None:
+        if (taken := self._view.policy_taken) != self._policy_taken:
+            self._policy_taken = taken
+            # While the file was refused nobody was judged by rules and annotations.
+            self.everything_changed()
         ends = time.monotonic() + _SLICE_SECONDS
         while True:
             if self._queue:
@@ -158,9 +171,11 @@ class Judging:
         match verdict:
             case Revoke(reason):
                 since = max(self._changed_at.get(session.workload, -math.inf), self._all_changed_at, session.seen)
-                self._kicks.add(session, reason, since if math.isfinite(since) else now)
-            case Later(seconds):
-                heapq.heappush(self._again, (now + seconds, session.key))
+                self._kicks.add(session, reason, now if reason is Reason.KEY else since)
+            case Later():
+                self._judge_later(session, verdict)
             case Keep():
-                if self._kicks.reason_of(session.key) not in (None, Reason.RENEWAL, Reason.MANUAL):
-                    self._kicks.drop(session.key)
+                self._kicks.spare(session.key)
+
+    def _judge_later(self, session: Session, verdict: Later) -> None:
+        heapq.heappush(self._again, (self._clock() + verdict.seconds, session.key))

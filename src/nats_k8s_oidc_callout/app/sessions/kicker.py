@@ -26,8 +26,7 @@ _GHOSTS = 10_000
 
 
 class _Ending(NamedTuple):
-    since: float
-    """When what ends it happened (Unix seconds)."""
+    kick: Kick
     kicked: float
 
 
@@ -62,16 +61,20 @@ class Kicker:
         """Kick all that may be kicked at this moment."""
         now = self._clock()
         guards = self._guards()
-        while len(self._running) < _AT_ONCE:
+        while self._system.connected and len(self._running) < _AT_ONCE:
             found = self._kicks.take(now, len(self._table), guards)
             if found is None:
                 break
-            session, reason, since = found
-            if self._table.find(session.key) is None or session.key in self._ending:
+            session, reason, _ = found
+            if self._table.find(session.key) is None:
+                continue
+            if session.key in self._ending:
+                # Nobody may have heard that kick.
+                self._kicks.defer(found, now)
                 continue
             if reason not in (Reason.RENEWAL, Reason.MANUAL) and self._judging.fits(session):
                 continue
-            self._ending[session.key] = _Ending(since, now)
+            self._ending[session.key] = _Ending(found, now)
             task = asyncio.create_task(self._kick(found), name="session kick")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
@@ -82,7 +85,7 @@ class Kicker:
         self._kicks.drop(key)
         ending = self._ending.pop(key, None)
         if ending is not None:
-            self._metrics.ended(max(0.0, self._clock() - ending.since))
+            self._metrics.ended(max(0.0, self._clock() - ending.kick.since))
 
     def is_ghost(self, key: Connection) -> bool:
         """Say whether a list shows a connection that its server does not know (nats-server 2.11, NATS_FACTS)."""
@@ -110,6 +113,7 @@ class Kicker:
         if kicked is Kicked.GONE:
             # It left by itself, or another replica was first. What a list still shows of it is no session.
             self._table.remove(session.key)
+            self._kicks.drop(session.key)
             self._ghosts[session.key] = None
             if len(self._ghosts) > _GHOSTS:
                 self._ghosts.popitem(last=False)
@@ -120,7 +124,9 @@ class Kicker:
             self._kicks.again(kick, self._clock())
 
     def _doubt(self, now: float) -> None:
-        overdue = [key for key, ending in self._ending.items() if ending.kicked < now - _END_SECONDS]
-        for key in overdue:
-            del self._ending[key]
+        overdue = [ending.kick for ending in self._ending.values() if ending.kicked < now - _END_SECONDS]
+        for kick in overdue:
+            del self._ending[kick.session.key]
+            # Until the list says that it is gone.
+            self._kicks.defer(kick, now)
             self.in_doubt.set()
