@@ -14,6 +14,7 @@ from nats_k8s_oidc_callout.app.sessions.judging import Judging
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
 from nats_k8s_oidc_callout.core.sessions.kicks import Guards, Kick, Kicks
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Table
+from nats_k8s_oidc_callout.core.spelling import escape
 
 log = structlog.get_logger("sessions")
 
@@ -104,8 +105,8 @@ class Kicker:
                 account=session.account,
                 server=session.server,
                 client_id=session.cid,
-                client_host=session.host,
-                connection_name=session.connection,
+                client_host=escape(session.host),
+                connection_name=escape(session.connection),
                 age_seconds=round(max(0.0, now - session.start)),
             )
             return
