@@ -83,13 +83,13 @@ class Release:
         }
         made = Replica(ResponderProcess(env, name=f"sessions-{number}"), accounts, file)
         self.replicas.append(made)
+        self.world.responders.append(made.process)
         return made
 
     async def start(self, *, ready: bool = True) -> Replica:
         """Start one more."""
         one = self.prepare()
         one.process.start()
-        self.world.responders.append(one.process)
         if ready:
             await asyncio.to_thread(one.process.wait_ready)
         return one
