@@ -51,9 +51,13 @@ class Holds:
     policy_taken: bool = True
     grown: Grown[int] = field(default_factory=lambda: Grown(within))
     in_sync: bool = True
+    ahead: bool = True
     account: ServiceAccount | None = ServiceAccount(UID, None)  # noqa: RUF009
     grant: Today | None = Today("APP", FITS.grant)  # noqa: RUF009
     refused: bool = False
+
+    def is_ahead_of(self, session: Session) -> bool:
+        return self.ahead and session.workload == WORKLOAD
 
     def synced(self, namespace: str) -> bool:
         return self.in_sync and namespace == FITS.namespace
@@ -148,9 +152,38 @@ def test_one_that_appears_is_judged_two_seconds_later(
 
 def test_nothing_is_absent_while_the_watch_is_behind() -> None:
     """
-    A ServiceAccount that is not there may not have been listed yet.
+    A ServiceAccount that is not there may not have been listed yet. Of what fits a change will be told.
     """
-    assert Later(2.0) == verdict(Holds(in_sync=False, account=None)) == verdict(Holds(in_sync=False), seen=NOW)
+    assert (
+        Later(2.0)
+        == verdict(Holds(in_sync=False, account=None))
+        == verdict(Holds(in_sync=False, grant=OTHER), seen=NOW)
+    )
+    assert KEEP == verdict(Holds(in_sync=False))
+
+
+@pytest.mark.parametrize(
+    ("today", "proves"),
+    [
+        ({"account": None}, True),
+        ({"account": ServiceAccount("other", None)}, True),
+        ({"refused": True}, True),
+        ({"grant": OTHER}, True),
+        ({"grant": RENAMED}, True),
+        ({"listed": listed(jti="j1")}, False),
+        ({"kids": {"000000"}}, False),
+    ],
+)
+def test_a_watch_that_hangs_condemns_nobody_who_came_later(today: dict[str, Any], proves: bool) -> None:
+    """
+    One that came after our last change ends when all were listed since; nobody needs a list for what is revoked.
+    """
+    holds = Holds(**today, ahead=False)
+    found = verdict(holds, seen=NOW - 50, changed_at=NOW - 60)
+    assert found == Later(1.0) if proves else isinstance(found, Revoke)
+    assert isinstance(verdict(holds, seen=NOW - 50, changed_at=NOW), Revoke)
+    holds.ahead = True
+    assert isinstance(verdict(holds, seen=NOW - 50, changed_at=NOW - 60), Revoke)
 
 
 @pytest.mark.parametrize("today", [{"refused": True}, {"grant": OTHER}, {"grant": RENAMED}])

@@ -225,7 +225,7 @@ class ClusterWorkloads:
         return self._informer.listed_at
 
     def list_again(self) -> None:
-        """Have a whole list begin, at once or 10 s after the last one began."""
+        """Have a whole list begin, at once or 5 s after the last one began."""
         self._informer.list_again()
 
 

@@ -57,7 +57,7 @@ class Informer:
         return reflector is not None and reflector.in_sync
 
     def list_again(self) -> None:
-        """Have whole lists begin, each at once or 10 s after the last one began."""
+        """Have whole lists begin, each at once or 5 s after the last one began."""
         for reflector in self._reflectors.values():
             reflector.list_again()
 

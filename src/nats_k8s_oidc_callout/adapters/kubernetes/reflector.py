@@ -28,7 +28,7 @@ PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
 RELEASE_SECONDS = 60.0
 """Longest time between lists that bring back annotations which count again."""
-AGAIN_SECONDS = 10.0
+AGAIN_SECONDS = 5.0
 """Least time from the beginning of a list to that of one that somebody asked for."""
 YIELD_EVENTS = 100
 VERSION_LOGGED = 24
@@ -93,7 +93,7 @@ class Reflector:
         return self._watches and heard is not None and self._monotonic() - heard < 2 * self._pace.silence
 
     def list_again(self) -> None:
-        """Have a whole list begin: at once, or 10 s after the last one began."""
+        """Have a whole list begin: at once, or 5 s after the last one began."""
         self._asked = True
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(asyncio.get_running_loop().time() + self._until_asked())

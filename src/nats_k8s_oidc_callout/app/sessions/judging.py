@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nats_k8s_oidc_callout.app.sessions.view import LiveView
 from nats_k8s_oidc_callout.core.grants.grants import Grants
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
-from nats_k8s_oidc_callout.core.sessions.judging import NEW_SECONDS, Keep, Later, Reason, Revoke, Verdict, judge
+from nats_k8s_oidc_callout.core.sessions.judging import Keep, Later, Reason, Revoke, Verdict, judge
 from nats_k8s_oidc_callout.core.sessions.kicks import Kicks
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Session, Table
 
@@ -35,9 +35,11 @@ class Judging:
         self._table, self._view, self._kicks, self._clock = table, view, kicks, clock
         self._queue: dict[_Workload, _Change] = {}
         self._again: list[tuple[float, Connection]] = []
+        self._put_off: dict[Connection, float] = {}
         self._changed_at: dict[_Workload, float] = {}
         self._deleted_at: dict[_Workload, float] = {}
         self._all_changed_at = -math.inf
+        self._most_changed = 64
         self._policy_taken = True
         self._wake = asyncio.Event()
 
@@ -132,19 +134,21 @@ class Judging:
                 workload = next(iter(self._queue))
                 self._work_on(workload, self._queue.pop(workload))
             elif self._again and self._again[0][0] <= self._clock():
-                _, key = heapq.heappop(self._again)
+                at, key = heapq.heappop(self._again)
                 session = self._table.find(key)
-                if session is not None:
-                    self._judge(session)
+                if self._put_off.get(key) == at:
+                    del self._put_off[key]
+                    if session is not None:
+                        self._judge(session)
             else:
                 break
             if time.monotonic() >= ends:
                 await asyncio.sleep(_SLICE_SECONDS)
                 ends = time.monotonic() + _SLICE_SECONDS
-        if self._changed_at:
-            oldest = self._clock() - 2 * NEW_SECONDS
-            self._changed_at = {workload: at for workload, at in self._changed_at.items() if at > oldest}
+        if len(self._changed_at) > self._most_changed:
+            self._changed_at = {one: at for one, at in self._changed_at.items() if self._table.has(one)}
             self._deleted_at = {one: at for one, at in self._deleted_at.items() if self._table.has(one)}
+            self._most_changed = 2 * len(self._changed_at) + 64
 
     def _work_on(self, workload: _Workload, change: _Change) -> None:
         """Judge the sessions of one workload after a change."""
@@ -178,4 +182,7 @@ class Judging:
                 self._kicks.spare(session.key)
 
     def _judge_later(self, session: Session, verdict: Later) -> None:
-        heapq.heappush(self._again, (self._clock() + verdict.seconds, session.key))
+        at = self._clock() + verdict.seconds
+        if at < self._put_off.get(session.key, math.inf):
+            self._put_off[session.key] = at
+            heapq.heappush(self._again, (at, session.key))

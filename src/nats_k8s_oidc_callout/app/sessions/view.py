@@ -44,10 +44,11 @@ class LiveView:
         accounts: TargetAccounts,
         signers: Callable[[], Signers | None],
         rejected: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`rejected` says that the policy file is not the one in force."""
         self._settings, self._facts, self._workloads = settings, facts, workloads
-        self._accounts, self._signers, self._rejected = accounts, signers, rejected
+        self._accounts, self._signers, self._rejected, self._clock = accounts, signers, rejected, clock
         self._kids = Kids()
         self._listed_of: tuple[Grants, Listed] | None = None
         self._found: tuple[Grants, set[str]] | None = None
@@ -59,7 +60,7 @@ class LiveView:
         self.namespaces: Container[str] | None = frozenset(settings.k8s_namespaces) or None
         self.policies = Policies()
         self.grown: Grown[Made] = Grown(contained)
-        self.policies.have(facts.grants.policy_mark, time.time())
+        self.policies.have(facts.grants.policy_mark, self._clock())
 
     @property
     def listed(self) -> Listed:
@@ -88,14 +89,21 @@ class LiveView:
 
     def fetched(self, kids: Collection[str]) -> None:
         """Take in which keys the issuer has."""
-        self._kids.fetched({of_kid(kid) for kid in kids}, time.time())
+        self._kids.fetched({of_kid(kid) for kid in kids}, self._clock())
 
     def taken(self) -> None:
         """Take in that another policy is in force."""
-        self.policies.have(self._facts.grants.policy_mark, time.time())
+        self.policies.have(self._facts.grants.policy_mark, self._clock())
 
     def synced(self, namespace: str) -> bool:
         return self._workloads.in_sync(namespace)
+
+    def is_ahead_of(self, session: Session) -> bool:
+        """Say whether all ServiceAccounts were listed since a session began, and have them listed if not."""
+        if session.seen < self._workloads.listed_at:
+            return True
+        self._workloads.list_again()
+        return False
 
     def account_of(self, namespace: str, name: str) -> ServiceAccount | None:
         return self._facts.accounts.find(namespace, name)
@@ -105,7 +113,10 @@ class LiveView:
             # Its annotations are too heavy for now, or not listed again yet.
             return None
         made = self._made(self._facts.grants, (namespace, name), self.account_of(namespace, name))
-        return None if made is None or not made.mark else Today(self._accounts.landing(made.account), made.mark)
+        # Whoever cannot be placed at present, since a key file is bad, stays where he is.
+        if made is None or not made.mark or self._facts.placeable(made.account):
+            return None
+        return Today(self._accounts.landing(made.account), made.mark)
 
     def denied(self, session: Session) -> bool:
         if not self._facts.grants.policy.digest:

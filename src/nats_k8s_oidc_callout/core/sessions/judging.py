@@ -13,6 +13,8 @@ from nats_k8s_oidc_callout.core.sessions.table import Session
 
 NEW_SECONDS = 2.0
 """A session that appears and does not fit is judged again so much later: our watch may be behind another replica's."""
+PROOF_SECONDS = 1.0
+"""How often we look whether a list came in that is newer than a session."""
 STRANGE_SECONDS = 180.0
 """Policy files reach nodes up to 90 s apart, and new versions of us as far as a rollout takes."""
 KEY_SECONDS = 60.0
@@ -57,6 +59,9 @@ class Later:
 
     seconds: float
 
+
+# By what a watch of ServiceAccounts tells, alone or with policy.
+_BY_ACCOUNT = (Reason.DELETED, Reason.RECREATED, Reason.REFUSED, Reason.ACCOUNT, Reason.NARROWED)
 
 Verdict = Keep | Revoke | Later
 KEEP = Keep()
@@ -213,6 +218,9 @@ class View(Protocol):
     def synced(self, namespace: str) -> bool:
         """Say whether the watch is in sync, after a whole list."""
 
+    def is_ahead_of(self, session: Session) -> bool:
+        """Say whether what we know of ServiceAccounts is surely newer than a session; a watch may hang, and not know it."""
+
     def account_of(self, namespace: str, name: str) -> ServiceAccount | None: ...
     def today(self, namespace: str, name: str) -> Today | None:
         """None when it cannot be told yet, or the workload would be refused."""
@@ -225,7 +233,7 @@ def judge(session: Session, view: View, now: float, changed_at: float) -> Verdic
     """Judge a session at `now`; what we know of its workload last changed at `changed_at` (Unix seconds, our clock).
 
     One that we knew before the change is judged at once. One that came after it, and does not fit, may come from a
-    replica that is ahead of us. Of a session without a label `changed_at` is when we saw its ServiceAccount deleted.
+    replica that is ahead of us: it has time, and then what we know must be newer. Of a session without a label `changed_at` is when we saw its ServiceAccount deleted.
     """
     label = session.label
     if not label.release:
@@ -234,9 +242,13 @@ def judge(session: Session, view: View, now: float, changed_at: float) -> Verdic
         return KEEP
     found = _judge(session, view, now)
     wait = session.seen + NEW_SECONDS - now
-    if found == KEEP or session.seen < changed_at or wait <= 0:
+    if found == KEEP or session.seen < changed_at:
         return found
-    return Later(max(wait, found.seconds)) if isinstance(found, Later) else Later(wait)
+    if wait > 0:
+        return Later(max(wait, found.seconds)) if isinstance(found, Later) else Later(wait)
+    if isinstance(found, Revoke) and found.reason in _BY_ACCOUNT and not view.is_ahead_of(session):
+        return Later(PROOF_SECONDS)
+    return found
 
 
 def _judge_by_name(session: Session, view: View, now: float, deleted_at: float) -> Verdict:
@@ -251,9 +263,14 @@ def _judge(session: Session, view: View, now: float) -> Verdict:
     label = session.label
     if view.listed.holds(label, now):
         return Revoke(Reason.REVOKED)
-    if not view.synced(label.namespace):
-        # What is not there may not have been listed yet, and what is there may be old.
-        return Later(NEW_SECONDS)
+    found = _compare(session, view, now)
+    # What is not there may not have been listed yet, and what is there may be old. Of what fits the change will be told.
+    return found if found == KEEP or view.synced(label.namespace) else Later(NEW_SECONDS)
+
+
+def _compare(session: Session, view: View, now: float) -> Verdict:
+    """Judge by what we know, whether or not it is old."""
+    label = session.label
     account = view.account_of(*session.workload)
     if account is None:
         return Revoke(Reason.DELETED)
