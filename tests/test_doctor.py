@@ -15,7 +15,16 @@ from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims
 from nats_k8s_oidc_callout.core.model import Deny, Reason
 from nats_k8s_oidc_callout.core.nats import callout
 from nats_k8s_oidc_callout.core.nats.signers import Origin
-from nats_k8s_oidc_callout.doctor import Cause, Finding, Report, Status, answers, check_kubernetes, diagnosis
+from nats_k8s_oidc_callout.doctor import (
+    Cause,
+    Finding,
+    Report,
+    Status,
+    answers,
+    check_kubernetes,
+    check_sessions,
+    diagnosis,
+)
 from nats_k8s_oidc_callout.doctor.observations import Admission, Question, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.responder_status import Neighbour, responder
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -107,6 +116,10 @@ def rbac(
 def self_test(claims: OwnClaims | None = GOOD, verdict: Deny | Unreachable | None = None) -> Finding:
     """Return what is made of our token and of the responder's word for it."""
     return check_kubernetes.self_test_token(claims, RULES, verdict)
+
+
+def sessions(*missing: str, **seen: Any) -> Finding:
+    return check_sessions.judge(check_sessions.Seen(accounts=2, missing=missing, **seen))[0]
 
 
 def misconfigured(**variables: str) -> Finding:
@@ -252,6 +265,26 @@ ROWS: dict[str, tuple[Finding, str, str]] = {
     "labels": (rbac(resources="serviceaccounts namespaces")[0], "", "get on serviceaccounts and namespaces"),
     "no-labels": (rbac(200, 200, 403, resources="namespaces")[0], "rbac_get_missing", "grant get on namespaces"),
     "no-cluster": (check_kubernetes.rbac("", [], "")[0], "", "SERVICE_ACCOUNTS_DIR"),
+    # Sessions
+    "sessions": (sessions(), "", "list, hear and end those of 2 accounts; that right reaches any client"),
+    "sessions-held": (sessions(held=True), "", "all is held"),
+    "sessions-away": (sessions(trouble="refused"), "sessions_unreachable", "NATS_SYSTEM_CREDS_FILE"),
+    "sessions-lost": (sessions("the server does not answer: x"), "sessions_unreachable", "does not answer"),
+    "sessions-inbox": (sessions("the server refused _INBOX_sess.1.*"), "sessions_not_answered", "subscribe _INBOX_sess.>"),
+    "no-list-import": (
+        sessions("connections of account APP cannot be listed: x"), "sessions_not_listed", "publish nko.connz.*"
+    ),
+    "no-list-login": (
+        sessions("connections of account APP cannot be listed: x", by_login=True),
+        "sessions_not_listed",
+        "publish $SYS.REQ.ACCOUNT.*.CONNZ: `keys --sessions U…`",
+    ),
+    "account-without-subject": (
+        sessions("connections of account A B cannot be listed: its name cannot stand in a subject"), "", "2 accounts"
+    ),
+    "no-kick": (sessions("clients cannot be ended: x"), "sessions_not_ended", "import $SYS.REQ.SERVER.*.KICK from SYS"),
+    "no-events": (sessions("the server refused nko.ev.*.CONNECT"), "sessions_not_heard", "subscribe nko.ev.>"),
+    "no-control": (sessions(control="x"), "sessions_not_told", "publish and subscribe nko.control"),
     # The settings
     "variable": (misconfigured(PORT="80a"), "configuration", "docs/CONFIGURATION.md"),
     "key-kind": (misconfigured(NATS_SIGNING_KEY_FILE="/user.seed"), "wrong_key_kind", "U… logs in"),
@@ -280,6 +313,22 @@ def test_a_cause_that_follows_from_another_is_left_out() -> None:
     assert ["sentinel_missing"] == Report([wrong, nobody, wrong]).causes
 
 
+def test_a_list_of_lacks_has_an_end() -> None:
+    """Three hundred accounts that cannot be listed are told as five, and how many more."""
+    missing = [f"connections of account {number} cannot be listed: x" for number in range(300)]
+    found = check_sessions.judge(check_sessions.Seen(missing=missing))
+
+    assert 6 == len(found)
+    assert "and 295 more" == found[-1].detail
+
+
+def test_an_account_that_no_subject_can_name_is_no_fault() -> None:
+    """Its sessions end when their time is up, and that is said beside what works."""
+    found = check_sessions.judge(check_sessions.Seen(missing=["account A B … its name cannot stand in a subject"]))
+
+    assert [Status.OK, Status.SKIPPED] == [one.status for one in found]
+
+
 async def test_an_info_that_is_no_text_is_a_finding(tmp_path: Path) -> None:
     """A server whose INFO cannot be read is a failure with a cause, and never a traceback."""
     async with hostile_server(greeting=b'INFO {"server_id":"N","version":"\xff"}\r\n') as server:
@@ -288,5 +337,5 @@ async def test_an_info_that_is_no_text_is_a_finding(tmp_path: Path) -> None:
     assert ["nats_unreachable"] == report.causes
     assert "the server's INFO cannot be read" in report.findings[1].detail
     status = {finding.check: finding.status for finding in report.findings}
-    assert [*doctor.ALL] == list(status)
+    assert [*doctor.ALL[:-1]] == list(status), "and nothing of sessions, which are left alone"
     assert (Status.SKIPPED, Status.OK) == (status["round trip"], status["jwks"])

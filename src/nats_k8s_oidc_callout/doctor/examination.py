@@ -16,21 +16,21 @@ from nats_k8s_oidc_callout.app.selftest import Tester
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.model import Token, Verdict
 from nats_k8s_oidc_callout.core.nats import user
-from nats_k8s_oidc_callout.doctor import answers, check_kubernetes, diagnosis, responder_status
+from nats_k8s_oidc_callout.doctor import answers, check_kubernetes, check_sessions, diagnosis, responder_status
 from nats_k8s_oidc_callout.doctor.observations import Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.observed_login import attempt
 from nats_k8s_oidc_callout.doctor.report import Cause, Finding, Report, Status, failed, ok, skipped
 from nats_k8s_oidc_callout.doctor.responder_status import Neighbour
 from nats_k8s_oidc_callout.doctor.server import STEP_SECONDS, Server
 from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
-from nats_k8s_oidc_callout.settings import Mode, Settings, read_sentinel
+from nats_k8s_oidc_callout.settings import Mode, SessionControl, Settings, read_sentinel
 
 _KEY_KIND = re.compile(r"(is the \w+ seed S|is a curve key|is no \w+ key)")
 ALL = (
     "configuration", "nats", "login", "subscription", "sentinel", "responder", "signers", "signing key", "jwks",
-    "own token", "self-test token", "rbac", "clock", "authorization.timeout", "round trip",
+    "own token", "self-test token", "rbac", "clock", "authorization.timeout", "round trip", "sessions",
 )  # fmt: skip
-"""Every check, in its order."""
+"""Every check, in its order. The last only with SESSION_CONTROL."""
 
 
 def misconfigured(problems: list[str]) -> Report:
@@ -39,7 +39,7 @@ def misconfigured(problems: list[str]) -> Report:
     for problem in problems:
         cause = Cause.WRONG_KEY_KIND if _KEY_KIND.search(problem) else Cause.CONFIGURATION
         report.add(failed("configuration", problem, cause))
-    report.add(*(skipped(check, "needs a configuration") for check in ALL[1:]))
+    report.add(*(skipped(check, "needs a configuration") for check in ALL[1:-1]))
     return report
 
 
@@ -84,6 +84,7 @@ class _Examination:
         ours = settings.nats_auth_timeout_seconds
         report.add(diagnosis.timeout(server.timeout, setup, ours, waited=server.waited and server.info is not None))
         report.add(await self._round_trip(server, setup))
+        report.add(*await self._sessions())
         # What was learned early may be told late.
         report.findings.sort(key=lambda finding: ALL.index(finding.check))
         return report
@@ -189,6 +190,13 @@ class _Examination:
             await api.close()
         question = self.trial.question
         report.add(check_kubernetes.clock(settings.clock_skew_seconds, ahead, question.ahead if question else None))
+
+    async def _sessions(self) -> list[Finding]:
+        if self.settings.session_control is SessionControl.OFF:
+            return []
+        if self.report.failed("login"):
+            return [skipped(check_sessions.CHECK, "needs the login")]
+        return check_sessions.judge(await check_sessions.observe(self.settings, self.keyring))
 
     async def _self_test_token(self, one: Questions, *, keys_failed: bool) -> Finding:
         path = self.settings.self_test_token_file

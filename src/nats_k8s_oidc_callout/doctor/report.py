@@ -159,6 +159,19 @@ class Cause(StrEnum):
     RBAC_GET_MISSING = "rbac_get_missing", RBAC_LIST_MISSING[1].replace("list", "get", 1)
     CLOCK_OFF = "clock_off", "synchronise the clocks (NTP) of this node, the API server and NATS"
 
+    SESSIONS_UNREACHABLE = (
+        "sessions_unreachable",
+        "compare NATS_SYSTEM_CREDS_FILE, or our user's permissions, with what `keys --sessions` prints (docs/SESSIONS.md)",
+    )
+    SESSIONS_NOT_ANSWERED = "sessions_not_answered", "let that user subscribe _INBOX_sess.>"
+    SESSIONS_NOT_LISTED = "sessions_not_listed", "`keys --sessions` prints what is missing (docs/SESSIONS.md)"
+    SESSIONS_NOT_ENDED = "sessions_not_ended", SESSIONS_NOT_LISTED[1]
+    SESSIONS_NOT_HEARD = "sessions_not_heard", SESSIONS_NOT_LISTED[1]
+    SESSIONS_NOT_TOLD = (
+        "sessions_not_told",
+        "let our own user publish and subscribe {prefix}.control, and subscribe _INBOX_sess.>",
+    )
+
     RESPONDER_NOT_READY = "responder_not_ready", "the other lines here say why; else see its log"
     NO_RESPONDER = "no_responder", "is a responder running and ready? Its /readyz?verbose says what it lacks"
     TWO_RELEASES = (

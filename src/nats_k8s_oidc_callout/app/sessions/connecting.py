@@ -17,17 +17,18 @@ _LOOK_SECONDS = 0.02
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[System]:
-    """Give the system side, connected; raise Unreachable when that cannot be had."""
+async def connect(settings: Settings, *, events: bool = False) -> AsyncIterator[System]:
+    """Give the system side, connected; raise Unreachable when that cannot be had. It hears `events` if they are wanted."""
     keyring = Keyring(settings, FileWatch().watch)
     login = keyring.system_login()
     system = System(Subjects.imports(settings.session_subjects) if login is None else Subjects.system())
-    # Of events nothing is wanted here: what they would tell is in the lists.
+    # Most commands want nothing of events: what they would tell is in the lists.
+    duty = system.duty()
     link = Link(
         settings.nats_url.urls,
         login=lambda: login or keyring.login(),
         tls=keyring.tls,
-        duty=replace(system.duty(), beside=()),
+        duty=duty if events else replace(duty, beside=()),
         doubt=keyring.doubt,
     )
     link.set_serving(True)
