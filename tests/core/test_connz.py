@@ -77,6 +77,7 @@ def test_answers_to_a_kick() -> None:
         event(client={**CLIENT, "start": ""}),
         page({**LISTED, "cid": -1}),
         page(total=-1),
+        page(now="now"),
         page().replace(b'"NA"', b'"N A"'),
         json.dumps({"server": SERVER, "error": {"code": 400}}).encode(),
     ],

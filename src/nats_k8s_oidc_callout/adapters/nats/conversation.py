@@ -86,7 +86,15 @@ class Conversation:
         except nats.errors.Error as error:
             del self._asked[token]
             raise Unreachable(f"{subject}: {type(error).__name__}") from None
-        return Question(subject, queue, connection, lambda: self._asked.pop(token, None))
+        return Question(subject, queue, connection, lambda: self._forget(token))
+
+    def _forget(self, token: str) -> None:
+        """End a question. Answers that nobody took have come too late."""
+        _, queue = self._asked.pop(token)
+        while not queue.empty():
+            answer = queue.get_nowait()
+            if answer is not None:
+                self.on_stray(answer)
 
 
 class Question:

@@ -138,14 +138,15 @@ _list, _answer, _event = reader(_List), reader(_Answer), reader(_Event)
 def read_page(data: bytes) -> Page:
     """Return what a server answered to CONNZ; raise Unreadable for anything else, such as an error."""
     found = _list(data)
-    return Page(_id(found.server), _rows(found), len(found.data.connections or ()), found.data.total)
+    rows = _rows(found, _seconds(found.data.now))
+    return Page(_id(found.server), rows, len(found.data.connections or ()), found.data.total)
 
 
-def _rows(found: _List) -> Iterator[Row]:
+def _rows(found: _List, now: float) -> Iterator[Row]:
     server, name = found.server.id, cut(found.server.name)
     for one in found.data.connections or ():
         try:
-            start, now = _seconds(one.start), _seconds(found.data.now)
+            start = _seconds(one.start)
         except Unreadable:
             continue
         yield Row(
