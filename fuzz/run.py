@@ -31,6 +31,7 @@ NAMES = (
     "manifest",
     "secret_file",
     "log_text",
+    "connections",
 )
 # Longer inputs are slower, not cleverer; what is huge on purpose is for tests/attack.
 MAX_BYTES = 2048

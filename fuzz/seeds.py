@@ -1,5 +1,6 @@
 """Writes the first inputs of each corpus, which show the fuzzer the shape of a good one: python -m fuzz.seeds"""
 
+import gzip
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -45,6 +46,37 @@ def _creds() -> bytes:
         f"-----BEGIN NATS USER JWT-----\n{jwt.decode()}\n------END NATS USER JWT------\n\n"
         f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
     ).encode()
+
+
+def _connections() -> tuple[bytes, ...]:
+    server = {"id": "NA2", "name": "n0", "time": "2026-11-26T21:00:00Z"}
+    user = "system:serviceaccount:a:b;e=1795732500;u=0b7a3c2e;g=0123abcd;k=012345;t=01234567;i=1795728900;p=012345;r=r"
+    client = {
+        "id": 7,
+        "start": "2026-11-26T21:00:00.5+01:00",
+        "acc": "A",
+        "user": user,
+        "name": "\u2028<",
+        "lang": "go",
+    }
+    row = {
+        "cid": 7,
+        "start": "2026-11-26T21:00:00.5Z",
+        "account": "A",
+        "authorized_user": user,
+        "name": "n",
+        "kind": "Client",
+    }
+    page = compact({"server": server, "data": {"now": "2026-11-26T21:00:00Z", "total": 9, "connections": [row]}})
+    event = {"server": server, "client": client, "timestamp": "2026-11-26T21:00:01Z"}
+    gone = {"code": 500, "description": "no such client or leafnode id"}
+    return (
+        b"e" + compact(event),
+        b"e" + compact({**event, "reason": "Kicked"}),
+        b"p" + page,
+        b"z" + gzip.compress(page, mtime=0),
+        b"k" + compact({"server": server, "error": gone}),
+    )
 
 
 def seeds() -> Mapping[str, Iterable[bytes]]:
@@ -115,6 +147,7 @@ def seeds() -> Mapping[str, Iterable[bytes]]:
             b"rnats://user:p%40ss@host:4222,nats://token@other password=x\x1b[31m",
             b"u\xed\xa0\x80\xe2\x80\xae",
         ),
+        "connections": _connections(),
     }
 
 

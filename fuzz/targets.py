@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.jwk import ECKey
 
+from fuzz.connections import connections
 from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
 from nats_k8s_oidc_callout.adapters.telemetry.redaction import clean, redact
 from nats_k8s_oidc_callout.core import base64url
@@ -331,5 +332,17 @@ _SEED = "SA" + "A2B3C4D5E6F7" * 4 + "ABCDEFGH"
 
 TARGETS: Mapping[str, Target] = {
     target.__name__: target
-    for target in (token, request, box, key_set, watch, list_page, annotation, manifest, secret_file, log_text)
+    for target in (
+        token,
+        request,
+        box,
+        key_set,
+        watch,
+        list_page,
+        annotation,
+        manifest,
+        secret_file,
+        log_text,
+        connections,
+    )
 }
