@@ -247,6 +247,21 @@ async def test_a_server_is_whole_when_it_gave_each_page() -> None:
         assert Kicked.SILENT is await system.kick("NB", 2)
 
 
+async def test_an_export_of_single_responses_is_told() -> None:
+    """
+    A server that lives and whose list never comes is missing something, too.
+    """
+    async with played() as (_, system, fake):
+        await fake.start()
+        fake.lists, fake.kicked = [listed("NA", 1), listed("NB", 2)], error("no such client or leafnode id")
+        await system.list("APP")
+        assert [] == await system.check(["APP"])
+        fake.lists = [listed("NA", 1)]
+        (missing,) = await system.check(["APP"])
+
+        assert missing.startswith("live servers do not list connections: NB;")
+
+
 async def test_a_server_that_falls_silent_between_two_pages_is_not_whole() -> None:
     """
     What it told stays, and that it is all is not taken for granted.

@@ -109,6 +109,14 @@ class Lister:
         except Unreadable as error:
             raise Unreachable(f"the answer {error}") from None
 
+    async def mute(self, account: str) -> set[str]:
+        """Return the ids of servers that live, and do not answer for an account. Raises Unreachable as `list` does."""
+        grows = _Growing(self._connz_of(account), set(self.servers))
+        await self._page(grows, 0, 1)
+        silent = sorted(self.servers - grows.whole)
+        states = await asyncio.gather(*map(self._state, silent))
+        return {server for server, state in zip(silent, states, strict=True) if state is Kicked.GONE}
+
     async def kick(self, server: str, cid: int) -> Kicked:
         """End a connection. Raises Unreachable when we cannot or may not ask."""
         with self._conversation.ask(self._kick_of(server), msgspec.json.encode({"cid": cid})) as question:

@@ -169,15 +169,19 @@ class System:
         if self._conversation.ear.subject in self._refused:
             # No answer would arrive.
             return missing
-        names, server = sorted(accounts), ""
+        names = sorted(accounts)
+        answered: dict[str, str] = {}
         for first in range(0, len(names), _TOGETHER):
-            found = await asyncio.gather(*map(self._ask_for, names[first : first + _TOGETHER]))
+            some = names[first : first + _TOGETHER]
+            found = await asyncio.gather(*map(self._ask_for, some))
             missing += [problem for problem, _ in found if problem]
-            server = max(server, *(one for _, one in found))
-            if not server:
+            answered |= {account: server for account, (_, server) in zip(some, found, strict=True) if server}
+            if not answered:
                 # It is not about one account, and each costs seconds.
                 break
-        return [*missing, *await self._ask_to_end(server)]
+        for account, server in [*answered.items()][:1]:
+            missing += [*await self._ask_to_end(server), *await self._ask_all(account)]
+        return missing
 
     async def _ask_for(self, account: str) -> tuple[str, str]:
         """Return why an account's connections cannot be listed, or a server that would."""
@@ -194,11 +198,19 @@ class System:
     async def _ask_to_end(self, server: str) -> Sequence[str]:
         """Return why clients cannot be ended."""
         try:
-            kicked = await self._lister.kick(server, 0) if server else Kicked.GONE
+            kicked = await self._lister.kick(server, 0)
         except Unreachable as error:
             return [f"clients cannot be ended: {error}"]
         nobody = f"clients cannot be ended: no answer on {self._subjects.kick.format(server)}"
         return [] if kicked is Kicked.GONE else [nobody]
+
+    async def _ask_all(self, account: str) -> Sequence[str]:
+        """Return why lists would lack servers: of an export with a single response only the first one's arrives."""
+        try:
+            mute = ", ".join(sorted(await self._lister.mute(account)))
+        except Unreachable as error:
+            return [f"connections of account {account} cannot be listed: {error}"]
+        return [f"live servers do not list connections: {mute}; is the export's response_type Stream?"] if mute else []
 
     def _begin(self) -> None:
         self._refused.clear()
