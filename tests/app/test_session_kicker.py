@@ -114,6 +114,16 @@ async def test_one_that_is_not_there_waits_for_nothing(stage: Stage, answer: Kic
     assert (1, {}, 0) == (len(stage.kicked), stage.kicks.pending, len(stage.table))
 
 
+async def test_one_that_left_while_its_kick_was_unheard_waits_for_nothing(stage: Stage) -> None:
+    stage.kicks.add(stage.session, Reason.MANUAL, NOW)
+    await stage.turn()
+    stage.table.remove(KEY)
+    stage.kicker.ended(KEY)
+    await stage.turn(1, Kicked.SILENT)
+
+    assert ([1], {}) == (stage.kicked, stage.kicks.pending)
+
+
 async def test_a_kick_without_an_end_is_made_again(stage: Stage) -> None:
     """The server said that it did, and its list still has the session."""
     stage.kicks.add(stage.session, Reason.MANUAL, NOW)

@@ -110,7 +110,7 @@ class LiveSessions:
             ("session events", self._arrivals.hear),
             ("session lists", self._arrivals.repair),
             ("session judging", self.judging.run),
-            ("session kicks", self._kicker.run),
+            ("session kicks", self._kick),
             ("session renewals", self._tick),
             ("session permissions", self._check),
         ]
@@ -125,6 +125,10 @@ class LiveSessions:
         if self._link is not None:
             self._link.set_serving(True)
             await self._link.run()
+
+    async def _kick(self) -> None:
+        await self._hold.asked.wait()
+        await self._kicker.run()
 
     async def _tick(self) -> None:
         """Have sessions renewed when they are due, and tell of what waits, for ever."""

@@ -121,7 +121,7 @@ class Kicker:
         elif kicked is Kicked.NO_SERVER:
             for gone in self._table.forget_server(session.server):
                 self.ended(gone.key)
-        else:
+        elif self._table.find(session.key) is not None:
             self._kicks.again(kick, self._clock())
 
     def _doubt(self, now: float) -> None:
