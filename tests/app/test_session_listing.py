@@ -1,14 +1,18 @@
 """Listing sessions: what servers tell, against what the cluster says now."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nats_k8s_oidc_callout.app import census as census_module
+from nats_k8s_oidc_callout.app.census import Counted
 from nats_k8s_oidc_callout.app.sessions.listing import Question, ask
 from nats_k8s_oidc_callout.app.sessions.today import Census, Known, take_census
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.sessions.judging import Today
+from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import SessionControl, Settings, load
 from tests.cli.desk import Desk
 from tests.fakes.sessions import NOW, FakeServers, label, row
@@ -99,7 +103,7 @@ async def test_the_question(tmp_path: Path, question: Question, cids: list[int])
 async def test_who_did_not_answer(tmp_path: Path) -> None:
     """Silent servers and accounts that cannot be asked are told; a server that is gone is neither."""
     settings = settings_of(tmp_path)
-    servers = FakeServers([row(1)], silent=["S2"], gone=["S3"], deaf=["OTHER"])
+    servers = FakeServers([row(1)], silent=["S2", "S3"], gone=["S3"], deaf=["OTHER"])
     taken = census()
     taken.accounts.add("OTHER")
     taken.names = {"OTHER": "partners"}
@@ -138,14 +142,24 @@ async def test_the_census(tmp_path: Path) -> None:
     )
 
 
-async def test_a_cluster_that_cannot_be_asked(tmp_path: Path) -> None:
-    """Then nothing is judged, and nothing is missing of what the rules name."""
+async def test_a_cluster_that_cannot_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then nothing is judged by the half that was told, and nothing is missing of what the rules name."""
     settings = settings_of(tmp_path)
-    (tmp_path / "accounts" / "broken.yaml").write_text("{")
 
+    async def half(_: Settings) -> AsyncIterator[Counted]:
+        yield Counted("shop", "web", "uid-web", None)
+        raise Unreachable("the connection broke")
+
+    monkeypatch.setattr(census_module, "service_accounts", half)
     taken = await take_census(settings)
     answer = await ask(FakeServers([row(1, label(name="gone"))]), settings, taken, Question(), NOW)
 
-    assert ({"APP"}, {}) == (taken.accounts, taken.of)
-    assert taken.trouble
+    assert ({"APP"}, {}, "the connection broke") == (taken.accounts, taken.of, taken.trouble)
     assert [(None, "live")] == [(one.current, one.state) for one in answer.found]
+
+
+async def test_without_labels_of_our_own(tmp_path: Path) -> None:
+    """There is nothing to compare the labels of others with."""
+    taken = await take_census(settings_of(tmp_path).model_copy(update={"session_control": SessionControl.OFF}))
+
+    assert {("shop", "web"): Known("uid-web", None, refused=False)} == taken.of

@@ -35,7 +35,7 @@ async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
 
     async def answer(message: Msg) -> None:
         held = message.data == b"hold"
-        for text in (json.dumps({"replica": "b", "held": held}), '{"replica": "a", "held": false}', "{", '"x"' * 1000):
+        for text in ("{", "x" * 1000, json.dumps({"replica": "b", "held": held}), '{"replica": "a", "held": false}'):
             await message.respond(text.encode())
 
     with NatsServer(CONFIGURATION) as server:

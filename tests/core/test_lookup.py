@@ -41,12 +41,15 @@ def test_no_rule_that_matches_is_left_out() -> None:
 def test_a_rule_is_found_by_what_tells_it_from_others() -> None:
     """
     Of a glob that all rules have and a label that is each one's own, the label finds it; else the longer beginning.
+    Without a beginning it is the text within.
     """
     team = Lookup([Match((Glob.of("team-*"),), labels=(("team", (Glob.of(f"t{n}"),)),)) for n in range(9)])
     stage = Lookup([Match((Glob.of(f"{n}-*"),), labels=(("stage", (Glob.of("prod"),)),)) for n in range(9)])
+    ends = Lookup([Match((Glob.of(f"*-{n}-*"), Glob.of(f"own-{n}"))) for n in range(9)])
     names = Lookup([Match(service_accounts=(Glob.of(f"app-{n}"),)) for n in range(9)])
 
     assert [4] == team.candidates("team-x", "web", {"team": "t4"})
     assert [] == team.candidates("team-x", "web", {})
     assert [4] == stage.candidates("4-x", "web", {"stage": "prod"})
+    assert ([4], [5], []) == tuple(ends.candidates(text, "web", {}) for text in ("a-4-b", "own-5", "b-44"))
     assert [4] == names.candidates("shop", "app-4", {})

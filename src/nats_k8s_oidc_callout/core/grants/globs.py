@@ -24,6 +24,8 @@ class Glob:
     """Names of what it captures, from left to right."""
     prefix: str
     """What every name that matches begins with: all before the first wildcard, the whole text without one."""
+    literal: str
+    """What every name that matches has in it: the longest text without a wildcard, empty without any."""
     _pattern: re.Pattern[str] | None = field(compare=False, repr=False)
     """None for a text without wildcards."""
     _confined: bool = field(compare=False, repr=False)
@@ -39,9 +41,10 @@ class Glob:
         if why := _problem(text, pieces, captures):
             raise BadGlob(why)
         if not wildcards:
-            return cls(text, (), text, None, _confined=False)
+            return cls(text, (), text, text, None, _confined=False)
         confined = len(captures) > 1 or bool(captures and len(wildcards) > 1)
-        return cls(text, captures, pieces[0], re.compile(_expression(pieces), re.DOTALL), confined)
+        literal = max(pieces[::2], key=len)
+        return cls(text, captures, pieces[0], literal, re.compile(_expression(pieces), re.DOTALL), confined)
 
     @property
     def is_literal(self) -> bool:
