@@ -69,6 +69,18 @@ DEMO_MUTANTS = [
         "if why or terms.ceilings:",
     ),
     Mutant("one account for all", "core/grants/rules.py", "account=self.account.fill(values)", 'account="APP"'),
+    Mutant(
+        "deletions end no session",
+        "core/sessions/judging.py",
+        "if account is None:\n        return Revoke(Reason.DELETED)",
+        "if account is None:\n        return KEEP",
+    ),
+    Mutant(
+        "kicks that are none",
+        "app/sessions/by_hand.py",
+        "await servers.kick(one.row.server, one.row.cid)",
+        "Kicked.DONE",
+    ),
     Mutant("annotations ignored", "core/grants/annotations.py", 'annotations.get(annotation, "")', '""'),
 ]
 

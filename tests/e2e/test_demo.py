@@ -21,7 +21,7 @@ def test_the_demo_tells_the_truth() -> None:
     ran = run_demo(None)
 
     assert 0 == ran.returncode, ran.stdout + ran.stderr
-    assert "All 17 went as expected" in ran.stdout
+    assert "All 19 went as expected" in ran.stdout
     assert "WRONG" not in ran.stdout
 
 
@@ -69,6 +69,8 @@ def test_what_keep_prints_can_be_pasted(kept: list[str]) -> None:
     # Once by its name, once by its token.
     assert 2 == len(re.findall(r"^shop/web$", ran.stdout, re.MULTILINE))
     assert "readyz check passed" in ran.stdout
+    assert re.search(r"^shop/web +APP .* current +live$", ran.stdout, re.MULTILINE)
+    assert "1 done, 0 gone, 0 silent" in ran.stdout
 
 
 @pytest.mark.go

@@ -43,7 +43,7 @@ async def run(world: World, *arguments: str, code: int = 0) -> list[dict[str, An
 @pytest.mark.parametrize(("mode", "way"), [("config", "imports"), ("operator", "login")])
 async def test_the_commands(mode: str, way: str) -> None:
     """
-    All sessions of all accounts and nodes are listed without a label's help, and one workload's are kicked and no other's.
+    All accounts and nodes are listed, one workload's sessions are kicked and no other's; on hold nobody else is ended.
     """
     binary = BINARIES["2.11" if way == "login" else "2.15"]()
     assert binary, "nats-server is not built (make tools)"
@@ -61,19 +61,23 @@ async def test_the_commands(mode: str, way: str) -> None:
                 for who in (("team-a", "orders"), ("team-a", "worker"), ("team-b", "web"))
                 for number in range(2)
             ]
-            *listed, last = await run(world, "--json")
+            held = (await run(world, "hold"))[0]["text"]
             world.accounts.write("team-a", "worker", uid="another")
-            told = (await run(world, "team-a/worker"))[0]["text"]
+            *listed, last = await run(world, "--json")
             await run(world, "kick", "team-a/orders", "--json")
             await until(lambda: all(login.client.is_closed for login in logins[:2]))
-            left = await run(world, "--json")
-            await run(world, "team-a/orders", code=1)
+            resumed = (await run(world, "resume"))[0]["text"]
+            await until(lambda: all(login.client.is_closed for login in logins[2:4]))
+            *left, _ = await run(world, "--json")
 
-    assert ["team-a/orders"] * 2 + ["team-a/worker"] * 2 + ["team-b/web"] * 2 == [one["workload"] for one in listed]
-    assert [world.plan.target] * 4 + ["OTHER"] * 2 == [one["account"] for one in listed]
-    assert {(True, "live", "python3")} == {(one["grant_current"], one["state"], one["lang"]) for one in listed}
+    assert ["1 replica answered"] * 2 == [text.splitlines()[-1] for text in (held, resumed)]
+    shown = [(one["workload"], one["account"], one["state"]) for one in listed]
+    target = world.plan.target
+    assert [("team-a/orders", target, "live")] * 2 == shown[:2]
+    assert [("team-a/worker", target, "recreated")] * 2 == shown[2:4]
+    assert [("team-b/web", "OTHER", "live")] * 2 == shown[4:]
+    assert {(True, "python3")} == {(one["grant_current"], one["lang"]) for one in listed}
     summary = last["summary"]
     assert (3, [], {}) == (len(summary["servers"]), summary["servers_silent"], summary["accounts_not_asked"])
-    assert 2 == told.count("recreated")
-    assert 4 == left[-1]["summary"]["sessions"]
-    assert [] == [problem for login in logins[2:] for problem in login.problems]
+    assert ["team-b/web"] * 2 == [one["workload"] for one in left]
+    assert [] == [problem for login in logins[4:] for problem in login.problems]

@@ -13,6 +13,7 @@ import click
 
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE
 from nats_k8s_oidc_callout.cli.output import say
+from nats_k8s_oidc_callout.client import connect
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.subjects import private_inbox
 from nats_k8s_oidc_callout.core.spelling import escape
@@ -69,7 +70,10 @@ async def _demo(keep: bool) -> bool:
         else:
             console.print(f"All {len(outcomes)} went as expected, in {took:.1f} s.")
         if keep:
-            await _keep(console, world)
+            token = world.write_token("shop", "web", "uid-web")
+            # Somebody to list, and to end the session of: it comes back.
+            async with connect(world.url, namespace="shop", service_account="web", token_file=token):
+                await _keep(console, world, token)
     return not failed
 
 
@@ -95,9 +99,9 @@ def _table(outcomes: list[Outcome]) -> "Table":
     return table
 
 
-async def _keep(console: "Console", world: World) -> None:
-    """Print what to try by hand, with a fresh token, and wait to be interrupted."""
-    token, environment = world.write_token("shop", "web", "uid-web"), world.write_environment()
+async def _keep(console: "Console", world: World, token: Path) -> None:
+    """Print what to try by hand, with a fresh token of shop/web, and wait to be interrupted."""
+    environment = world.write_environment()
     nats = f"nats --server={world.url} --token=$TOKEN"
     port = world.app.port if world.app else 0
     inbox = private_inbox("shop", "web").removesuffix(".>")
@@ -117,6 +121,8 @@ async def _keep(console: "Console", world: World) -> None:
         f"  {_ourselves()} doctor --token-file {token}",
         f"  {_ourselves()} explain shop/web",
         f"  {_ourselves()} explain --token-file {token}",
+        f"  {_ourselves()} sessions",
+        f"  {_ourselves()} sessions kick shop/web",
         f"  curl 'http://127.0.0.1:{port}/readyz?verbose'",
         f"  tail {world.log_file}",
         "",

@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from nats_k8s_oidc_callout.client import connect as reconnecting
 from nats_k8s_oidc_callout.demo.issuer import Issuer
 from nats_k8s_oidc_callout.demo.world import World
 
@@ -70,6 +71,7 @@ class Story:
         self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>,payroll.>"})
         self._world.write_account("shop", "worker", "uid-worker", {"nats.io/allowed-sub-subjects": "audit.>,billing.>"})
         self._world.write_account("shop", "batch", "uid-batch")
+        self._world.write_account("shop", "temp", "uid-temp")
         self._world.write_account("acme", "app", "uid-app")
 
     def steps(self) -> list[_Step]:
@@ -98,6 +100,8 @@ class Story:
                 lambda: self._refused(self._token("shop", "ghost", "uid-ghost")),
             ),
             _Step("a session outliving its token", "ended with the token", self._outlive),
+            _Step("a session ended by hand, with a newer token", "back, and lasts longer", self._come_back),
+            _Step("a session of a deleted ServiceAccount", "ended, and not let in again", self._after_deletion),
             _Step("publish after an annotation was added", DELIVERED, self._after_annotation),
             _Step("a token of a ServiceAccount made again", "refused: uid_mismatch", self._after_recreation),
         ]
@@ -152,14 +156,20 @@ class Story:
 
     async def _first_of(self, name: str, arrived: Callable[[], bool] = lambda: False) -> str:
         """Return what came first for this client: the message, or the server's complaint."""
+
+        def refused() -> bool:
+            return any("permissions violation" in problem for problem in self._problems[name])
+
+        if not await self._first(lambda: arrived() or refused()):
+            return "nothing"
+        return DELIVERED if arrived() else NO_PERMISSION
+
+    async def _first(self, happened: Callable[[], bool]) -> bool:
+        """Say whether it happens while we wait."""
         deadline = time.monotonic() + _WAIT_SECONDS
-        while time.monotonic() < deadline:
-            if arrived():
-                return DELIVERED
-            if any("permissions violation" in problem for problem in self._problems[name]):
-                return NO_PERMISSION
+        while not happened() and time.monotonic() < deadline:
             await asyncio.sleep(0.002)
-        return "nothing"
+        return happened()
 
     async def _publish(self, subject: str) -> str:
         """Publish as shop/web, and say whether shop/worker got it."""
@@ -223,6 +233,41 @@ class Story:
             late = time.time() - token_ends
         return "ended with the token" if late < _SLACK_SECONDS else "outlived its token"
 
+    async def _come_back(self) -> str:
+        """Be ended by hand, as each session is by itself shortly before its time is up: that would take too long to watch."""
+        heard: list[bytes] = []
+
+        async def hear(message: Msg) -> None:
+            heard.append(message.data)
+
+        who = "shop", "worker"
+        file = self._world.write_token(*who, "uid-worker", seconds=300)
+        async with reconnecting(self._world.url, namespace="shop", service_account="worker", token_file=file) as client:
+            await client.subscribe("shop.news", cb=hear)
+            before = await self._world.sessions_of(*who)
+            self._world.write_token(*who, "uid-worker", seconds=600)
+            await self._world.kick(*who)
+            deadline = time.monotonic() + _WAIT_SECONDS
+            while not (after := await self._world.sessions_of(*who)) and time.monotonic() < deadline:
+                pass
+            await client.publish("shop.news", b"hello", timeout=_WAIT_SECONDS)
+            came = await self._first(lambda: bool(heard))
+        if not came:
+            return "its subscription is gone"
+        later = before and after and after[0].label.expires > before[0].label.expires
+        return "back, and lasts longer" if later else "no later end"
+
+    async def _after_deletion(self) -> str:
+        async with self._client(self._token("shop", "temp", "uid-temp"), "temp") as client:
+            self._world.delete_account("shop", "temp")
+            deadline = time.monotonic() + _CHANGE_SECONDS
+            while not client.is_closed and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            if not client.is_closed:
+                return "still there"
+        again = await self._refused(self._token("shop", "temp", "uid-temp"))
+        return "ended, and not let in again" if again == "refused: unknown_service_account" else again
+
     async def _after_annotation(self) -> str:
         self._world.write_account("shop", "web", "uid-web", {_PUBLISH: "audit.shop.>,billing.invoices"})
         return await self._retry(lambda: self._publish("billing.invoices"), DELIVERED)
@@ -235,6 +280,12 @@ class Story:
     async def _retry(self, attempt: Callable[[], Awaitable[str]], wanted: str) -> str:
         """Try until it goes as wanted, or a change must have been noticed long ago."""
         deadline = time.monotonic() + _CHANGE_SECONDS
-        while (seen := await attempt()) != wanted and time.monotonic() < deadline:
+        while True:
+            try:
+                seen = await attempt()
+            except (nats.errors.Error, OSError) as error:
+                # With the change may come the end of a session that began just before it.
+                seen = f"{type(error).__name__}: {error}"
+            if seen == wanted or time.monotonic() >= deadline:
+                return seen
             await asyncio.sleep(0.2)
-        return seen

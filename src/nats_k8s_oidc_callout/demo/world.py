@@ -19,7 +19,12 @@ import yaml
 
 from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.adapters import telemetry
+from nats_k8s_oidc_callout.adapters.nats.system import System
 from nats_k8s_oidc_callout.app import App
+from nats_k8s_oidc_callout.app.sessions.by_hand import kick_all, ours
+from nats_k8s_oidc_callout.app.sessions.connecting import connect
+from nats_k8s_oidc_callout.app.sessions.listing import Found, Question, ask
+from nats_k8s_oidc_callout.app.sessions.today import take_census
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.sessions.label import plain
@@ -37,12 +42,28 @@ ports_file_dir: "{folder}"
 accounts {{
   AUTH {{
     users: [ {{ nkey: {user},
-               permissions: {{ subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR"],
+               permissions: {{ publish: ["nko.connz.*", "nko.kick.*", "nko.control"],
+                              subscribe: ["$SYS.REQ.USER.AUTH", "$SYS.ACCOUNT.CLIENT.AUTH.ERR", "nko.ev.>", "nko.control",
+                                          "_INBOX_sess.>"],
                               allow_responses: {{ max: 1, expires: "5s" }} }} }} ]
+    # To list live sessions, to hear when one begins and ends, and to end one.
+    imports: [
+      {{ service: {{ account: SYS, subject: "$SYS.REQ.ACCOUNT.*.CONNZ" }}, to: "nko.connz.*" }}
+      {{ service: {{ account: SYS, subject: "$SYS.REQ.SERVER.*.KICK" }}, to: "nko.kick.*" }}
+      {{ stream: {{ account: SYS, subject: "$SYS.ACCOUNT.*.CONNECT" }}, to: "nko.ev.*.CONNECT" }}
+      {{ stream: {{ account: SYS, subject: "$SYS.ACCOUNT.*.DISCONNECT" }}, to: "nko.ev.*.DISCONNECT" }}
+    ]
   }}
   APP {{}}
   PARTNERS {{}}
-  SYS {{}}
+  SYS {{
+    exports: [
+      {{ service: "$SYS.REQ.ACCOUNT.*.CONNZ", response_type: stream, accounts: [AUTH] }}
+      {{ service: "$SYS.REQ.SERVER.*.KICK", accounts: [AUTH] }}
+      {{ stream: "$SYS.ACCOUNT.*.CONNECT", accounts: [AUTH] }}
+      {{ stream: "$SYS.ACCOUNT.*.DISCONNECT", accounts: [AUTH] }}
+    ]
+  }}
 }}
 system_account: SYS
 authorization {{
@@ -129,11 +150,15 @@ class World:
         }
         (self._accounts / f"{namespace}.{name}.yaml").write_text(yaml.safe_dump(manifest))
 
-    def write_token(self, namespace: str, name: str, uid: str) -> Path:
-        """Write what the kubelet would mount, good for an hour, and return where."""
+    def delete_account(self, namespace: str, name: str) -> None:
+        """Delete a ServiceAccount, as `kubectl delete` would."""
+        (self._accounts / f"{namespace}.{name}.yaml").unlink()
+
+    def write_token(self, namespace: str, name: str, uid: str, seconds: int = 3600) -> Path:
+        """Write what the kubelet would mount, good for so long, and return where."""
         path = self.folder / f"{name}.token"
         # As the kubelet does: no line feed, which a client would have to strip.
-        path.write_text(self.issuer.token(namespace, name, uid, seconds=3600))
+        path.write_text(self.issuer.token(namespace, name, uid, seconds=seconds))
         path.chmod(0o600)
         return path
 
@@ -156,8 +181,28 @@ class World:
         text = await self._get(f"{self.monitoring_url}/connz?auth=true&limit=1000")
         for shown in json.loads(text)["connections"]:
             if shown.get("name") == connection:
+                # Behind the name stands what a responder must know of a live session.
                 return plain(str(shown["authorized_user"])), str(shown["account"])
         return "", ""
+
+    async def sessions_of(self, namespace: str, name: str) -> list[Found]:
+        """Return the live sessions of a ServiceAccount, as the command `sessions` tells them."""
+        async with connect(self._settings) as servers:
+            return await self._found(servers, Question(namespace, name))
+
+    async def kick(self, namespace: str, name: str) -> None:
+        """End the live sessions of a ServiceAccount, as the command `sessions kick` does."""
+
+        async def trouble() -> str:
+            return "" if self.app and self.app.readiness.all_hold() else "the responder is not ready"
+
+        async with connect(self._settings) as servers:
+            targets = ours(await self._found(servers, Question(namespace, name)), any_release=False)
+            await kick_all(servers, targets, self._settings.session_kicks_per_second, trouble, lambda *_: None)
+
+    async def _found(self, servers: System, question: Question) -> list[Found]:
+        census = await take_census(self._settings)
+        return (await ask(servers, self._settings, census, question, time.time())).found
 
     async def _get(self, url: str) -> str:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
@@ -212,16 +257,18 @@ class World:
             "JWKS_FILE": str(self.folder / "jwks.json"),
             "SERVICE_ACCOUNTS_DIR": str(self._accounts),
             "POLICY_FILE": str(self.folder / "policy.yaml"),
+            "SESSION_CONTROL": "on",
+            "SESSION_RELEASE": "demo",
             "HOST": "127.0.0.1",
             "PORT": "0",
             "LOG_LEVEL": self._log_level,
         }
 
     async def _start_responder(self) -> None:
-        configured = settings.load(self._environment())
+        self._settings = settings.load(self._environment())
         self._log = self.log_file.open("wb", buffering=0)
         self._logs = telemetry.configure(self._log_level, "json", self._log)
-        self.app = App(configured, self._logs)
+        self.app = App(self._settings, self._logs)
         self._responder = asyncio.create_task(self.app.run(), name="responder of the demo")
         await self._until(self._responder_ready, "the responder did not become ready")
 
