@@ -16,7 +16,9 @@ def test_in_order_while_there_is_time() -> None:
     """
     backlog = filled(1, 1, 1)
 
+    assert 0.0 == backlog.oldest
     assert [0, 1, 2] == [backlog.pop(behind_before=0.0) for _ in range(3)]
+    assert backlog.oldest is None
 
 
 def test_the_freshest_first_when_we_are_behind() -> None:

@@ -289,3 +289,11 @@ def test_workloads_and_namespaces_are_forgotten_in_the_end(monkeypatch: pytest.M
         kicks.add(session(cid, f"n{cid}", f"w{cid}"), Reason.NARROWED, NOW)
     assert len(run(kicks, NOW, 1)) == 50
     assert (len(kicks._rounds), len(kicks._namespaces)) == (10, 10)
+
+
+def test_what_ended_while_it_waited_is_not_kicked() -> None:
+    kicks = Kicks("a", 50)
+    for cid in (1, 2):
+        kicks.again(Kick(session(cid), Reason.DELETED, NOW), NOW)
+    kicks.drop(("S1", 1))
+    assert [kick.session.cid for _, kick in run(kicks, NOW, 20)] == [2]

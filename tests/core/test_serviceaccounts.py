@@ -21,6 +21,7 @@ def test_a_listed_serviceaccount_is_found_by_namespace_and_name() -> None:
     assert ServiceAccount("u1", None) == held.find("team", "app")
     assert held.find("app", "team") is None
     assert len(held) == 1
+    assert [("team", "app")] == list(held.names())
 
 
 def test_only_annotations_under_the_prefix_are_held() -> None:
