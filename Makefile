@@ -6,7 +6,7 @@ VENV   ?= .venv
 CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nats-k8s-oidc-callout
 ARGS   ?=
 TOOLS  ?=
-# Files are what is shared out: worlds belong to them. ARGS=-n0 runs all in one process, for a debugger.
+# Files are what is shared out: worlds belong to them (tests/processes.py). ARGS=-n0 runs all in one process, for a debugger.
 SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile
 BENCH  ?= $(wildcard bench/[a-z]*.py)
 
@@ -41,7 +41,9 @@ test-all: $(VENV)/.dev tools ## what `make test` leaves out: the slow tests, and
 	@$(BIN)/python tools/build.py prometheus helm-3
 	@$(BIN)/python -m tests.clients.builds
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
-	@$(BIN)/python -m pytest -m 'slow or go' $(ARGS)
+	@# 5: ARGS left nothing to run, of these.
+	@$(BIN)/python -m pytest -m '(slow or go) and not alone' $(SIDE_BY_SIDE) --no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m '(slow or go) and alone' $(ARGS) || [ $$? = 5 ]
 
 test-kind: $(VENV)/.dev image ## an installation in a cluster of kind's, with docker, kind, kubectl and helm
 	@$(BIN)/python -m pytest -m slow tests/e2e/test_any_cluster.py -k kind $(ARGS)

@@ -13,9 +13,26 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.processes import (
+    begin_with_the_longest,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+    pytest_xdist_make_scheduler,
+    told,
+)
+
 if TYPE_CHECKING:
     # Only here: tests/core runs where neither the servers nor what starts them is installed.
     from tests.e2e.cluster import Cluster
+
+# Hooks of pytest.
+__all__ = [
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+    "pytest_testnodedown",
+    "pytest_xdist_make_scheduler",
+]
 
 _CORE = Path(__file__).parent / "core"
 
@@ -43,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         built = any("on-2." in mark or mark.startswith("2.1") for mark in _parameters(item))
         if folder in _GO_FOLDERS or wanted & _GO_FIXTURES or item.get_closest_marker("cluster") or built:
             item.add_marker(pytest.mark.go)
+    begin_with_the_longest(items)
 
 
 def _parameters(item: pytest.Item) -> list[str]:
@@ -79,6 +97,12 @@ def _no_secret_in_any_log() -> Iterator[None]:
         from tests.e2e.leak_scan import leaks
 
         assert {} == leaks(responder.LOG_FILES)
+
+
+@pytest.fixture(scope="session")
+def measured() -> list[str]:
+    """Lines that the end of the run prints."""
+    return told("measured")
 
 
 @pytest.fixture(scope="session")

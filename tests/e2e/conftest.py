@@ -7,9 +7,7 @@ import pytest
 
 from tests.e2e.plans import SETTINGS
 from tests.e2e.worlds import BINARIES, World, world_of
-
-_ran: list[str] = []
-
+from tests.processes import told
 
 _FEW = ("config-creds", "operator-signing")
 
@@ -34,7 +32,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         pytest.skip(f"world {setting}: nats-server {binary} is not built (make tools)")
     with world_of(setting, str(path)) as running:
         running.start_responder()
-        _ran.append(f"{setting} on nats-server {running.version}")
+        told("NATS worlds").append(f"{setting} on nats-server {running.version}")
         yield running
 
 
@@ -67,10 +65,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.failed and isinstance(world, World):
         report.sections += [("responder", one.log()[-3000:]) for one in world.responders]
         report.sections += [("nats-server", one.log()[-2000:]) for one in world.servers]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _ran:
-        terminalreporter.section("NATS worlds")
-        for line in _ran:
-            terminalreporter.write_line(line)

@@ -61,6 +61,7 @@ def start_on(world: World, node: int) -> ResponderProcess:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("setting", ["config-creds", "cluster"])
 async def test_no_login_is_lost_when_a_replica_leaves(setting: str) -> None:
     """
