@@ -12,6 +12,7 @@ import yaml
 
 from tests.e2e.clients import connected
 from tests.e2e.worlds import BINARIES, World
+from tests.fakes.nats_world import free_port, until
 from tests.guides import nats_chart, nats_nodes
 from tests.guides.conftest import Reader
 from tools import build
@@ -113,13 +114,18 @@ async def test_what_is_printed_lets_the_responder_list_hear_and_kick(
 ) -> None:
     """
     Three nodes tell of a session in AUTH_ACCOUNT, one ends it, and all hear of both; nothing else of SYS is to be had.
+
+    A responder with session control finds that nothing is missing.
     """
     subjects, mode, login, file = WAYS[name]
     path = BINARIES[binary]()
     assert path is not None, f"nats-server {binary} is not built (make tools)"
     target = "AUTH_ACCOUNT" if mode == "config" else reader.target
     servers = nats_nodes.texts(text(reader.folder, file), included=reader.folder)
-    plan = nats_nodes.plan(servers, target, reader.variables(mode))
+    control = {"SESSION_CONTROL": "on", "SESSION_RELEASE": "ours", "PORT": str(free_port())}
+    if subjects is BY_LOGIN:
+        control["NATS_SYSTEM_CREDS_FILE"] = str(reader.folder / login)
+    plan = nats_nodes.plan(servers, target, reader.variables(mode) | control)
     with World("sessions", plan, tmp_path, str(path)) as world:
         world.start_responder()
         side = Login(world.servers[0].url, reader.folder / login)
@@ -134,6 +140,8 @@ async def test_what_is_printed_lets_the_responder_list_hear_and_kick(
             gone = not await client.line()
         events = await heard
         others = ("$SYS.REQ.SERVER.PING.VARZ", f"$SYS.REQ.SERVER.{node}.RELOAD", "$SYS.REQ.SERVER.PING.CONNZ")
+        running = world.responders[-1]
+        await until(lambda: running.metrics()["nats_auth_session_control_ready"] == 1)
         refused = await asyncio.gather(*(asyncio.to_thread(side.ask, subject, {}) for subject in others))
 
     assert ("PONG", True, 3) == (client.said, gone, len(ids(listed)))
@@ -141,3 +149,4 @@ async def test_what_is_printed_lets_the_responder_list_hear_and_kick(
     assert ["connect", "disconnect"] == [str(one["type"]).rpartition("_")[2] for one in events]
     assert ids(events) == {node}
     assert [[], [], []] == [*refused]
+    assert [] == running.events("session control lacks permissions")
