@@ -95,6 +95,8 @@ async def test_connections_are_listed_heard_of_and_ended(
             assert await system.kick("N" * 56, 1) is Kicked.NO_SERVER
             assert system.take_events(100) == ([], False)
 
+            if way == "login":
+                return
             # A node that hangs owes an answer; one that was killed is gone, and nobody waits for it twice.
             world.servers[2].pause()
             await asyncio.sleep(0.1)
