@@ -129,6 +129,8 @@ def test_a_silent_kick_is_tried_again_after_a_while() -> None:
     kicks.again(kick, NOW)
     kicks.again(kick, NOW + 4)
     kicks.defer(Kick(session(2, server="S2"), Reason.DELETED, NOW), NOW + 1)
+    kicks.defer(Kick(session(3), Reason.DELETED, NOW), NOW)
+    kicks.drop(("S1", 3))
     assert [(round(at), kick.session.cid) for at, kick in run(kicks, NOW, 20)] == [(6, 2), (9, 1)]
 
 
@@ -197,6 +199,26 @@ def test_a_tenant_who_flaps_delays_nobody() -> None:
     assert max(at[cid] for cid in range(3000, 3010)) < 1
     assert max(at[cid] for cid in range(4000, 4010)) < 1
     assert sum(cid < 3000 for cid in at) <= 5 * 12.5 + 3
+
+
+def test_a_tenant_who_is_a_mass_holds_up_nobody_else() -> None:
+    """More than a fifth of all sessions are narrowed in one namespace: those wait a minute, others' do not. Of many namespaces all wait."""
+    kicks = Kicks("a", 50)
+    for cid in range(3000):
+        kicks.add(session(cid, "flapper", f"w{cid % 300}"), Reason.NARROWED, NOW)
+    for cid, reason in ((3000, Reason.NARROWED), (3001, Reason.REFUSED), (3002, Reason.ACCOUNT)):
+        kicks.add(session(cid, f"ns{cid}"), reason, NOW)
+    found = run(kicks, NOW, 5, total=10_000)
+    assert {kick.session.cid for _, kick in found} == {3000, 3001, 3002}
+    assert kicks.masses == {"policy"}
+    assert run(kicks, NOW + 5, 60, total=10_000)
+
+    kicks = Kicks("a", 50)
+    for cid in range(3000):
+        kicks.add(session(cid, "flapper"), Reason.NARROWED, NOW)
+        kicks.drop(("S1", cid))
+        kicks.add(session(cid, f"ns{cid}"), Reason.REFUSED, NOW)
+    assert not run(kicks, NOW, 5, total=10_000)
 
 
 def test_renewals_have_a_quarter_whatever_else_waits() -> None:

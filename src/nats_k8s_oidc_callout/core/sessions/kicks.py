@@ -179,6 +179,7 @@ class Kicks:
         found = self._pending.pop(slot, None)
         if found is not None:
             self._counts[found.kick.reason] -= 1
+            self._masses.count(found.kick.reason, found.kick.session.label.namespace, -1)
 
     def _lives(self, serial: int, slot: Slot) -> bool:
         found = self._pending.get(slot)
@@ -189,6 +190,7 @@ class Kicks:
         slot = _slot(kick.session, kick.reason)
         self._pending[slot] = _Pending(kick, self._serial)
         self._counts[kick.reason] += 1
+        self._masses.count(kick.reason, kick.session.label.namespace, 1)
         if math.isfinite(ready_at):
             heappush(self._later, (ready_at, self._serial, slot))
         else:
@@ -230,9 +232,8 @@ class Kicks:
             self._rounds.popitem(last=False)
 
     def _next(self, reasons: Iterable[Reason], now: float, guards: Guards) -> Kick | None:
-        masses = self._masses.waiting
         for reason in reasons:
-            if not self._counts[reason] or not guards.allow(reason) or CAUSE_OF.get(reason) in masses:
+            if not self._counts[reason] or not guards.allow(reason) or self._masses.stops(reason):
                 continue
             found = self._first(reason, now, guards)
             if found is not None:
@@ -253,7 +254,7 @@ class Kicks:
             kick = self._pending[heap[0][2]].kick
             if reason in CAUSE_OF and not guards.settled and now - kick.since < SETTLE_SECONDS:
                 continue
-            if reason in _TENANTS and not self._bucket(namespace).has(now):
+            if self._masses.holds(reason, namespace) or (reason in _TENANTS and not self._bucket(namespace).has(now)):
                 continue
             heappop(heap)
             queue.entries -= 1

@@ -21,6 +21,8 @@ CAUSE_OF = {
 }
 """What one mistake may condemn all at once. Entries of `revoked` and kicks by hand are meant."""
 CAUSES = ("deleted", "policy", "key")
+# Tenants make these happen, too, by their annotations.
+_TENANTS = "policy"
 
 
 class _Mass(NamedTuple):
@@ -33,11 +35,33 @@ class Masses:
 
     def __init__(self) -> None:
         self._found: dict[str, _Mass] = {}
+        self._of: Counter[str] = Counter()
+        # Of each namespace no more than its tenant can condemn without being a mass.
+        self._spread = 0
+        self._most = 0.0
 
     @property
     def waiting(self) -> frozenset[str]:
         """Those whose sessions are not ended yet."""
         return frozenset(cause for cause, mass in self._found.items() if not mass.released)
+
+    def count(self, reason: Reason, namespace: str, by: int) -> None:
+        """Take in that one more is condemned (1), or one less (-1)."""
+        if CAUSE_OF.get(reason) == _TENANTS:
+            before, after = self._of[namespace], self._of[namespace] + by
+            self._spread += min(after, MASS_SESSIONS) - min(before, MASS_SESSIONS)
+            self._of[namespace] = after
+            if not after:
+                del self._of[namespace]
+
+    def stops(self, reason: Reason) -> bool:
+        """Say whether all wait that are condemned for this reason."""
+        cause = CAUSE_OF.get(reason)
+        return cause in self.waiting and (cause != _TENANTS or self._spread > self._most)
+
+    def holds(self, reason: Reason, namespace: str) -> bool:
+        """Say whether those of a namespace wait: a mass of few namespaces, whose tenants may have made it, stops no others."""
+        return CAUSE_OF.get(reason) in self.waiting and self._of[namespace] > MASS_SESSIONS
 
     def weigh(self, condemned: Mapping[Reason, int], now: float, total: int, listed_at: float) -> None:
         """Take in how many of `total` sessions are condemned, by reason; times in Unix seconds.
@@ -45,10 +69,11 @@ class Masses:
         `listed_at` is when the last whole list of ServiceAccounts began: deletions wait for one that began after them.
         """
         counts: Counter[str] = Counter()
+        self._most = max(MASS_SESSIONS, MASS_SHARE * total)
         for reason, cause in CAUSE_OF.items():
             counts[cause] += condemned.get(reason, 0)
         for cause in CAUSES:
-            mass, is_many = self._found.get(cause), counts[cause] > max(MASS_SESSIONS, MASS_SHARE * total)
+            mass, is_many = self._found.get(cause), counts[cause] > self._most
             if mass is None or mass.began > now:
                 # Or the clock was set back.
                 if is_many:
