@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
@@ -51,6 +52,8 @@ class Stock:
         self.sent = 0
         self.lost: dict[str, int] = {}
         """How many numbers of the stream each never got, at the end."""
+        self.pending = 0.0
+        """How many renewals waited, at the end."""
 
     def heard(self) -> list[Heard]:
         return [Heard.of(client) for client in self.clients]
@@ -123,10 +126,9 @@ async def stock(world: World, programs: dict[str, list[str]], **variables: str) 
         clients = []
         for name, command in programs.items():
             write(world, name)
-            pull = ConsumerConfig(durable_name=f"of-{name}", ack_policy=AckPolicy.EXPLICIT)
-            pushed = ConsumerConfig(
-                durable_name=f"push-{name}", ack_policy=AckPolicy.EXPLICIT, deliver_subject=f"_INBOX.push-{name}"
-            )
+            # What was on its way at a kick comes again after 2 s.
+            pull = ConsumerConfig(durable_name=f"of-{name}", ack_policy=AckPolicy.EXPLICIT, ack_wait=2)
+            pushed = replace(pull, durable_name=f"push-{name}", deliver_subject=f"_INBOX.push-{name}")
             for config in (pull, pushed):
                 await stream.add_consumer("STOCK", config)
             tokens = TokenFolder(world.folder / "tokens" / name)
@@ -197,6 +199,7 @@ async def held(world: World, programs: dict[str, list[str]], session_seconds: in
     async with stock(world, programs, **variables) as one:
         # A session is up to a tenth shorter.
         await asyncio.sleep(session_seconds * 0.9 - 5)
+        one.pending = world.responder.metrics()['nats_auth_sessions_pending{reason="renewal"}']
     return one
 
 
