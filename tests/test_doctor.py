@@ -279,6 +279,9 @@ ROWS: dict[str, tuple[Finding, str, str]] = {
         "sessions_not_listed",
         "publish $SYS.REQ.ACCOUNT.*.CONNZ: `keys --sessions U…`",
     ),
+    "first-list-alone": (
+        sessions("live servers do not list connections: N1"), "sessions_not_listed", "`response_type: stream`"
+    ),
     "account-without-subject": (
         sessions("connections of account A B cannot be listed: its name cannot stand in a subject"), "", "2 accounts"
     ),

@@ -18,6 +18,7 @@ from nats_k8s_oidc_callout.settings import Settings
 
 CHECK = "sessions"
 _NO_SUBJECT = "cannot stand in a subject"
+_FIRST_ONLY = "live servers do not list"
 _SHOWN = 5
 _ANSWER_SECONDS = 0.5
 
@@ -94,7 +95,7 @@ def judge(seen: Seen) -> list[Finding]:
 
 
 def _cause(sentence: str) -> Cause:
-    if sentence.startswith("connections of account"):
+    if sentence.startswith(("connections of account", _FIRST_ONLY)):
         return Cause.SESSIONS_NOT_LISTED
     if sentence.startswith("clients cannot be ended"):
         return Cause.SESSIONS_NOT_ENDED
@@ -116,7 +117,9 @@ def _failed(seen: Seen, cause: Cause, detail: str) -> Finding:
     if cause not in names:
         return failed(CHECK, detail, cause, prefix=seen.prefix)
     theirs, local, verb = names[cause]
-    if seen.by_login:
+    if detail.startswith(_FIRST_ONLY):
+        fix = f"the export of {theirs} needs `response_type: stream`: with the default one answer comes, of whoever is first"
+    elif seen.by_login:
         fix = f"let the user in SYS {verb} {theirs}: `keys --sessions U…` prints its permissions"
     else:
         fix = f"import {theirs} from SYS, and let our user {verb} {local}: `keys --sessions imports` prints both"
