@@ -1,20 +1,17 @@
 """Whether a live session may go on."""
 
-import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.sessions.grown import Grown
 from nats_k8s_oidc_callout.core.sessions.judging import (
     KEEP,
-    Grown,
     Kids,
     Later,
     Listed,
@@ -325,26 +322,3 @@ def test_grown_grants_are_kept(grants: list[int | None], kept: list[int], narrow
         holds.policies.have(FITS.policy, NOW - 1000)
         found = judge(Session("S1", 1, "APP", label, NOW), holds, NOW, NOW)
         assert found == (KEEP if number in kept else Revoke(Reason.NARROWED))
-
-
-def test_grown_grants_of_2000_workloads_are_remembered() -> None:
-    """
-    Of more, those that changed longest ago are taken to be narrowed.
-    """
-    grown = Grown(within)
-    for number in range(2001):
-        grown.change(("shop", str(number)), ("a", 1), ("b", 3))
-
-    assert [False, True, True] == [grown.holds(("shop", str(number)), "a") for number in (0, 1, 2000)]
-
-
-@given(st.lists(st.integers(0, 15), min_size=2, max_size=12))
-def test_no_grant_is_kept_that_todays_does_not_contain(grants: list[int]) -> None:
-    """
-    Whatever a tenant changes and back.
-    """
-    grown = Grown(within)
-    for old, new in itertools.pairwise(grants):
-        grown.change(WORKLOAD, (f"{old}", old), (f"{new}", new))
-
-    assert all(within(grant, grants[-1]) for grant in range(16) if grown.holds(WORKLOAD, f"{grant}"))

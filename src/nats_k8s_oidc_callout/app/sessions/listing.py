@@ -9,7 +9,8 @@ from nats_k8s_oidc_callout.app.sessions.today import Census
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.nats.connz import Row
 from nats_k8s_oidc_callout.core.sessions import label as labels
-from nats_k8s_oidc_callout.core.sessions.judging import Grown, Listed, Policies, Reason, Revoke, Today, judge
+from nats_k8s_oidc_callout.core.sessions.grown import Grown
+from nats_k8s_oidc_callout.core.sessions.judging import Listed, Policies, Reason, Revoke, Today, judge
 from nats_k8s_oidc_callout.core.sessions.label import Label
 from nats_k8s_oidc_callout.core.sessions.table import Session
 from nats_k8s_oidc_callout.errors import Unreachable

@@ -16,7 +16,8 @@ from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.model import ConnectionKind, Reason
 from nats_k8s_oidc_callout.core.nats.connz import Row
 from nats_k8s_oidc_callout.core.nats.signers import Signers
-from nats_k8s_oidc_callout.core.sessions.judging import Grown, Kids, Listed, Policies, Today
+from nats_k8s_oidc_callout.core.sessions.grown import Grown
+from nats_k8s_oidc_callout.core.sessions.judging import Kids, Listed, Policies, Today
 from nats_k8s_oidc_callout.core.sessions.label import of_kid
 from nats_k8s_oidc_callout.core.sessions.table import Session, session_of
 from nats_k8s_oidc_callout.settings import Mode, Settings
@@ -59,7 +60,7 @@ class LiveView:
         self.release = settings.session_release
         self.namespaces: Container[str] | None = frozenset(settings.k8s_namespaces) or None
         self.policies = Policies()
-        self.grown: Grown[Made] = Grown(contained)
+        self.grown: Grown[Made] = Grown(contained, lambda made: len(made.encoded))
         self.policies.have(facts.grants.policy_mark, self._clock())
 
     @property

@@ -2,6 +2,7 @@
 
 label     what a session's name says to every replica
 table     all of them, by connection and by workload, and when each is due for renewal
+grown     earlier grants that today's contain
 judging   whether one may go on
 turns     in what order, and how fast
 masses    when one cause condemns so many that it may be a mistake

@@ -1,13 +1,14 @@
 """Whether a live session may go on: what its label says, against what holds today."""
 
 import math
-from collections.abc import Callable, Collection, Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from nats_k8s_oidc_callout.core.grants.revoked import Revocation, Revoked
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
+from nats_k8s_oidc_callout.core.sessions.grown import Contained
 from nats_k8s_oidc_callout.core.sessions.label import Label, digest, of_uid
 from nats_k8s_oidc_callout.core.sessions.table import Session
 
@@ -19,12 +20,7 @@ STRANGE_SECONDS = 180.0
 """Policy files reach nodes up to 90 s apart, and new versions of us as far as a rollout takes."""
 KEY_SECONDS = 60.0
 """A key is gone when two fetches that far apart lack it."""
-_GROWN = 4
-_GROWN_WORKLOADS = 2000
 _STRANGE = 64
-
-_Workload = tuple[str, str]
-_Grant = TypeVar("_Grant")
 
 
 class Reason(StrEnum):
@@ -157,39 +153,6 @@ class Policies:
         if policy == self._current or session.seen < self._since or not shall_return:
             return 0.0
         return max(0.0, self._since + STRANGE_SECONDS - now)
-
-
-class Grown(Generic[_Grant]):
-    """Earlier grants that today's contain: who began with one of them has nothing to lose, and stays."""
-
-    def __init__(self, within: Callable[[_Grant, _Grant], bool]) -> None:
-        """`within(one, other)` says whether `other` gives all that `one` gives, and in the same account."""
-        self._within = within
-        self._of: dict[_Workload, dict[str, _Grant]] = {}
-
-    def change(self, workload: _Workload, old: tuple[str, _Grant] | None, new: tuple[str, _Grant] | None) -> None:
-        """Take in that a workload's grant changed, each with its mark; None for no grant."""
-        earlier = self._of.pop(workload, {})
-        if old is not None:
-            earlier.pop(old[0], None)
-            earlier[old[0]] = old[1]
-        if new is None:
-            return
-        kept = [(mark, grant) for mark, grant in earlier.items() if mark != new[0] and self._within(grant, new[1])]
-        if kept:
-            self._of[workload] = dict(kept[-_GROWN:])
-            if len(self._of) > _GROWN_WORKLOADS:
-                del self._of[next(iter(self._of))]
-
-    def holds(self, workload: _Workload, mark: str) -> bool:
-        """Say whether a grant with this mark is known to be contained in today's."""
-        return mark in self._of.get(workload, ())
-
-
-class Contained(Protocol):
-    """What `judge` asks of `Grown`, whatever grants are."""
-
-    def holds(self, workload: _Workload, mark: str) -> bool: ...
 
 
 class View(Protocol):
