@@ -319,3 +319,16 @@ def test_what_ended_while_it_waited_is_not_kicked() -> None:
         kicks.again(Kick(session(cid), Reason.DELETED, NOW), NOW)
     kicks.drop(("S1", 1))
     assert [kick.session.cid for _, kick in run(kicks, NOW, 20)] == [2]
+
+
+def test_replicas_renew_in_orders_of_their_own_but_by_the_end() -> None:
+    """Those that end within 8 s are shuffled: what one replica has renewed another need not ask for."""
+    orders = []
+    for name in "ab":
+        kicks = Kicks(name, 50)
+        for cid in range(40):
+            kicks.add(session(cid, ends=8 * (cid // 10) - NOW % 8), Reason.RENEWAL, NOW)
+        orders.append([kick.session.cid for _, kick in run(kicks, NOW, 5)])
+    assert orders[0] != orders[1]
+    for found in orders:
+        assert [cid // 10 for cid in found] == sorted(cid // 10 for cid in range(40))

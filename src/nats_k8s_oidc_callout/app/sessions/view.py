@@ -54,6 +54,7 @@ class LiveView:
         self._listed_of: tuple[Grants, Listed] | None = None
         self._found: tuple[Grants, set[str]] | None = None
         self._new: dict[_Workload, None] = {}
+        self._signers_seen: Signers | None = None
         self._had_keys: set[str] = set()
         # Twenty sessions of one workload ask the same.
         self._last: tuple[Grants, object, Made | None] | None = None
@@ -211,6 +212,7 @@ class LiveView:
     def _keys(self) -> Container[str]:
         """Return the public keys that have signed users of ours; those of before a rotation still count."""
         signers = self._signers()
-        if signers is not None:
+        if signers is not self._signers_seen and signers is not None:
+            self._signers_seen = signers
             self._had_keys |= {signer.key.public for signer in signers.users.values()}
         return self._had_keys

@@ -33,6 +33,7 @@ AGAIN_SECONDS = 5.0
 SETTLE_SECONDS = 3.0
 """How long a kick waits for the rest of a change to be judged: only then it shows whether it is a mass."""
 _WORKLOADS = 10_000
+_TOGETHER_SECONDS = 8
 
 _FINAL = (Reason.REVOKED, Reason.DELETED, Reason.RECREATED, Reason.REFUSED, Reason.MANUAL)
 _BACKING = (Reason.ACCOUNT, Reason.NARROWED, Reason.KEY)
@@ -201,10 +202,10 @@ class Kicks:
 
     def _queue(self, kick: Kick, serial: int) -> None:
         session, queue = kick.session, self._queues[kick.reason]
+        order = binascii.crc32(f"{session.server}.{session.cid}".encode(), binascii.crc32(self._replica)) / (1 << 32)
         if kick.reason is Reason.RENEWAL:
-            order = float(session.label.expires)
-        else:
-            order = float(binascii.crc32(f"{session.server}.{session.cid}".encode(), binascii.crc32(self._replica)))
+            # Those that end together are shuffled, too: replicas share the work.
+            order += session.label.expires // _TOGETHER_SECONDS
         queue.push(session.label.namespace, order, serial, _slot(session, kick.reason))
         if queue.entries > 2 * self._counts[kick.reason] + 64:
             queue.keep(self._lives)
