@@ -150,14 +150,19 @@ def cluster(folder: Path) -> Plan:
 
 def tls(folder: Path) -> Plan:
     """Config mode over TLS; clients and responder show a certificate."""
+    return over_tls(config_creds(folder), folder)
+
+
+def over_tls(plan: Plan, folder: Path) -> Plan:
+    """Return a plan of one server with TLS."""
     files = mint_tls(folder)
-    plan = config_creds(folder, extra=files.server_text())
     variables = {
         "NATS_TLS_CA_FILE": str(files.path("ca.pem")),
         "NATS_TLS_CERT_FILE": str(files.path("client.pem")),
         "NATS_TLS_KEY_FILE": str(files.path("client.key")),
     }
-    return replace(plan, variables={**plan.variables, **variables}, tls=files.context())
+    texts = [f"{text}\n{files.server_text()}" for text in plan.texts]
+    return replace(plan, texts=texts, variables={**plan.variables, **variables}, tls=files.context())
 
 
 SETTINGS: Mapping[str, Callable[[Path], Plan]] = {

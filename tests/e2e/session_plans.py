@@ -103,6 +103,11 @@ def one_node(folder: Path) -> Plan:
     return _config(folder, "imports", jetstream=True)
 
 
+def one_node_over_tls(folder: Path) -> Plan:
+    """One node in config mode with TLS, and imports."""
+    return plans.over_tls(_config(folder, "imports"), folder)
+
+
 _Claims = Sequence[Mapping[str, object]]
 
 

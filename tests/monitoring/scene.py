@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.e2e.clients import connected
 from tests.e2e.cluster import Cluster
 from tests.e2e.responder import ResponderProcess
+from tests.e2e.session_plans import one_node_over_tls
 from tests.e2e.worlds import BINARIES, PUBLISH, World, world_of
 from tests.fakes.issuer import Issuer, issuer_key
 from tests.leaks import SECRETS
@@ -45,7 +47,7 @@ class Scene:
         with contextlib.ExitStack() as stack:
             (self.folder / "cluster").mkdir()
             self.cluster = stack.enter_context(Cluster(self.folder / "cluster"))
-            self.world: World = stack.enter_context(world_of("tls", str(BINARIES["2.15"]() or "")))
+            self.world: World = stack.enter_context(world_of(one_node_over_tls, str(BINARIES["2.15"]() or "")))
             self.prometheus = stack.enter_context(Prometheus(self.seconds))
             self.cluster.apply_rbac()
             for namespace, name in TEAMS:
@@ -94,6 +96,9 @@ class Scene:
             "JWT_ISSUER": cluster.issuer,
             "SELF_TEST_TOKEN_FILE": str(own),
             "POLICY_FILE": str(self.folder / "policy.yaml"),
+            "SESSION_CONTROL": "on",
+            # So few that a scrape sees who waits.
+            "SESSION_KICKS_PER_SECOND": "5",
         }
 
     # Tokens
@@ -143,6 +148,16 @@ class Scene:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def delete_one_with_sessions(self, count: int = 30) -> None:
+        """Delete a ServiceAccount, and return when all of its sessions have ended."""
+        self.cluster.create_service_account("search", "leaver")
+        async with contextlib.AsyncExitStack() as stack:
+            token = self._own_token("search", "leaver")
+            sessions = [await stack.enter_async_context(connected(self.world, auth_token=token)) for _ in range(count)]
+            assert all(one.let_in for one in sessions)
+            self.cluster.delete_service_account("search", "leaver")
+            assert not any(await asyncio.gather(*(one.line(seconds=20) for one in sessions)))
 
     @property
     def _tls(self) -> ssl.SSLContext:

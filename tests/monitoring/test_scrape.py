@@ -20,7 +20,7 @@ INTERVAL = "10s"
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Two replicas that have let in, refused and slowed clients, and a key endpoint that was away for a moment."""
+    """Two replicas that have let in, refused and slowed clients, have ended sessions, and a key endpoint that was away for a moment."""
     for needed in ("prometheus", "kube-apiserver", "etcd"):
         if build.path(needed) is None:
             pytest.skip(f"{needed} is not built (python tools/build.py {needed})")
@@ -28,6 +28,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         scene.deploy(*PODS)
         scene.prometheus.until("count(nats_auth_selftest_success == 1) == 2", 20)
         asyncio.run(_traffic(scene))
+        asyncio.run(scene.delete_one_with_sessions())
         scene.world.keys.down()
         asyncio.run(_traffic(scene, seconds=3))
         scene.world.keys.up()
