@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from structlog.testing import capture_logs
+
 from nats_k8s_oidc_callout.adapters.nats.system import Listing
 from nats_k8s_oidc_callout.adapters.telemetry import SessionMetrics
 from nats_k8s_oidc_callout.app.sessions.arrivals import Arrivals
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Session, Table, session_of
 from tests.fakes.nats_world import until
-from tests.fakes.sessions import NOW, FakeServers, row
+from tests.fakes.sessions import NOW, FakeServers, label, row
 
 
 class Servers(FakeServers):
@@ -183,3 +186,26 @@ async def test_lists_come_when_they_are_needed() -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def test_a_session_that_a_list_brings_is_due_by_its_end() -> None:
+    """However long ago it began: a replica that starts renews nobody for that. A server that is ahead ends it earlier."""
+    old = row(1, start=NOW - 3000, now=NOW)
+    ahead = row(2, start=NOW - 3000 + 60, now=NOW + 60)
+    stage = Stage(Servers(old, ahead))
+    await stage.arrivals.list_all()
+    ends = next(iter(stage.table)).label.expires
+    assert [] == stage.table.take_due(ends - 181)
+    assert [2] == [one.cid for one in stage.table.take_due(ends - 119)]
+    assert [1] == [one.cid for one in stage.table.take_due(ends - 59)]
+
+
+async def test_too_many_sessions_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nats_k8s_oidc_callout.core.sessions.table.SESSIONS_MAX", 2)
+    stage = Stage(Servers(*(row(cid) for cid in range(4))))
+    with capture_logs() as lines:
+        await stage.arrivals.list_all()
+        stage.servers.rows.append(row(9, user=label(namespace="other")))
+        await stage.arrivals.list_all()
+    assert len(stage.cids) == 2
+    assert 1 == sum(line["log_level"] == "error" for line in lines)

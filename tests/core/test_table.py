@@ -35,15 +35,14 @@ def test_sessions_are_found_by_connection_and_workload() -> None:
     assert ([], 0) == (table.of(("shop", "web")), len(table))
 
 
-def test_what_a_server_no_longer_lists_is_gone() -> None:
+def test_a_server_that_is_gone_takes_its_sessions_along() -> None:
     """
-    A list is one account's on one server; a server that is gone takes all of its sessions along.
+    It sends no word of them.
     """
     table = Table()
-    for one in (session(1), session(2), session(3, account="B"), session(1, "S2")):
+    for one in (session(2), session(3, account="B"), session(1, "S2")):
         table.put(one)
 
-    assert [1] == [gone.cid for gone in table.keep_only("S1", "APP", {2, 7})]
     assert {2, 3} == {gone.cid for gone in table.forget_server("S1")}
     assert [("S2", 1)] == [left.key for left in table]
 
@@ -181,3 +180,22 @@ def test_due_times_go_by_the_servers_clock() -> None:
     assert ([], [one]) == (table.take_due(one.due - 61), table.take_due(one.due - 59))
     assert table.has(one.workload)
     assert (one.workload,) == table.workloads()
+
+
+def test_a_tenant_with_too_many_connections_hides_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Past the most that are held the fullest namespace loses one for another's; its own are not taken in.
+    """
+    monkeypatch.setattr("nats_k8s_oidc_callout.core.sessions.table.SESSIONS_MAX", 10)
+    table = Table()
+
+    def other(cid: int, namespace: str) -> Session:
+        one = session(cid)
+        return msgspec.structs.replace(one, label=msgspec.structs.replace(one.label, namespace=namespace))
+
+    assert [True] * 10 + [False] * 5 == [table.put(other(cid, "hog")) for cid in range(15)]
+    assert all(table.put(other(cid, "shop")) for cid in range(20, 24))
+    assert (10, 4, 9) == (len(table), len(table.of(("shop", "web"))), table.left_out)
+    for cid in range(30):
+        table.remove(("S1", cid))
+    assert (0, True) == (len(table), table.put(other(1, "hog")))

@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.adapters.telemetry import SessionMetrics
 from nats_k8s_oidc_callout.app.sessions.judging import Judging
 from nats_k8s_oidc_callout.app.sessions.kicker import Kicker
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row
-from nats_k8s_oidc_callout.core.sessions.table import Connection, Session, Table
+from nats_k8s_oidc_callout.core.sessions.table import SESSIONS_MAX, Connection, Session, Table
 from nats_k8s_oidc_callout.errors import Unreachable
 
 log = structlog.get_logger("sessions")
@@ -55,6 +55,7 @@ class Arrivals:
         self._left: set[Connection] = set()
         self._servers: set[str] = set()
         self._tried = self._complete_for = -1
+        self._told = False
         self.unlabelled: Counter[str] = Counter()
         """Connections of each account that carry no label of ours, by the last list."""
         self.silent: frozenset[str] = frozenset()
@@ -101,12 +102,11 @@ class Arrivals:
         """Take in a connection; say whether it is a session that we did not know."""
         now = self._clock()
         session = self._session_of(row, now)
-        if (
-            session is None
-            or self._kicker.is_ghost(session.key)
-            or not self._table.put(session, row.now - session.seen)
-        ):
+        if session is None or self._kicker.is_ghost(session.key) or not self._table.put(session, row.now - now):
             return False
+        if self._table.left_out and not self._told:
+            self._told = True
+            log.error("too many sessions: those of the namespace with the most end by their time", most=SESSIONS_MAX)
         if session.label.release and session.due is None:
             self._metrics.looped()
         self._judging.arrived(session)

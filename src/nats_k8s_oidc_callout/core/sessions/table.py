@@ -2,6 +2,7 @@
 
 import binascii
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -16,6 +17,10 @@ _KINDS = {kind.value: kind.value for kind in ConnectionKind if kind is not Conne
 
 Connection = tuple[str, int]
 """A server's id and the number of a connection there: never the same again, for a server that restarts has a new id."""
+
+
+SESSIONS_MAX = 40_000
+"""So many are held, of 0.8 to 1.3 KB each. Others end by their time."""
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +104,9 @@ class Table:
         self._sessions: dict[Connection, Session] = {}
         self._of: dict[tuple[str, str], set[Connection]] = {}
         self._due: list[tuple[float, Connection]] = []
+        self._in_namespace: Counter[str] = Counter()
+        self.left_out = 0
+        """How many were not taken in, or had to go, since there are too many."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -125,12 +133,16 @@ class Table:
     def put(self, session: Session, ahead: float = 0.0) -> bool:
         """Take in a live session; say whether it is new. What a server says of a connection does not change.
 
+        When there are too many, the namespace that has the most loses one, or this one is not taken in: a tenant who opens
+        connections must not hide others' sessions.
+
         `ahead` is by how many seconds the server's clock is ahead of ours: it ends sessions by its own.
         """
         key = session.key
-        if key in self._sessions:
+        if key in self._sessions or (len(self._sessions) >= SESSIONS_MAX and not self._make_room(session)):
             return False
         self._sessions[key] = session
+        self._in_namespace[session.label.namespace] += 1
         self._of.setdefault(session.workload, set()).add(key)
         due = session.due
         if due is not None:
@@ -142,7 +154,10 @@ class Table:
         session = self._sessions.pop(key, None)
         if session is None:
             return None
-        keys = self._of[session.workload]
+        namespace, keys = session.label.namespace, self._of[session.workload]
+        self._in_namespace[namespace] -= 1
+        if not self._in_namespace[namespace]:
+            del self._in_namespace[namespace]
         keys.discard(key)
         if not keys:
             del self._of[session.workload]
@@ -152,23 +167,22 @@ class Table:
             heapq.heapify(self._due)
         return session
 
-    def keep_only(self, server: str, account: str, seen: set[int]) -> list[Session]:
-        """Forget those of one account that a server no longer lists, and return them."""
-        gone = [
-            session
-            for session in self
-            if session.server == server and session.account == account and session.cid not in seen
-        ]
-        for session in gone:
-            self.remove(session.key)
-        return gone
-
     def forget_server(self, server: str) -> list[Session]:
         """Forget the sessions of a server that is gone, and return them: it sends no word of them."""
         gone = [session for session in self if session.server == server]
         for session in gone:
             self.remove(session.key)
         return gone
+
+    def _make_room(self, session: Session) -> bool:
+        """Forget a session of the namespace that has the most; say False when that is the new one's own."""
+        self.left_out += 1
+        fullest = max(self._in_namespace, key=lambda namespace: self._in_namespace[namespace])
+        if fullest == session.label.namespace:
+            return False
+        workload = max((one for one in self._of if one[0] == fullest), key=lambda one: len(self._of[one]))
+        self.remove(next(iter(self._of[workload])))
+        return True
 
     def take_due(self, now: float) -> list[Session]:
         """Return the sessions whose renewal has come by `now` (Unix seconds), each once."""
