@@ -83,7 +83,8 @@ class Stage:
             self.table,
             self.judges,  # type: ignore[arg-type]
             self.kicker,  # type: ignore[arg-type]
-            session_of,
+            # First heard of when it was let in, as the responder takes it.
+            lambda row, now: session_of(row, min(now, now - (row.now - row.start) + 2)),
             named,
             lambda: self.new,
             self.metrics,
