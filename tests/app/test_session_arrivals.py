@@ -141,15 +141,18 @@ async def test_silent_and_gone_servers_are_told_apart() -> None:
     assert (stage.cids, stage.kicker.over, set(stage.arrivals.servers)) == ([1], [("S2", 2)], {"S1"})
 
 
-async def test_an_account_that_cannot_be_asked_leaves_the_table_incomplete() -> None:
+async def test_an_account_that_cannot_be_asked_stands_in_nobodys_way() -> None:
+    """It may not be imported. When none can be asked nothing is known; nor is it after another connect."""
     stage = Stage(Servers(row(1), row(2, account="OTHER"), deaf=["OTHER"]), "APP", "OTHER")
-    assert not await stage.arrivals.list_all()
-    assert (stage.cids, stage.arrivals.complete, stage.servers.hears) == ([1], False, ["APP", "OTHER"])
-    stage.servers.deaf = ()
     assert await stage.arrivals.list_all()
-    assert (stage.cids, stage.arrivals.complete) == ([1, 2], True)
+    assert (stage.cids, stage.arrivals.complete, stage.servers.hears) == ([1], True, ["APP", "OTHER"])
+    assert {"ok": 0, "incomplete": 1, "failed": 0} == stage.metrics._lists
     stage.servers.connects += 1
     assert not stage.arrivals.complete
+    stage.servers.deaf = ["APP", "OTHER"]
+    assert not await stage.arrivals.list_all()
+    assert not stage.arrivals.complete
+    assert stage.metrics._lists["failed"] == 1
 
 
 async def test_a_ghost_is_no_session() -> None:

@@ -151,27 +151,31 @@ class Arrivals:
         finally:
             self._listing = False
             self._left.clear()
-        silent, failed, corrections = found
+        silent, unasked, corrections = found
         self.silent = frozenset(silent)
-        self._metrics.reconciled("failed" if failed else "incomplete" if silent else "ok", 0 if first else corrections)
+        # An account that cannot be asked, as one that is not imported, stands in nobody else's way: its sessions end by
+        # their time.
+        failed = unasked == len(accounts)
+        result = "failed" if failed else "incomplete" if silent or unasked else "ok"
+        self._metrics.reconciled(result, 0 if first else corrections)
         if not failed and connects == self._system.connects:
             self._complete_for = connects
         log.debug("sessions listed", accounts=len(accounts), sessions=len(self._table), seconds=self._clock() - began)
         return not failed and not silent
 
-    async def _list(self, accounts: Collection[str]) -> tuple[set[str], bool, int]:
+    async def _list(self, accounts: Collection[str]) -> tuple[set[str], int, int]:
         began = self._clock()
         listed: set[Connection] = set()
         whole: set[tuple[str, str]] = set()
         silent: set[str] = set()
         unlabelled: Counter[str] = Counter()
-        failed, corrections = False, 0
+        unasked, corrections = 0, 0
         for account in accounts:
             try:
                 listing = await self._system.list(account)
             except Unreachable as error:
                 log.debug("sessions not listed", account=account, reason=str(error))
-                failed = True
+                unasked += 1
                 continue
             for number, row in enumerate(listing.rows):
                 key = row.server, row.cid
@@ -194,7 +198,7 @@ class Arrivals:
                 self._kicker.ended(session.key)
                 corrections += 1
         self.unlabelled = unlabelled
-        return silent, failed, corrections
+        return silent, unasked, corrections
 
     def _forget(self, server: str) -> int:
         """Forget a server that is gone: it sends no word of its clients."""
