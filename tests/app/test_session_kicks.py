@@ -15,7 +15,7 @@ from tests.fakes.sessions import FakeServers, label, row
 
 def found(cid: int, state: str = LIVE, user: str = "") -> Found:
     one = row(cid, user)
-    named = labels.parse(one.user) or labels.by_name(one.user)
+    named = labels.parse(one.user) or labels.named(one.user, one.start)
     assert named is not None
     return Found(one, named, "APP", True, state)
 

@@ -125,7 +125,7 @@ def test_a_name_without_a_label(user: str, names: tuple[str, str] | None) -> Non
     """
     A ServiceAccount's plain name tells whose session it is, and nothing more.
     """
-    found = label.by_name(user)
+    found = label.named(user, 0.0)
 
     assert names == (found and (found.namespace, found.name))
     assert found is None or ("", 0) == (found.release, found.expires)

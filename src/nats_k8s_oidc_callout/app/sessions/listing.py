@@ -89,7 +89,7 @@ async def ask(servers: Servers, settings: Settings, census: Census, question: Qu
         gone |= listing.gone
         for row in listing.rows:
             answer.servers[row.server] = row.server_name
-            label = labels.parse(row.user) or labels.by_name(row.user)
+            label = labels.parse(row.user) or labels.named(row.user, row.start)
             if label is None:
                 answer.unlabelled += 1
             elif question.takes(label.namespace, label.name):

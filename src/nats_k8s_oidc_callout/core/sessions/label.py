@@ -132,11 +132,3 @@ def of_kid(kid: str) -> str:
 def digest(text: str, digits: int) -> str:
     """Return the first hex digits of the SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
-
-
-def by_name(user: str) -> Label | None:
-    """Return a label with nothing but names for a user without one that is called like a ServiceAccount."""
-    namespace, _, name = user.removeprefix(_PREFIX).partition(":")
-    if not user.startswith(_PREFIX) or not is_label(namespace) or not is_subdomain(name):
-        return None
-    return Label(namespace, name, 0, "", "", "", "", 0, "", "")
