@@ -11,9 +11,7 @@ Compare ratios of one run only.
 
 import argparse
 import gc
-import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -24,13 +22,9 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "src")]
 
-import nacl.public  # noqa: E402  # the lines above make ours importable
-import nacl.signing  # noqa: E402
-from cryptography.exceptions import InvalidSignature  # noqa: E402
-from cryptography.hazmat.primitives import hashes  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils  # noqa: E402
 
-from nats_k8s_oidc_callout.core import base64url  # noqa: E402
+from bench._bare import bare  # noqa: E402  # the lines above make ours importable
+from bench._rows import Row, keep  # noqa: E402
 from nats_k8s_oidc_callout.core.decide import NOTHING_ASKED, Asked, Facts, decide  # noqa: E402
 from nats_k8s_oidc_callout.core.grants.rules import Rule  # noqa: E402
 from nats_k8s_oidc_callout.core.grants.templates import Template  # noqa: E402
@@ -38,7 +32,7 @@ from nats_k8s_oidc_callout.core.identity import keyset  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet  # noqa: E402
 from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens  # noqa: E402
 from nats_k8s_oidc_callout.core.model import Allow, Deny, NeedKeys, NeedServiceAccount, Reason  # noqa: E402
-from nats_k8s_oidc_callout.core.nats import callout, nkeys  # noqa: E402
+from nats_k8s_oidc_callout.core.nats import callout  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.signers import Signers, config_mode, operator_mode  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey  # noqa: E402
@@ -48,6 +42,7 @@ from tests.fakes.server import ISSUER as SIGNER  # noqa: E402
 from tests.fakes.server import NOW, Server  # noqa: E402
 from tests.fakes.serviceaccounts import item, listed  # noqa: E402
 
+AIMS = {"RS256, new": 1.4, "RS256, seen before": None, "RS256, new, xkey": None, "RS256, new, labelled": None}
 _OURS = CurveKey(bytes([5] * 32))
 _TARGET = SigningKey(Kind.ACCOUNT, bytes([6] * 32))
 _CALLOUT = SigningKey(Kind.ACCOUNT, bytes([7] * 32))
@@ -176,68 +171,6 @@ def cases(batch: int) -> list[Case]:
     return allowed + [case(reason.value, tokens, reason, **more) for reason, tokens, more in denials]
 
 
-def bare(case: Case) -> Callable[[], None]:
-    """Return the cryptography in answering all of a case's questions, with nothing else around it."""
-    server_key = nacl.signing.VerifyKey(nkeys.decode_public(case.server.key.public, Kind.SERVER))
-    box = nacl.public.Box(
-        nacl.public.PrivateKey(bytes([5] * 32)),
-        nacl.public.PublicKey(nkeys.decode_public(case.server.curve.public, Kind.CURVE)),
-    )
-    # Which seed signs makes no difference in time.
-    signer = nacl.signing.SigningKey(bytes([1] * 32))
-    work = []
-    for data in case.questions:
-        answer = case.answer(data)
-        clear, reply = (
-            (box.decrypt(data[28:], data[4:28]), box.decrypt(answer[28:], answer[4:28]))
-            if case.sealed
-            else (data, answer)
-        )
-        asked, _, by = clear.rpartition(b".")
-        signed = [reply.rpartition(b".")[0]]
-        nats = json.loads(base64url.decode(clear.split(b".")[1]))["nats"]
-        user = json.loads(base64url.decode(reply.split(b".")[1]))["nats"].get("jwt", "")
-        if user:
-            signed.append(user.rpartition(".")[0].encode())
-        token = nats["connect_opts"].get("auth_token", "").encode() if case.token_alg else b""
-        work.append((data, asked, base64url.decode(by), signed, token_check(case, token), reply))
-
-    def run() -> None:
-        for data, asked, by, signed, check, reply in work:
-            if case.sealed:
-                box.decrypt(data[28:], data[4:28])
-            server_key.verify(asked, by)
-            if check is not None:
-                try:
-                    check()
-                except InvalidSignature:
-                    assert case.expected is Reason.BAD_SIGNATURE
-            for message in signed:
-                signer.sign(message)
-            if case.sealed:
-                box.encrypt(reply, bytes(24))
-
-    return run
-
-
-def token_check(case: Case, token: bytes) -> Callable[[], None] | None:
-    """Return the verification of a token's signature, everything decoded beforehand."""
-    if not token:
-        return None
-    kid = json.loads(base64url.decode(token.split(b".")[0]))["kid"]
-    found = case.facts.keys.find(kid, 0.0)
-    assert found is not None
-    public: Any = found.key.public_key
-    message, _, text = token.rpartition(b".")
-    signature = base64url.decode(text)
-    if case.token_alg == "RS256":
-        return lambda: public.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
-    half = len(signature) // 2
-    r, s = (int.from_bytes(part, "big") for part in (signature[:half], signature[half:]))
-    encoded = utils.encode_dss_signature(r, s)
-    return lambda: public.verify(encoded, message, ec.ECDSA(hashes.SHA256()))
-
-
 def timed(work: Callable[[], None], count: int) -> float:
     """Return CPU microseconds for each of `count`."""
     began = time.process_time_ns()
@@ -278,6 +211,17 @@ def summary(case: Case) -> dict[str, Any]:
     }
 
 
+def rows(found: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return the logins that are told of, and of the refusals the dearest."""
+    told = [(f"one decision: {kind['kind']}", kind) for kind in found if kind["kind"] in AIMS]
+    dearest = max((kind for kind in found if kind["denied"]), key=lambda kind: float(kind["multiple"]))
+    told.append((f"one refusal, the dearest kind: {dearest['kind']}", dearest))
+    return [
+        Row(what, kind["us"], "µs", kind["bare_us"], "bare cryptography", kind["multiple"], AIMS.get(kind["kind"]))
+        for what, kind in told
+    ]
+
+
 def main() -> None:
     """Print one line a kind."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -289,14 +233,7 @@ def main() -> None:
     print("| kind | µs | bare cryptography µs | multiple |\n|---|---|---|---|")
     for row in found:
         print(f"| {row['kind']} | {row['us']:.0f} | {row['bare_us']:.0f} | {row['multiple']:.2f} |")
-    if options.json:
-        about = {
-            "when": time.strftime("%Y-%m-%d", time.gmtime()),
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-        }
-        about |= {"rounds": options.rounds, "batch": options.batch}
-        options.json.write_text(json.dumps({"about": about, "kinds": found}, indent=1) + "\n")
+    keep(options.json, rows(found), {"rounds": options.rounds, "batch": options.batch}, kinds=found)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What logins notice of a policy file of 1,000 rules that is read again: how late answers are, with and without.
 
-Run with `python bench/reload.py [SECONDS]`. The responder is the real one without its sockets; a login comes every 5 ms,
+Run with `python bench/reload.py [SECONDS] [--json FILE]`. The responder is the real one without its sockets; a login comes every 5 ms,
 each from another workload's rule. Compare the two lines of one run only. `busy` is the processor time of this process from
 one answer to the next, at most: what the longest would be on a machine that nothing else uses.
 """
 
+import argparse
 import asyncio
 import gc
 import sys
@@ -16,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prometheus_client import CollectorRegistry
 
+from bench._rows import Row, keep
 from nats_k8s_oidc_callout.adapters.telemetry import Metrics, PolicyMetrics
 from nats_k8s_oidc_callout.app.namespaces import NamespaceLabels
 from nats_k8s_oidc_callout.app.policyfile import SETTLE_SECONDS, LivePolicy
@@ -64,12 +66,15 @@ async def logins(world: World, seconds: float) -> tuple[list[float], float]:
     return sorted(late), busy
 
 
-def tell(what: str, late: list[float], busy: float) -> None:
-    shown = (late[len(late) // 2], late[len(late) * 99 // 100], late[-1], busy)
-    print(f"{what:<20}" + "".join(f"{1000 * value:>10.1f}" for value in shown))
+def tell(what: str, late: list[float], busy: float) -> tuple[float, ...]:
+    """Print and return the median, the 99th percentile, the longest and the busiest, in milliseconds."""
+    shown = tuple(1000 * value for value in (late[len(late) // 2], late[len(late) * 99 // 100], late[-1], busy))
+    print(f"{what:<20}" + "".join(f"{value:>10.1f}" for value in shown))
+    return shown
 
 
-async def main(seconds: float) -> None:
+async def measure(seconds: float) -> list[Row]:
+    """Let logins come for so long at rest, and for so long while the file is read."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.yaml"
         path.write_text(policy(0))
@@ -97,13 +102,27 @@ async def main(seconds: float) -> None:
         # As `serve` does.
         gc.freeze()
         async with world.running():
-            tell("at rest", *await logins(world, seconds))
+            quiet = tell("at rest", *await logins(world, seconds))
             task = asyncio.create_task(reload())
-            tell("while it is read", *await logins(world, seconds))
+            busy = tell("while it is read", *await logins(world, seconds))
             stop.set()
             await task
         print(f"{reloads} times, {seconds / reloads:.2f} s each with {SETTLE_SECONDS:g} s to settle")
+    what = f"answers while a policy of {RULES:,} rules is read"
+    names = ("the middle one", "one in a hundred", "the latest")
+    return [
+        Row(f"{what}: {name}", round(late, 1), "ms", round(rest, 1), "at rest")
+        for name, late, rest in zip(names, busy, quiet, strict=False)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("seconds", type=float, nargs="?", default=10.0, help="at rest, and again while it is read")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    keep(options.json, asyncio.run(measure(options.seconds)), {"seconds": options.seconds})
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0))
+    main()

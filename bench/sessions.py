@@ -4,15 +4,15 @@
     python bench/sessions.py mass  [--sessions N] [--json FILE]
 
 `table`: memory of the table, and CPU time of events and whole lists, with real bytes of a server's but no server; what an
-hour of 20,000 sessions of an hour would take of a core. `mass`: a real server, one responder, sessions whose rights a new
-policy narrows; the logins of others meanwhile, beside those of a quiet minute before. Compare ratios of one run only.
+hour of 20,000 sessions of an hour would take of a core; what a warm login costs beside them. `mass`: a real server, one
+responder, sessions whose rights a new policy narrows; the logins of others meanwhile, beside those of a quiet minute
+before. Compare ratios of one run only.
 """
 
 import argparse
 import asyncio
 import gc
 import json
-import platform
 import statistics
 import sys
 import time
@@ -23,7 +23,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent.parent / "src")]
 
-from bench._sessions_mass import Mass, mass  # noqa: E402  # the line above makes ours importable
+from bench import decide  # noqa: E402  # the line above makes ours importable
+from bench._rows import Row as Found  # noqa: E402
+from bench._rows import keep  # noqa: E402
+from bench._sessions_mass import Mass, mass  # noqa: E402
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row, read_event, read_page  # noqa: E402
 from nats_k8s_oidc_callout.core.sessions.label import Label, parse, shared  # noqa: E402
 from nats_k8s_oidc_callout.core.sessions.table import Session, Table  # noqa: E402
@@ -169,6 +172,50 @@ def table(sessions: int) -> Mapping[str, float]:
     }
 
 
+def warm(sessions: int, rounds: int = 8) -> Mapping[str, float]:
+    """Measure a login whose token was seen before: labelled and beside a table, then neither, in turns."""
+    kinds = {case.name: case for case in decide.cases(100)}
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(rounds):
+        for controlled, found in times.items():
+            case = kinds["RS256, seen before, labelled" if controlled else "RS256, seen before"]
+            held = Table()
+            fill(held, sessions if controlled else 0)
+
+            def answers(case: decide.Case = case) -> None:
+                for question in case.questions:
+                    case.answer(question)
+
+            # To fill the table drives code and data of a login out of the processor's caches.
+            answers()
+            found.append(min(decide.timed(answers, len(case.questions)) for _ in range(3)))
+    ratios = [with_table / without for with_table, without in zip(times[True], times[False], strict=True)]
+    return {
+        "warm_us": statistics.median(times[True]),
+        "warm_without_us": statistics.median(times[False]),
+        "warm_ratio": statistics.median(ratios),
+    }
+
+
+def rows_of_table(found: Mapping[str, float]) -> list[Found]:
+    """Return what live sessions cost, beside what they may."""
+    many = f"{found['sessions']:,.0f} live sessions"
+    warm_us, without = round(found["warm_us"], 1), round(found["warm_without_us"], 1)
+    return [
+        Found(f"a warm login beside {many}", warm_us, "µs", without, "no control", round(found["warm_ratio"], 3), 1.03),
+        Found(f"memory for {many}", round(found["table_mb"], 1), "MB", aim=18),
+        Found(f"CPU for {many} of an hour each", round(found["percent_of_a_core"], 2), "% of a core", aim=2),
+    ]
+
+
+def rows_of_mass(found: Mapping[str, float]) -> list[Found]:
+    """Return what a mass change was to the logins of others."""
+    busy, quiet = round(found["p99_busy_ms"], 2), round(found["p99_quiet_ms"], 2)
+    lost = int(found["failed_logins"] + found["others_failed"])
+    what = f"p99 of others' logins while {found['sessions']:,.0f} sessions end"
+    return [Found(what, busy, "ms", quiet, "quiet", round(found["p99_ratio"], 3), 3.0, lost)]
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
@@ -198,13 +245,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.what == "table":
-        found: Mapping[str, Any] = table(given.sessions or SESSIONS)
+        sessions = given.sessions or SESSIONS
+        found: Mapping[str, Any] = {"sessions": sessions, **table(sessions), **warm(sessions)}
     else:
-        found = of_mass(asyncio.run(mass(given.sessions or 3000)))
+        sessions = given.sessions or 3000
+        found = {"sessions": sessions, **of_mass(asyncio.run(mass(sessions)))}
     for name, value in found.items():
         sys.stdout.write(f"{name:24} {value:10.2f}\n")
-    if given.json:
-        given.json.write_text(json.dumps({"python": platform.python_version(), **found}, indent=1) + "\n")
+    keep(given.json, (rows_of_table if given.what == "table" else rows_of_mass)(found), found=found)
     return 0
 
 
