@@ -7,7 +7,7 @@ from nats.aio.msg import Msg
 
 from nats_k8s_oidc_callout.adapters.nats import Duty, Ear, Link, PasswordLogin
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
-from tests.fakes.nats_desk import QUICK
+from tests.fakes.nats_desk import QUICK, at
 from tests.fakes.nats_world import NatsServer, knock, until
 
 CONNECTS, STARTED = "$SYS.ACCOUNT.*.CONNECT", "watch.started"
@@ -42,7 +42,7 @@ async def test_link_watches_connections_by_a_system_login() -> None:
     )
     with NatsServer(system("old")) as server:
         login = PasswordLogin("watch", "new")
-        link = Link([server.url], login=lambda: login, tls=lambda: None, duty=duty, timing=QUICK)
+        link = Link([at(server.url)], login=lambda: login, tls=lambda: None, duty=duty, timing=QUICK)
         link.set_serving(True)
         running = asyncio.create_task(link.run())
         await until(lambda: server.log().count("authentication error") >= 3)

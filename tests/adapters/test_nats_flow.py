@@ -14,7 +14,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
     answer_requests,
 )
 from tests.fakes.hostile_server import hostile_server
-from tests.fakes.nats_desk import PLAIN, REQUESTS, linked, nkey, yes
+from tests.fakes.nats_desk import PLAIN, REQUESTS, at, linked, nkey, yes
 from tests.fakes.nats_modes import config_mode
 from tests.fakes.nats_world import NatsServer, knock, until
 
@@ -192,7 +192,10 @@ async def test_cancelled_link_leaves_nothing_behind() -> None:
     before = asyncio.all_tasks()
     with NatsServer(PLAIN) as server:
         link = Link(
-            [server.url], login=NoLogin, tls=lambda: None, duty=answer_requests("q", lambda *_: None, lambda _: None)
+            [at(server.url)],
+            login=NoLogin,
+            tls=lambda: None,
+            duty=answer_requests("q", lambda *_: None, lambda _: None),
         )
         link.set_serving(True)
         running = asyncio.create_task(link.run())

@@ -13,10 +13,10 @@ from nats_k8s_oidc_callout.adapters.nats import (
     log_in_as_client,
     open_probe,
 )
-from nats_k8s_oidc_callout.adapters.nats.addresses import parse
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.hostile_server import hostile_server
+from tests.fakes.nats_desk import at
 from tests.fakes.nats_modes import Pair
 from tests.fakes.nats_world import NatsServer, free_port
 
@@ -31,7 +31,7 @@ async def test_connect_says_what_a_pod_says() -> None:
     user = Pair.new(Kind.USER)
     async with hostile_server({"nonce": "abc"}) as server:
         for login in (TOKEN, WorkloadLogin("t", "e.y.J"), WorkloadLogin("t", "e.y.J", user.key.sign)):
-            async with open_probe(parse(server.url), None, QUICK) as probe:
+            async with open_probe(at(server.url), None, QUICK) as probe:
                 await probe.log_in(login, "me", QUICK)
         plain, bearer, signed = server.connects
 
@@ -45,7 +45,7 @@ async def test_nothing_but_nonces_is_signed() -> None:
     The guard of the link holds here, too: no server gets a signature of what it likes.
     """
     user = Pair.new(Kind.USER)
-    async with hostile_server({"nonce": "a.b"}) as server, open_probe(parse(server.url), None, QUICK) as probe:
+    async with hostile_server({"nonce": "a.b"}) as server, open_probe(at(server.url), None, QUICK) as probe:
         with pytest.raises(Unreachable, match="not a nonce"):
             await probe.log_in(NkeyLogin(user.public, user.key.sign), "me", QUICK)
         assert not server.connects
@@ -57,7 +57,7 @@ async def test_token_never_leaves_in_clear_when_tls_is_wanted() -> None:
     """
     async with hostile_server() as server:
         with pytest.raises(Untrusted, match="does not ask for it"):
-            await log_in_as_client(parse(server.url.replace("nats://", "tls://")), None, TOKEN, "me", "_INBOX.>", QUICK)
+            await log_in_as_client(at(server.url.replace("nats://", "tls://")), None, TOKEN, "me", "_INBOX.>", QUICK)
 
     assert b"" == server.received
 
@@ -68,7 +68,7 @@ async def test_refusal_has_the_servers_words() -> None:
     """
     async with hostile_server(answer=b"-ERR 'No\x1b[31m way'\r\n", drop=True) as server:
         with pytest.raises(Refused) as caught:
-            await log_in_as_client(parse(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
+            await log_in_as_client(at(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
 
     assert r"No\u001b[31m way" == caught.value.words
 
@@ -93,7 +93,7 @@ async def test_rubbish_ends_in_time(answer: bytes) -> None:
     began = time.monotonic()
     async with hostile_server(answer=answer) as server:
         with pytest.raises(Unreachable):
-            await log_in_as_client(parse(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
+            await log_in_as_client(at(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
 
     assert time.monotonic() - began < 4 * QUICK
 
@@ -117,11 +117,11 @@ async def test_what_is_no_nats_server() -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(Unreachable) as caught:
-                async with open_probe(parse(f"nats://127.0.0.1:{port}"), None, QUICK):
+                async with open_probe(at(f"nats://127.0.0.1:{port}"), None, QUICK):
                     pass
             said.append(str(caught.value))
     with pytest.raises(Unreachable, match="no connection to nats://127"):
-        async with open_probe(parse(f"nats://127.0.0.1:{free_port()}"), None, QUICK):
+        async with open_probe(at(f"nats://127.0.0.1:{free_port()}"), None, QUICK):
             pass
 
     assert [
@@ -135,7 +135,7 @@ async def test_silence_measures_the_servers_patience() -> None:
     A server ends the silence of somebody who does not log in after `authorization.timeout`.
     """
     with NatsServer("authorization { timeout: 0.7, token: x }") as server:
-        async with open_probe(parse(server.url), None, QUICK) as probe:
+        async with open_probe(at(server.url), None, QUICK) as probe:
             took = await probe.silence(3.0)
             words = probe.words
 

@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.adapters.nats.listing import ANSWER_BYTES
 from nats_k8s_oidc_callout.adapters.nats.system import Kicked, Subjects, System
 from nats_k8s_oidc_callout.core.nats.connz import Row
 from nats_k8s_oidc_callout.errors import Unreachable
-from tests.fakes.nats_desk import QUICK
+from tests.fakes.nats_desk import QUICK, at
 from tests.fakes.nats_world import NatsServer, knock, until
 
 SESSIONS, LONG, EARLY, ACCOUNTS = 3500, 2300, 500, 300
@@ -37,7 +37,7 @@ async def side(url: str, subjects: Subjects, login: Login) -> AsyncIterator[Syst
     before = asyncio.all_tasks()
     duty = answer_requests("q", lambda *_: None, lambda _: None, system.ears, system.refuse)
     duty = system.duty() if subjects.by_account else duty
-    link = Link([url], login=lambda: login, tls=lambda: None, duty=duty, timing=QUICK)
+    link = Link([at(url)], login=lambda: login, tls=lambda: None, duty=duty, timing=QUICK)
     link.set_serving(True)
     running = asyncio.create_task(link.run())
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import DISCOVERED_MAX, Address, AddressBook
+from nats_k8s_oidc_callout.adapters.nats.addresses import DISCOVERED_MAX, AddressBook
 from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.decisions import (
     UNVERIFIED_LINES_PER_SECOND,
@@ -25,6 +25,7 @@ from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Token, Workload
 from nats_k8s_oidc_callout.core.nats import callout, nkeys, signers
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.nats.xkey import _BOXES, CurveKey
 from nats_k8s_oidc_callout.core.traffic.flooding import HOSTS_MAX, Hosts
@@ -177,8 +178,8 @@ def test_addresses_that_a_server_tells_of_are_bounded() -> None:
     Of a hundred thousand servers that a hostile one claims to know a few hundred are tried, and the configured one is
     never forgotten.
     """
-    book = AddressBook(["nats://nats:4222"])
-    book.discovered(Address(f"h{number}", 4222, must_tls=False) for number in range(MANY))
+    book = AddressBook([Address("nats")])
+    book.discovered(Address(f"h{number}") for number in range(MANY))
 
     assert 1 + DISCOVERED_MAX == len(book)
     assert "nats" in {book.next().host for _ in range(len(book))}

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import NoLogin
 from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
+from nats_k8s_oidc_callout.core.nats.address import Address
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_a_reader_that_ends_ends_the_connection() -> None:
     that nothing is heard any more.
     """
     async with _server(b"MSG a 1 2\r\nhi\r\n") as port:
-        connection = _Broken(Address("127.0.0.1", port, must_tls=False), NoLogin(), None)
+        connection = _Broken(Address("127.0.0.1", port), NoLogin(), None)
 
         async def ignore(_: Exception) -> None:
             """Nobody is interested."""

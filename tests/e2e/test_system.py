@@ -18,6 +18,7 @@ from tests.e2e.clients import connected
 from tests.e2e.session_plans import PREFIX, WAYS, session_plan
 from tests.e2e.test_session_plans import home_of
 from tests.e2e.worlds import BINARIES, World, world_of
+from tests.fakes.nats_desk import at
 from tests.fakes.nats_world import until
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +43,7 @@ async def system_of(world: World, way: str, *, subjects: Subjects | None = None)
     else:
         file = variables.get("NATS_SYSTEM_CREDS_FILE") or variables["NATS_SYSTEM_NKEY_FILE"]
         duty = system.duty()
-    link = Link([world.servers[0].url], login=lambda: login_of(world, file), tls=lambda: None, duty=duty)
+    link = Link([at(world.servers[0].url)], login=lambda: login_of(world, file), tls=lambda: None, duty=duty)
     link.set_serving(way == "login")
     task = asyncio.create_task(link.run())
     try:

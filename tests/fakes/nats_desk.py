@@ -15,12 +15,18 @@ from nats_k8s_oidc_callout.adapters.nats import (
     answer_requests,
 )
 from nats_k8s_oidc_callout.core.nats import natsjwt
+from nats_k8s_oidc_callout.core.nats.address import Address
+from nats_k8s_oidc_callout.settings.values import nats_servers
 from tests.fakes.nats_modes import Pair, mint
 from tests.fakes.server import claims_of
 
 QUICK = Timing(connect=1.0, heartbeat=0.1, patience=1.0, first_retry=0.02, longest_retry=0.2)
 PLAIN = "authorization { timeout: 1.5 }"
 REQUESTS = "$SYS.REQ.USER.AUTH"
+
+
+def at(url: str) -> Address:
+    return nats_servers(url).servers[0]
 
 
 @dataclass
@@ -50,7 +56,7 @@ async def linked(
             desk.link.send(reply, answer(data))
 
     link = Link(
-        urls,
+        [at(url) for url in urls],
         login=login if callable(login) else lambda: login,
         tls=tls,  # type: ignore[arg-type]  # contexts or None, as each test has it
         duty=answer_requests("q", on_request, complaints.append),

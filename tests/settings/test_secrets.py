@@ -31,6 +31,8 @@ def test_no_value_is_ever_shown(name: str) -> None:
             marker,
             f"{marker} {marker}",
             f"nats://u:{marker}@h:x",
+            f"nats://u:pa/{marker}@h:4222",
+            f"nats://h:{marker}",
             f"nats://{marker}:x@h/x",
             f"https://{marker}@h#",
         ]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.errors import ConfigurationError
 from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, SessionControl, SessionRenewal, Settings, XkeyMode
 from tests.settings.whole import CONFIG, MOUNT, VARIABLES, load, without
@@ -77,7 +78,7 @@ def test_defaults() -> None:
     loaded = load(CONFIG)
 
     assert DEFAULTS == {name: getattr(loaded, name) for name in DEFAULTS}
-    assert ("nats://nats:4222",) == loaded.nats_url.urls
+    assert (Address("nats"),) == loaded.nats_url.servers
     assert set(DEFAULTS) | {"nats_url", "warnings"} == set(Settings.model_fields)
 
 
@@ -165,17 +166,21 @@ def test_alias_alone() -> None:
 
 
 URLS = [
-    pytest.param("h", ("nats://h",), None, None, None, id="bare"),
-    pytest.param("tls://a:1, nats://b", ("tls://a:1", "nats://b"), None, None, None, id="two"),
-    pytest.param("nats://[::1]:4222", ("nats://[::1]:4222",), None, None, None, id="ipv6"),
-    pytest.param("nats://h:4222/,nats://h:4222", ("nats://h:4222",), None, None, None, id="twice"),
-    pytest.param("nats://u:p%40%2C@a,nats://u:p%40%2C@b", ("nats://a", "nats://b"), "u", "p@,", None, id="password"),
-    pytest.param("nats://t0ken@a", ("nats://a",), None, None, "t0ken", id="token"),
+    pytest.param("h", (Address("h"),), None, None, None, id="bare"),
+    pytest.param("tls://a:1, nats://b", (Address("a", 1, must_tls=True), Address("b")), None, None, None, id="two"),
+    pytest.param("nats://[::1]:4223", (Address("::1", 4223),), None, None, None, id="ipv6"),
+    pytest.param("nats://h:4222/,nats://h", (Address("h"),), None, None, None, id="twice"),
+    pytest.param(
+        "nats://u:p%40%2C@a,nats://u:p%40%2C@b", (Address("a"), Address("b")), "u", "p@,", None, id="password"
+    ),
+    pytest.param("nats://t0ken@a", (Address("a"),), None, None, "t0ken", id="token"),
 ]
 
 
-@pytest.mark.parametrize(("url", "urls", "user", "password", "token_"), URLS)
-def test_servers(url: str, urls: tuple[str, ...], user: str | None, password: str | None, token_: str | None) -> None:
+@pytest.mark.parametrize(("url", "servers", "user", "password", "token_"), URLS)
+def test_servers(
+    url: str, servers: tuple[Address, ...], user: str | None, password: str | None, token_: str | None
+) -> None:
     """
     User info is taken out of the URLs, decoded, and a user alone is a token.
     """
@@ -190,7 +195,7 @@ def test_servers(url: str, urls: tuple[str, ...], user: str | None, password: st
 
     found = (loaded.nats_url.user, loaded.nats_url.password, loaded.nats_token)
     assert (user, password, token_) == tuple(secret and secret.get_secret_value() for secret in found)
-    assert urls == loaded.nats_url.urls
+    assert servers == loaded.nats_url.servers
 
 
 @given(st.dictionaries(st.sampled_from(VARIABLES), st.text(min_size=1, max_size=60)))

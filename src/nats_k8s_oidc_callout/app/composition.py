@@ -82,7 +82,7 @@ class App:
         self._responder = Responder(facts, lambda: self._keyring.keys, ports, settings.nats_auth_timeout_seconds)
         self._sessions = self._session_control(facts) if settings.session_control is not SessionControl.OFF else None
         self._link = Link(
-            settings.nats_url.urls,
+            settings.nats_url.servers,
             login=self._keyring.login,
             tls=self._keyring.tls,
             duty=answer_requests(

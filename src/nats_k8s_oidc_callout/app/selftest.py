@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, addresses, log_in_as_client
+from nats_k8s_oidc_callout.adapters.nats import Refused, WorkloadLogin, log_in_as_client
 from nats_k8s_oidc_callout.app.facts import grants_of, rule_of
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core import decide
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims, claims_of
 from nats_k8s_oidc_callout.core.nats import subjects, user
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.errors import BadKey, Unreachable
 from nats_k8s_oidc_callout.settings import Settings, read_sentinel
 
@@ -158,7 +159,7 @@ class SelfTest:
 
     async def _log_in_some_times(self) -> None:
         who = tester(self._settings)
-        servers = [addresses.parse(url) for url in self._settings.nats_url.urls]
+        servers = self._settings.nats_url.servers
         reached = 0
         trouble = ""
         for number in range(max(len(servers), LOGINS, self._right_needed)):
@@ -175,7 +176,7 @@ class SelfTest:
             raise Failed("nats_unreachable", trouble)
         self._right_needed = 0
 
-    async def _log_in(self, address: addresses.Address, who: Tester) -> None:
+    async def _log_in(self, address: Address, who: Tester) -> None:
         """Log in once; raise Failed, or Unreachable when there was no server to decide about it."""
         name = f"{user.SELF_TEST}{os.urandom(8).hex()}"
         try:

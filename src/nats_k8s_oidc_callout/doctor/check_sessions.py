@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nats_k8s_oidc_callout.adapters.nats import addresses, open_probe
+from nats_k8s_oidc_callout.adapters.nats import open_probe
 from nats_k8s_oidc_callout.adapters.nats.conversation import INBOX
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.app.sessions.connecting import connect
@@ -63,8 +63,7 @@ async def observe(settings: Settings, keyring: Keyring) -> Seen:
 async def _talk(settings: Settings, keyring: Keyring) -> tuple[str, bool]:
     """Ask the replicas for their state; return what the server says against that, and whether one of them holds."""
     subject, said = f"{settings.session_subjects}.control", list[bytes]()
-    address = addresses.parse(settings.nats_url.urls[0])
-    async with open_probe(address, keyring.tls(), STEP_SECONDS) as probe:
+    async with open_probe(settings.nats_url.servers[0], keyring.tls(), STEP_SECONDS) as probe:
         await probe.log_in(keyring.login(), f"{PROGRAM} doctor", STEP_SECONDS)
         refused = await probe.subscribe(subject, lambda message: said.append(message.payload), STEP_SECONDS)
         refused += " ".join(await probe.say(f"PUB {subject} {len(STATE)}".encode(), STATE, timeout=STEP_SECONDS))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
-from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, addresses, log_in_as_client
+from nats_k8s_oidc_callout.adapters.nats import Landing, NkeyLogin, WorkloadLogin, log_in_as_client
 from nats_k8s_oidc_callout.app import questions, selftest, sources
 from nats_k8s_oidc_callout.app.facts import policy_of
 from nats_k8s_oidc_callout.app.keyring import Keyring
@@ -91,7 +91,7 @@ class _Examination:
 
     async def _reach(self) -> Server:
         """Reach the servers one after the other; go on with the first that answers."""
-        servers = [Server(addresses.parse(url), self.keyring.tls) for url in self.settings.nats_url.urls]
+        servers = [Server(address, self.keyring.tls) for address in self.settings.nats_url.servers]
         errors = [await server.reach() for server in servers]
         good = [server for server in servers if server.info is not None]
         for server, error in zip(servers, errors, strict=True):

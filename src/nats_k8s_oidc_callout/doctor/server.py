@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from nats_k8s_oidc_callout.adapters.nats import Login, Probe, Refused, ServerInfo, Untrusted, open_probe
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.core.names import PROGRAM
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS
 from nats_k8s_oidc_callout.doctor.observations import Admission, Rights
 from nats_k8s_oidc_callout.errors import Unreachable

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from nats_k8s_oidc_callout.core.names import PROGRAM
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.choices import Mode, XkeyMode
 from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Account, Group, OptionalPath, Seconds, variable
@@ -19,7 +20,7 @@ class NatsVariables(BaseModel):
     nats_url: Annotated[NatsServers, BeforeValidator(values.nats_servers)] = variable(
         "NATS_URL",
         group=Group.NATS,
-        default=NatsServers(("nats://nats:4222",)),
+        default=NatsServers((Address("nats"),)),
         shown="`nats://nats:4222`",
         meaning="One or several servers, separated by commas: `nats://` or `tls://`. User info is a login: "
         "percent-encoded, the same in every entry; a user without a password is a token.",

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from nats_k8s_oidc_callout.core.identity.own_token import trust_for
 from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
 from nats_k8s_oidc_callout.core.nats import nkeys
+from nats_k8s_oidc_callout.core.nats.address import DEFAULT_PORT, Address
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import BadKey
 
@@ -45,9 +46,9 @@ _SCHEMES = ("nats", "tls")
 
 @dataclass(frozen=True, slots=True)
 class NatsServers:
-    """Where NATS is: `urls` without user info, and what that said, percent-decoded. A user alone is a token."""
+    """Where NATS is, at least one server, and what the user info says, percent-decoded. A user alone is a token."""
 
-    urls: tuple[str, ...]
+    servers: tuple[Address, ...]
     user: SecretStr | None = None
     password: SecretStr | None = None
     token: SecretStr | None = None
@@ -231,20 +232,20 @@ def jwks_url(text: str) -> str:
 def nats_servers(text: str) -> NatsServers:
     """A comma list of `scheme://[user info@]host[:port]`; without a scheme it is `nats`."""
     split = [_nats_server(entry) for entry in _entries(text)]
-    urls = tuple(dict.fromkeys(url for url, _ in split))
+    servers = tuple(dict.fromkeys(server for server, _ in split))
     logins = {login for _, login in split}
     if len(logins) > 1:
         raise ValueError("must have the same user info in every entry, or in none")
     (user, password) = logins.pop()
     if user is None:
-        return NatsServers(urls)
+        return NatsServers(servers)
     if password is None:
-        return NatsServers(urls, token=SecretStr(user))
-    return NatsServers(urls, user=SecretStr(user), password=SecretStr(password))
+        return NatsServers(servers, token=SecretStr(user))
+    return NatsServers(servers, user=SecretStr(user), password=SecretStr(password))
 
 
-def _nats_server(entry: str) -> tuple[str, tuple[str | None, str | None]]:
-    """Return one URL without its user info, and the user info."""
+def _nats_server(entry: str) -> tuple[Address, tuple[str | None, str | None]]:
+    """Return one server, and its user info."""
     parts = _split(entry if "://" in entry else f"nats://{entry}")
     if parts.scheme not in _SCHEMES:
         raise ValueError(f"must have one of the schemes {', '.join(_SCHEMES)}")
@@ -253,11 +254,10 @@ def _nats_server(entry: str) -> tuple[str, tuple[str | None, str | None]]:
     if parts.query or parts.fragment or parts.path not in ("", "/"):
         raise ValueError("must have nothing behind host and port")
     user, password = parts.username, parts.password
-    _, at, address = parts.netloc.rpartition("@")
-    if at and not user:
+    if "@" in parts.netloc and not user:
         raise ValueError("must have a user or a token before the @")
     login = unquote(user) if user else None, unquote(password) if password is not None else None
-    return f"{parts.scheme}://{address}", login
+    return Address(parts.hostname, parts.port or DEFAULT_PORT, parts.scheme == "tls"), login
 
 
 def _split(url: str) -> SplitResult:

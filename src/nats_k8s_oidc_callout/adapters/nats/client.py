@@ -20,7 +20,6 @@ from typing import Any
 from nats.aio.client import PING_PROTO, Client
 from nats.aio.transport import TcpTransport
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import (
     CredsLogin,
     Login,
@@ -32,6 +31,7 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
 )
 from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
 from nats_k8s_oidc_callout.core.names import PROGRAM
+from nats_k8s_oidc_callout.core.nats.address import DEFAULT_PORT, Address
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # nats-py's own heartbeat is switched off by being this rare: ours (Client.rtt) also notices a dead reader.
@@ -157,7 +157,7 @@ class Connection(Client):
                 continue
             # A cluster advertises addresses, its certificates carry names.
             name = (self.address.tls_name or self.address.host) if _is_ip(host) else None
-            told.append(Address(host, uri.port or 4222, self.address.must_tls, name))
+            told.append(Address(host, uri.port or DEFAULT_PORT, self.address.must_tls, name))
         return told
 
     async def shut(self, timeout: float, *, politely: bool) -> None:

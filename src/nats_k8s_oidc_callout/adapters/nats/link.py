@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 import nats.errors
 import structlog
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address, AddressBook
+from nats_k8s_oidc_callout.adapters.nats.addresses import AddressBook
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import Login
 from nats_k8s_oidc_callout.adapters.nats.service import (
@@ -27,6 +27,7 @@ from nats_k8s_oidc_callout.adapters.nats.service import (
     until_set,
     words,
 )
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # Before the first INFO nobody knows better: nats-server's default.
@@ -44,7 +45,7 @@ class Link:
 
     def __init__(
         self,
-        urls: Sequence[str],
+        servers: Sequence[Address],
         *,
         login: Callable[[], Login],
         tls: Callable[[], ssl.SSLContext | None],
@@ -52,12 +53,12 @@ class Link:
         doubt: Callable[[], str] = str,
         timing: Timing = USUAL,
     ) -> None:
-        """Raise ConfigurationError when a URL is none; user info in it is ignored (it is a `login`).
+        """`servers` are tried in turn, at least one.
 
         `doubt` says what may be wrong with the login, once the server has refused it, or gives it no right to listen;
         empty for no idea.
         """
-        self._book = AddressBook(urls)
+        self._book = AddressBook(servers)
         self._login = login
         self._tls = tls
         self._duty = duty

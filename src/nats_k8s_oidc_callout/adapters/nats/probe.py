@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import Login, WorkloadLogin, connect_fields
 from nats_k8s_oidc_callout.adapters.nats.wire import (
     Message,
@@ -24,6 +23,7 @@ from nats_k8s_oidc_callout.adapters.nats.wire import (
     read_info,
 )
 from nats_k8s_oidc_callout.core import spelling
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # An INFO with the addresses of a large cluster, or a request with the largest token, sealed.

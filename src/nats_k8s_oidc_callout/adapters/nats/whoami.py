@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from nats_k8s_oidc_callout.adapters.nats.addresses import Address
 from nats_k8s_oidc_callout.adapters.nats.logins import WorkloadLogin
 from nats_k8s_oidc_callout.adapters.nats.probe import Probe, open_probe
 from nats_k8s_oidc_callout.adapters.nats.wire import Message
+from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.core.nats.names import WHO_AM_I
 from nats_k8s_oidc_callout.core.strangers import reader
 from nats_k8s_oidc_callout.errors import Unreadable

@@ -25,7 +25,7 @@ async def connect(settings: Settings, *, events: bool = False) -> AsyncIterator[
     # Most commands want nothing of events: what they would tell is in the lists.
     duty = system.duty()
     link = Link(
-        settings.nats_url.urls,
+        settings.nats_url.servers,
         login=lambda: login or keyring.login(),
         tls=keyring.tls,
         duty=duty if events else replace(duty, beside=()),

@@ -67,7 +67,7 @@ class LiveSessions:
         self._link = None
         if own_login is not None:
             self._link = Link(
-                settings.nats_url.urls,
+                settings.nats_url.servers,
                 login=lambda: keyring.system_login() or own_login,
                 tls=keyring.tls,
                 duty=self._system.duty(),

@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from nats_k8s_oidc_callout.adapters.files import FileWatch
-from nats_k8s_oidc_callout.adapters.nats import Message, Probe, addresses, open_probe
+from nats_k8s_oidc_callout.adapters.nats import Message, Probe, open_probe
 from nats_k8s_oidc_callout.app.keyring import Keyring
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.strangers import reader
@@ -39,8 +39,7 @@ async def tell(settings: Settings, word: str) -> list[Replica]:
     """
     keyring = Keyring(settings, FileWatch().watch)
     troubles: list[str] = []
-    for url in settings.nats_url.urls:
-        address = addresses.parse(url)
+    for address in settings.nats_url.servers:
         try:
             async with open_probe(address, keyring.tls(), _STEP_SECONDS) as probe:
                 await probe.log_in(keyring.login(), f"{PROGRAM} sessions", _STEP_SECONDS)
