@@ -172,37 +172,39 @@ def table(sessions: int) -> Mapping[str, float]:
     }
 
 
-def warm(sessions: int, rounds: int = 8) -> Mapping[str, float]:
-    """Measure a login whose token was seen before: labelled and beside a table, then neither, in turns."""
+def warm(sessions: int, rounds: int = 12) -> Mapping[str, float]:
+    """Measure a login whose token was seen before, in turns: without session control, with it, and beside a table."""
     kinds = {case.name: case for case in decide.cases(100)}
-    times: dict[bool, list[float]] = {True: [], False: []}
+    turns = (("off", "RS256, seen before", 0), ("empty", "RS256, seen before, labelled", 0))
+    turns += (("full", "RS256, seen before, labelled", sessions),)
+    times: dict[str, list[float]] = {name: [] for name, _, _ in turns}
     for _ in range(rounds):
-        for controlled, found in times.items():
-            case = kinds["RS256, seen before, labelled" if controlled else "RS256, seen before"]
+        for name, kind, many in turns:
             held = Table()
-            fill(held, sessions if controlled else 0)
+            fill(held, many)
 
-            def answers(case: decide.Case = case) -> None:
+            def answers(case: decide.Case = kinds[kind]) -> None:
                 for question in case.questions:
                     case.answer(question)
 
             # To fill the table drives code and data of a login out of the processor's caches.
             answers()
-            found.append(min(decide.timed(answers, len(case.questions)) for _ in range(3)))
-    ratios = [with_table / without for with_table, without in zip(times[True], times[False], strict=True)]
-    return {
-        "warm_us": statistics.median(times[True]),
-        "warm_without_us": statistics.median(times[False]),
-        "warm_ratio": statistics.median(ratios),
-    }
+            times[name].append(min(decide.timed(answers, 100) for _ in range(3)))
+    found = {f"warm_{name}_us": statistics.median(seen) for name, seen in times.items()}
+    for name, other in (("full", "empty"), ("empty", "off")):
+        ratios = [one / two for one, two in zip(times[name], times[other], strict=True)]
+        found[f"warm_{name}_ratio"] = statistics.median(ratios)
+    return found
 
 
 def rows_of_table(found: Mapping[str, float]) -> list[Found]:
     """Return what live sessions cost, beside what they may."""
     many = f"{found['sessions']:,.0f} live sessions"
-    warm_us, without = round(found["warm_us"], 1), round(found["warm_without_us"], 1)
+    off, empty, full = (round(found[f"warm_{name}_us"], 1) for name in ("off", "empty", "full"))
+    labels, beside = (round(found[f"warm_{name}_ratio"], 3) for name in ("empty", "full"))
     return [
-        Found(f"a warm login beside {many}", warm_us, "µs", without, "no control", round(found["warm_ratio"], 3), 1.03),
+        Found(f"a warm login beside {many}", full, "µs", empty, "beside none", beside, 1.03),
+        Found("a warm login with session control", empty, "µs", off, "without it", labels),
         Found(f"memory for {many}", round(found["table_mb"], 1), "MB", aim=18),
         Found(f"CPU for {many} of an hour each", round(found["percent_of_a_core"], 2), "% of a core", aim=2),
     ]
