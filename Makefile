@@ -8,7 +8,7 @@ ARGS   ?=
 TOOLS  ?=
 # Files are what is shared out: worlds belong to them (tests/processes.py). ARGS=-n0 runs all in one process, for a debugger.
 SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile
-BENCH  ?= $(wildcard bench/[a-z]*.py)
+BENCH  ?=
 
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -76,8 +76,8 @@ fmt: $(VENV)/.dev ## sort imports and format
 	@$(BIN)/ruff check --fix-only --quiet $(SRC)
 	@$(BIN)/ruff format $(SRC)
 
-bench: $(VENV)/.dev ## the benchmarks, one after the other (BENCH=bench/x.py: that one)
-	@for script in $(BENCH); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+bench: $(VENV)/.dev ## the quick benchmarks, in at most 10 minutes: one table, and plots (BENCH=bench/x.py: that one)
+	@$(BIN)/python $(or $(BENCH),-m bench) $(ARGS)
 
 fuzz: $(VENV)/.dev ## fuzz every parser of strangers' bytes (ARGS='--seconds=20 token': that long, that one)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --require-hashes --only-binary :all: -r requirements/fuzz.txt || true
@@ -88,11 +88,12 @@ image: ## build the container image, with docker, podman or buildah (ARGS=--help
 	@$(new-enough)
 	@$(PYTHON) tools/image.py $(ARGS)
 
-docs: $(VENV)/.dev ## write what is made from the code: the table of settings, the chart's README, copies in examples/
+docs: $(VENV)/.dev ## write what is made from the code: tables of settings and benchmarks, the chart's README, copies in examples/
 	@cp src/nats_k8s_oidc_callout/client.py src/nats_k8s_oidc_callout/frameworks.py examples/clients/python/
 	@$(BIN)/python -m tools.configuration_table
 	@$(BIN)/python -m tools.policy_reference
 	@$(BIN)/python -m tools.chart_readme
+	@$(BIN)/python -m bench --write-docs
 
 lock: $(VENV)/.lock ## pin requirements/ anew from pyproject.toml (ARGS=--upgrade: the newest of everything)
 	@PATH='$(CURDIR)/$(BIN)':"$$PATH" $(BIN)/python tools/lock.py $(ARGS)

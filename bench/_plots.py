@@ -1,6 +1,6 @@
-"""Draws docs/images/performance-*.svg from the numbers kept in bench/results. Nothing is measured here.
+"""Draws performance-*.svg from what benchmarks found. Nothing is measured here.
 
-python bench/_plots.py
+python bench/_plots.py   draws docs/images anew from the numbers kept in bench/results
 """
 
 import json
@@ -26,16 +26,16 @@ def box(x: float, y: float, width: float, height: float, colour: str) -> str:
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
 
 
-def page(name: str, title: str, height: float, parts: Sequence[str]) -> None:
+def page(title: str, height: float, parts: Sequence[str]) -> str:
     body = "\n".join([text(16, 24, title, size=15, weight="bold"), *parts])
-    (IMAGES / f"performance-{name}.svg").write_text(
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" font-family="sans-serif" '
         f'fill="#24292f">\n<rect width="100%" height="100%" fill="#ffffff"/>\n{body}\n</svg>\n'
     )
 
 
-def bars(name: str, title: str, rows: Sequence[tuple[str, float, str, str]]) -> None:
-    """Draw one horizontal bar a row: label, value, what stands behind the bar, colour."""
+def bars(title: str, rows: Sequence[tuple[str, float, str, str]]) -> str:
+    """Return one horizontal bar a row: label, value, what stands behind the bar, colour."""
     left, longest = 290, max(value for _, value, _, _ in rows)
     parts = []
     for number, (label, value, shown, colour) in enumerate(rows):
@@ -43,12 +43,12 @@ def bars(name: str, title: str, rows: Sequence[tuple[str, float, str, str]]) -> 
         parts.append(text(left - 8, y + 13, label, "end"))
         parts.append(box(left, y, (_WIDTH - left - 90) * value / longest, 17, colour))
         parts.append(text(left + (_WIDTH - left - 90) * value / longest + 6, y + 13, shown))
-    page(name, title, 60 + 24 * len(rows), parts)
+    return page(title, 60 + 24 * len(rows), parts)
 
 
-def storm() -> None:
+def storm(found: dict[str, Any]) -> str:
     """CPU of the responder for each login, by how many clients come at a time."""
-    kept = json.loads((RESULTS / "storm.json").read_text())["medians"]
+    kept = found["medians"]
     names = list(dict.fromkeys(row["responder"] for row in kept))
     levels = list(dict.fromkeys(row["parallel"] for row in kept))
     highest = max(row["responder_us"] for row in kept)
@@ -73,12 +73,11 @@ def storm() -> None:
                 parts.append(
                     text(x + width * (number + 0.5) - 2, floor - height - 4, f"{row['responder_us']:.0f}", "middle", 10)
                 )
-    page("storm", "Responder CPU for each login, µs (median of the rounds)", 470, parts)
+    return page("Responder CPU for each login, µs (median of the rounds)", 470, parts)
 
 
-def decide() -> None:
+def decide(found: dict[str, Any]) -> str:
     """One decision in process as a multiple of its bare cryptography."""
-    kept = json.loads((RESULTS / "decide.json").read_text())["kinds"]
     rows = [
         (
             row["kind"],
@@ -86,14 +85,13 @@ def decide() -> None:
             f"{row['multiple']:.2f} × {row['bare_us']:.0f} µs",
             _COLOURS[2 if row["denied"] else 0],
         )
-        for row in kept
+        for row in found["kinds"]
     ]
-    bars("decide", "One decision, as a multiple of the cryptography in it", rows)
+    return bars("One decision, as a multiple of the cryptography in it", rows)
 
 
-def profile() -> None:
+def profile(found: dict[str, Any]) -> str:
     """Where the microseconds of one login go."""
-    kept = json.loads((RESULTS / "profile.json").read_text())
     rows = [
         (
             row["piece"],
@@ -101,12 +99,21 @@ def profile() -> None:
             f"{row['us']:.0f} µs, {100 * row['share']:.0f} %",
             _COLOURS[4 if ":" in row["piece"][:9] else 0],
         )
-        for row in kept["pieces"]
+        for row in found["pieces"]
     ]
-    bars("profile", f"Where the {kept['us']:.0f} µs of a login go (grey: bare cryptography)", rows)
+    return bars(f"Where the {found['us']:.0f} µs of a login go (grey: bare cryptography)", rows)
+
+
+def draw(results: Path, images: Path) -> list[Path]:
+    """Draw a plot into `images` for each of the results that are there; return the files."""
+    drawn = []
+    for kind in (storm, decide, profile):
+        found = results / f"{kind.__name__}.json"
+        if found.exists():
+            drawn.append(images / f"performance-{kind.__name__}.svg")
+            drawn[-1].write_text(kind(json.loads(found.read_text(encoding="utf-8"))), encoding="utf-8")
+    return drawn
 
 
 if __name__ == "__main__":
-    storm()
-    decide()
-    profile()
+    draw(RESULTS, IMAGES)

@@ -50,7 +50,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return the row as HEADINGS has it."""
         other = "" if self.other is None else f"{number(self.other)} {self.unit}"
-        measured = f"{number(self.measured)} {self.unit}" + (f", {self.lost} lost" if self.lost is not None else "")
+        measured = f"{number(self.measured)} {self.unit}" + (f", {self.lost} lost" if self.lost else "")
         most = (
             "" if self.aim is None else f"≤ {self.aim:g} {self.unit}" if self.times is None else f"≤ {self.aim:.2f} ×"
         )
@@ -82,7 +82,7 @@ def keep(file: Path | None, rows: Sequence[Row], about: Mapping[str, object] | N
     """Write what was found to this file, if there is one, with the day and the machine; lists get a line an entry."""
     if file is None:
         return
-    told = {"when": time.strftime("%Y-%m-%d", time.gmtime()), "cpus": os.cpu_count()}
+    told: dict[str, object] = {"when": time.strftime("%Y-%m-%d", time.gmtime()), "cpus": os.cpu_count()}
     told |= {"python": platform.python_version(), **(about or {})}
     plain = [{name: value for name, value in asdict(row).items() if value not in (None, "")} for row in rows]
     parts = [f'"about": {json.dumps(told)}']

@@ -1,0 +1,25 @@
+"""The table of docs/PERFORMANCE.md, written from what is kept in bench/results.
+
+`python -m bench --write-docs` brings the document up to date; tests/tools/test_performance_page.py compares them.
+"""
+
+from pathlib import Path
+
+from bench._rows import markdown, read
+from tools.marked import with_part
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT, RESULTS = ROOT / "docs" / "PERFORMANCE.md", ROOT / "bench" / "results"
+ORDER = ("storm", "decide", "policy", "sessions", "sessions-mass", "flood", "reload")
+MARK = "<!-- begin: made by `python -m bench --write-docs` from bench/results -->"
+
+
+def updated(document: str) -> str:
+    """Return the document with the rows that every benchmark kept."""
+    lines = [row.cells() for name in ORDER for row in read(RESULTS / f"{name}.json")]
+    return with_part(document, MARK, markdown([*line[:-1], line[-1].replace("missed", "**missed**")] for line in lines))
+
+
+def write() -> None:
+    """Bring the document up to date."""
+    DOCUMENT.write_text(updated(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
