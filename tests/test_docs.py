@@ -33,6 +33,7 @@ OTHER_WORDS = {"AUTH_SERVICE", "AUTH_ACCOUNT", "K8S_NAMESPACE", "CACHE_CLEANUP_I
     "NATS_PORT_4222_TCP_ADDR",
     *("NAMESPACE_SELECTOR", "RUNBOOK_URL"),  # placeholders in the rules
     "CHART_GOLDEN",  # of tests/chart
+    "LOGIN_COST",  # of tests/test_login_cost.py
     *("PIP_CERT", "PIP_CONFIG_FILE"),  # pip's own, for building the image
     *("TOKEN_FILE", "SERVICE_ACCOUNT"),  # of examples/clients
     *("AUTH_ACCOUNT_A", "AUTH_ACCOUNT_B", "AUTH_SERVICE_ISSUER"),  # of the guide as given
