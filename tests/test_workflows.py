@@ -16,6 +16,9 @@ RECIPES = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MU
 TARGETS = set(RECIPES)
 # What only the place of publication can do, and only there.
 PUBLISHES = ("cosign sign ", "helm push ", "gh release create ", "mkdir dist && mv ")
+USES = re.compile(r"uses: +([^@\s]+)@(.+)")
+# Not by its commit yet: of what this branch points to today no commit could be looked up where this was written.
+MOVING = {("pypa/gh-action-pypi-publish", "release/v1")}
 
 
 def commands(path: Path) -> Iterator[str]:
@@ -62,3 +65,14 @@ def test_nothing_may_more_than_it_needs() -> None:
     assert [{"contents": "read"}] * len(WORKFLOWS) == [
         yaml.safe_load(path.read_text())["permissions"] for path in WORKFLOWS
     ]
+
+
+def test_actions_of_others_are_pinned() -> None:
+    """
+    Each action is named by its commit, with the version beside it, the same everywhere: a tag can be moved.
+    """
+    used = {found for path in WORKFLOWS for found in USES.findall(path.read_text())}
+    moving = {(action, at) for action, at in used if not re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", at)}
+
+    assert moving == MOVING
+    assert len(used) == len({action for action, _ in used})
