@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from fuzz.targets import KEY, KUBERNETES, OUR_ISSUER, OURS, SERVER, THEIRS
+from fuzz.logins import KEY, KUBERNETES, OUR_ISSUER, OURS, SERVER, THEIRS
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from tests.fakes.issuer import NOW, compact, issuer_key, jwks
