@@ -89,11 +89,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """End it and all that it started, if it still runs."""
     if process.poll() is not None:
         return
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
+    # As by Ctrl-C, so that it clears up; then whatever is left.
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def measure(benchmarks: Iterable[Benchmark], *, long: bool, into: Path) -> tuple[list[Sequence[str]], bool]:
@@ -132,6 +134,8 @@ def main() -> int:
         return 0
     into, images = (RESULTS, _plots.IMAGES) if given.long else (QUICK, QUICK)
     QUICK.mkdir(parents=True, exist_ok=True)
+    for earlier in QUICK.glob("*.json"):
+        earlier.unlink()
     chosen = [one for one in BENCHMARKS if (given.long or one.quick) and (not given.names or one.name in given.names)]
     began = time.monotonic()
     lines, good = measure(chosen, long=given.long, into=into)

@@ -15,8 +15,9 @@ MARK = "<!-- begin: made by `python -m bench --write-docs` from bench/results --
 
 
 def updated(document: str) -> str:
-    """Return the document with the rows that every benchmark kept."""
-    lines = [row.cells() for name in ORDER for row in read(RESULTS / f"{name}.json")]
+    """Return the document with the rows that have an aim."""
+    rows = [row for name in ORDER for row in read(RESULTS / f"{name}.json")]
+    lines = [row.cells() for row in rows if row.aim is not None]
     return with_part(document, MARK, markdown([*line[:-1], line[-1].replace("missed", "**missed**")] for line in lines))
 
 
