@@ -11,6 +11,7 @@ import gc
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -78,13 +79,11 @@ async def measure(seconds: float) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.yaml"
         path.write_text(policy(0))
-        settings = Settings.model_construct(
-            nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=path
-        )
+        settings = Settings(nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE, policy_file=path)
         labels = NamespaceLabels(settings, None, (), Metrics(CollectorRegistry(), ""))
         world = World()
         began = time.monotonic()
-        settings._policy = read_policy(path.read_bytes(), settings)
+        settings = replace(settings, policy=read_policy(path.read_bytes(), settings))
         print(f"{len(policy(0)):,} bytes, {RULES} rules: {time.monotonic() - began:.2f} s to read")
         live = LivePolicy(settings, world.facts, labels, PolicyMetrics())
         texts = policy(0), policy(1)

@@ -17,7 +17,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, MountedCredenti
 from nats_k8s_oidc_callout.app import sources
 from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.errors import CalloutError
-from nats_k8s_oidc_callout.settings import Settings
+from nats_k8s_oidc_callout.settings import part
 
 # Of all our variables only these say how a key endpoint is asked: what else is wrong does not matter here.
 _VARIABLES = ("K8S_CREDENTIALS_DIR", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "JWKS_CA_FILE")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
 
 async def _fetch(url: str, env: Mapping[str, str]) -> bytes:
     found = {name: env[name] for name in _VARIABLES if env.get(name)}
-    settings = Settings.model_validate({"NATS_ACCOUNT": "none", **found})
+    settings = part({"NATS_ACCOUNT": "none", **found})
     api = ApiServer(MountedCredentials(settings.k8s_credentials_dir, settings.api_server))
     return (await sources.endpoint(settings, url, api, FileWatch().watch).fetch()).body
 

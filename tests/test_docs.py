@@ -18,7 +18,7 @@ from nats_k8s_oidc_callout.cli import main
 from nats_k8s_oidc_callout.core.model import DropReason, Reason
 from nats_k8s_oidc_callout.demo.story import Story
 from nats_k8s_oidc_callout.doctor import Cause
-from nats_k8s_oidc_callout.settings import Settings, names_of
+from nats_k8s_oidc_callout.settings import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "nats_k8s_oidc_callout"
@@ -132,7 +132,7 @@ def test_commands_exist(document: Path) -> None:
 @EACH
 def test_variables_exist(document: Path) -> None:
     """An upper-case name in code is a setting, or a name of somebody else's that stands in the list above."""
-    known = {name for field in Settings.model_fields for name in names_of(field)} | OTHER_WORDS
+    known = {name for one in VARIABLES.values() for name in one.names} | OTHER_WORDS
     asked = (name for part in code(document.read_text(encoding="utf-8")) for name in _VARIABLE.findall(part))
 
     assert [] == [name for name in asked if name not in known]

@@ -79,19 +79,28 @@ def test_a_workload_installs_nats_py_alone(metadata: Message, workload: Path, tm
 
 def test_the_image_needs_no_rich(tmp_path: Path) -> None:
     """
-    Without the extra `demo` every command is there, `demo` names what is missing, and serving loads nothing for people.
+    Without the extra `demo` every command is there, and `demo` names what is missing.
     """
     without = "import sys; sys.modules['rich'] = None; from nats_k8s_oidc_callout.cli import main; main(sys.argv[1:])"
-    loading = "import sys; sys.modules['rich'] = None; import nats_k8s_oidc_callout.cli.serve; print(*sys.modules)"
     listed = run([sys.executable, "-c", without, "--help"], tmp_path)
     shown = run([sys.executable, "-c", without, "demo"], tmp_path)
-    loaded = run([sys.executable, "-c", loading], tmp_path).stdout.split()
 
     assert (0, True) == (listed.returncode, "doctor" in listed.stdout), listed.stderr
     assert (2, "rich is not installed: pip install 'nats-k8s-oidc-callout[demo]'\n") == (shown.returncode, shown.stderr)
+
+
+def test_serving_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    """
+    What is imported stays in memory: nothing for people, for other commands, for other ways to run, or for tests.
+    """
+    loading = "import sys; sys.modules['rich'] = None; import nats_k8s_oidc_callout.cli.serve; print(*sys.modules)"
+    loaded = run([sys.executable, "-c", loading], tmp_path).stdout.split()
+
     assert "nats_k8s_oidc_callout.app" in loaded
-    unused = ("pygments", "yaml", "kubernetes", *(f"nats_k8s_oidc_callout.{part}" for part in ("demo", "app.doctor")))
-    assert [] == [name for name in loaded if name.startswith(unused)]
+    others = {"pygments", "yaml", "kubernetes", "pydantic", "requests", "multiprocessing", "unittest", "sqlite3", "xml"}
+    ours = ("demo", "doctor", "app.sessions", "settings.policy", "adapters.nats.system", "client")
+    assert set() == {name.partition(".")[0] for name in loaded} & others
+    assert [] == [name for name in loaded if name.startswith(tuple(f"nats_k8s_oidc_callout.{part}" for part in ours))]
 
 
 @pytest.mark.slow

@@ -6,10 +6,9 @@ python -m tools.configuration_table   brings the document up to date; tests/sett
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import cast
 
-from nats_k8s_oidc_callout.settings import Settings, names_of
-from nats_k8s_oidc_callout.settings.declaring import Group
+from nats_k8s_oidc_callout.settings import VARIABLES
+from nats_k8s_oidc_callout.settings.declaring import Group, Variable
 from tools.marked import with_part, write_part
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "CONFIGURATION.md"
@@ -20,7 +19,7 @@ def tables() -> str:
     """Return one table for each group, in the order of the class."""
     parts = []
     for group in Group:
-        rows = [_row(field) for field in Settings.model_fields if names_of(field) and _extra(field)["group"] == group]
+        rows = [_row(variable) for variable in VARIABLES.values() if variable.group is group]
         head = "| variable | default | meaning | a changed file counts |\n|---|---|---|---|"
         parts.append("\n".join((f"### {group.value}", "", head, *rows)))
     return "\n\n".join(parts)
@@ -31,16 +30,10 @@ def updated(document: str) -> str:
     return with_part(document, BEGIN, tables())
 
 
-def _extra(field: str) -> dict[str, str | None]:
-    return cast("dict[str, str | None]", Settings.model_fields[field].json_schema_extra)
-
-
-def _row(field: str) -> str:
-    first, *others = (f"`{name}`" for name in names_of(field))
+def _row(variable: Variable) -> str:
+    first, *others = (f"`{name}`" for name in variable.names)
     names = first + (f" (also {', '.join(others)})" if others else "")
-    extra = _extra(field)
-    meaning = Settings.model_fields[field].description or ""
-    return f"| {names} | {extra['shown'] or _shown(Settings.model_fields[field].default)} | {meaning} | {extra['changes']} |"
+    return f"| {names} | {variable.shown or _shown(variable.default)} | {variable.meaning} | {variable.changes} |"
 
 
 def _shown(default: object) -> str:

@@ -37,7 +37,7 @@ def keyring(folder: Path, **settings: Any) -> Keyring:
         "nats_account_signing_key_file": folder / "app",
         "nats_accounts_dir": accounts,
     }
-    return Keyring(Settings.model_construct(**(usual | settings)), FileWatch().watch)
+    return Keyring(Settings(**(usual | settings)), FileWatch().watch)
 
 
 async def look(keys: Keyring) -> None:

@@ -21,7 +21,7 @@ OTHER_SEED = nkeys.encode_seed(Kind.USER, bytes(range(9, 41)))
 def keyring(folder: Path, files: FileWatch, **settings: Any) -> Keyring:
     (folder / "signing").write_text(ACCOUNT_SEED)
     usual: dict[str, Any] = {"nats_account": "APP", "nats_signing_key_file": folder / "signing"}
-    return Keyring(Settings.model_construct(**(usual | settings)), files.watch)
+    return Keyring(Settings(**(usual | settings)), files.watch)
 
 
 def test_no_system_login(tmp_path: Path) -> None:

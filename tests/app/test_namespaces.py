@@ -31,7 +31,7 @@ async def world() -> AsyncIterator[World]:
 
 def labels_in(world: World, *keys: str, **settings: Any) -> NamespaceLabels:
     given: dict[str, Any] = {"service_accounts_dir": None, "k8s_namespaces": (), **settings}
-    return NamespaceLabels(Settings.model_construct(**given), world.api, keys, Metrics(CollectorRegistry(), ""))
+    return NamespaceLabels(Settings(**given), world.api, keys, Metrics(CollectorRegistry(), ""))
 
 
 @contextlib.asynccontextmanager

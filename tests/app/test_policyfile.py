@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ class Stage:
         self.world = World()
         self.world.facts.placeable = lambda account: "no key file" if account == "NOWHERE" else ""
         self.metrics = PolicyMetrics()
-        settings = Settings.model_construct(
+        settings = Settings(
             nats_account="APP",
             jwt_issuer=(ISSUER,),
             jwt_audience=AUDIENCE,
@@ -88,7 +89,7 @@ class Stage:
         )
         self.labels = NamespaceLabels(settings, None, (), Metrics(CollectorRegistry(), ""))
         self.world.facts.labels = self.labels.find
-        settings._policy = read_policy(text.encode(), settings)
+        settings = replace(settings, policy=read_policy(text.encode(), settings))
         self.live = LivePolicy(
             settings,
             self.world.facts,
@@ -253,7 +254,7 @@ def test_nothing_is_what_policy_check_compares_with() -> None:
     """
     `policy check --against none` compares with the very rule that a responder without a file goes by.
     """
-    settings = Settings.model_construct(
+    settings = Settings(
         nats_account="SHOP",
         inbox_mode=InboxMode.PRIVATE,
         reply_mode=ReplyMode.RESPONSES,
@@ -266,4 +267,4 @@ def test_nothing_is_what_policy_check_compares_with() -> None:
 
     assert rule_of(settings) == Base.of(settings).rule()
     # A file that is looked at alone takes the defaults of the settings.
-    assert Base(account="SHOP") == Base.of(Settings.model_construct(nats_account="SHOP"))
+    assert Base(account="SHOP") == Base.of(Settings(nats_account="SHOP"))

@@ -1,6 +1,7 @@
 """Listing sessions: what servers tell, against what the cluster says now."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ async def test_a_session(
 
 async def test_without_renewal(tmp_path: Path) -> None:
     """Nobody waits for a renewal that does not come."""
-    settings = settings_of(tmp_path).model_copy(update={"session_control": SessionControl.REVOKE})
+    settings = replace(settings_of(tmp_path), session_control=SessionControl.REVOKE)
 
     answer = await ask(FakeServers([row(1, label(expires=int(NOW) + 10))]), settings, census(), Question(), NOW)
 
@@ -160,6 +161,6 @@ async def test_a_cluster_that_cannot_be_asked(tmp_path: Path, monkeypatch: pytes
 
 async def test_without_labels_of_our_own(tmp_path: Path) -> None:
     """There is nothing to compare the labels of others with."""
-    taken = await take_census(settings_of(tmp_path).model_copy(update={"session_control": SessionControl.OFF}))
+    taken = await take_census(replace(settings_of(tmp_path), session_control=SessionControl.OFF))
 
     assert {("shop", "web"): Known("uid-web", None, refused=False)} == taken.of

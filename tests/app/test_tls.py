@@ -14,7 +14,7 @@ from tests.fakes.nats_tls import mint_tls
 
 def settings(folder: Path) -> Settings:
     """Return settings with CA, certificate and key in this folder."""
-    return Settings.model_construct(
+    return Settings(
         nats_tls_ca_file=folder / "ca.pem",
         nats_tls_cert_file=folder / "client.pem",
         nats_tls_key_file=folder / "client.key",

@@ -8,7 +8,7 @@ from nats_k8s_oidc_callout.core.grants.terms import Terms
 from nats_k8s_oidc_callout.settings import Settings
 from tests.fakes.issuer import AUDIENCE, ISSUER
 
-_SETTINGS = Settings.model_construct(nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE)
+_SETTINGS = Settings(nats_account="APP", jwt_issuer=(ISSUER,), jwt_audience=AUDIENCE)
 
 CLAIMS = claim_rules(_SETTINGS)
 RULE = rule_of(_SETTINGS)

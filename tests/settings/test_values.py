@@ -1,16 +1,18 @@
 """Each variable by itself: its default and what it takes."""
 
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.errors import ConfigurationError
-from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, SessionControl, SessionRenewal, Settings, XkeyMode
+from nats_k8s_oidc_callout.settings import LogFormat, LogLevel, SessionControl, SessionRenewal, XkeyMode
 from tests.settings.whole import CONFIG, MOUNT, VARIABLES, load, without
 
 DEFAULTS = {
@@ -79,7 +81,7 @@ def test_defaults() -> None:
 
     assert DEFAULTS == {name: getattr(loaded, name) for name in DEFAULTS}
     assert (Address("nats"),) == loaded.nats_url.servers
-    assert set(DEFAULTS) | {"nats_url", "warnings"} == set(Settings.model_fields)
+    assert set(DEFAULTS) | {"nats_url"} == set(settings.VARIABLES)
 
 
 TAKEN = [
@@ -194,7 +196,7 @@ def test_servers(
     )
 
     found = (loaded.nats_url.user, loaded.nats_url.password, loaded.nats_token)
-    assert (user, password, token_) == tuple(secret and secret.get_secret_value() for secret in found)
+    assert (user, password, token_) == tuple(secret and secret.reveal() for secret in found)
     assert servers == loaded.nats_url.servers
 
 
@@ -219,8 +221,8 @@ def test_settings_do_not_change() -> None:
     """
     loaded = load(CONFIG)
 
-    with pytest.raises(ValueError, match="frozen"):
-        loaded.port = 1
+    with pytest.raises(FrozenInstanceError):
+        setattr(loaded, "port", 1)  # noqa: B010  # what mypy would refuse
 
 
 def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
-from nats_k8s_oidc_callout.settings import Settings, names_of
+from nats_k8s_oidc_callout.settings import VARIABLES
 from tests.settings.whole import CONFIG, OPERATOR, load, warned, without
 
 POLICY = {"POLICY_FILE": "/policy.yaml"}
@@ -113,7 +113,7 @@ def test_no_service_name_collides() -> None:
     """
     No Service makes the kubelet set a variable of ours, but for the API server's own two.
     """
-    names = {name for field in Settings.model_fields for name in names_of(field)}
+    names = {name for one in VARIABLES.values() for name in one.names}
     injected = {name for name in names if any(name.endswith(f"_{ending}") for ending in FROM_KUBELET)}
 
     assert {"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"} == injected

@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.core import base64url
 from nats_k8s_oidc_callout.core.nats import natsjwt, nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.errors import ConfigurationError
-from nats_k8s_oidc_callout.settings import Settings, names_of
+from nats_k8s_oidc_callout.settings import Settings
 
 ACCOUNT = SigningKey(Kind.ACCOUNT, bytes(range(32)))
 CALLOUT = SigningKey(Kind.ACCOUNT, bytes(range(1, 33)))
@@ -119,4 +119,4 @@ def warned(env: Mapping[str, str], name: str) -> bool:
     return any(warning.startswith(f"{name}: ") for warning in load(env).warnings)
 
 
-VARIABLES = [name for field in Settings.model_fields for name in names_of(field)]
+VARIABLES = [name for one in settings.VARIABLES.values() for name in one.names]

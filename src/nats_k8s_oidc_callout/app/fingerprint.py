@@ -6,9 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import SecretStr
 
-from nats_k8s_oidc_callout.settings import NatsServers, Settings
+from nats_k8s_oidc_callout.settings import VARIABLES, NatsServers, Secret, Settings
 
 # Where things are and how the process runs may differ between replicas, and decides nothing. A setting that is not here
 # is hashed: one that is forgotten makes an alert too many, and never one too few.
@@ -22,7 +21,6 @@ _DECIDE_NOTHING = frozenset(
         "log_format",
         "log_level",
         "port",
-        "warnings",
     )
 )
 _DIGITS = 16
@@ -36,8 +34,8 @@ def fingerprint(settings: Settings, keys: Mapping[str, Sequence[str]]) -> str:
     """
     decides: dict[str, object] = {
         name: _plain(value)
-        for name, value in settings
-        if name not in _DECIDE_NOTHING and not isinstance(value, SecretStr | NatsServers)
+        for name in VARIABLES
+        if name not in _DECIDE_NOTHING and not isinstance(value := getattr(settings, name), Secret | NatsServers)
     }
     text = msgspec.json.encode([decides, {name: sorted(values) for name, values in keys.items()}], order="sorted")
     return hashlib.sha256(text).hexdigest()[:_DIGITS]

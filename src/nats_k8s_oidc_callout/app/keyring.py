@@ -53,9 +53,9 @@ class Keyring:
             return _by_creds(self._creds, settings.mode)
         user, password = settings.nats_url.user, settings.nats_url.password
         if user is not None:
-            return PasswordLogin(user.get_secret_value(), password.get_secret_value() if password else "")
+            return PasswordLogin(user.reveal(), password.reveal() if password else "")
         if settings.nats_token is not None:
-            return TokenLogin(settings.nats_token.get_secret_value())
+            return TokenLogin(settings.nats_token.reveal())
         return NoLogin()
 
     def system_login(self) -> Login | None:

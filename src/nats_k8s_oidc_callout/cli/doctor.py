@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -52,7 +53,7 @@ async def _examine(token_file: Path | None) -> Report:
     except ConfigurationError as error:
         return doctor.misconfigured(error.problems)
     if token_file is not None:
-        settings = settings.model_copy(update={"self_test_token_file": token_file})
+        settings = replace(settings, self_test_token_file=token_file)
     return await doctor.examine(settings)
 
 

@@ -14,9 +14,8 @@
 import difflib
 import re
 from collections.abc import Mapping
-
-from pydantic import AliasChoices, ConfigDict, PrivateAttr, ValidationError
-from pydantic_core import ErrorDetails
+from dataclasses import dataclass, replace
+from typing import Any
 
 from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.grants.policy import Policy
@@ -33,6 +32,7 @@ from nats_k8s_oidc_callout.settings.choices import (
     XkeyMode,
 )
 from nats_k8s_oidc_callout.settings.consistency import queue_group
+from nats_k8s_oidc_callout.settings.declaring import declared_in, readers_of
 from nats_k8s_oidc_callout.settings.findings import Findings, Read
 from nats_k8s_oidc_callout.settings.keyfiles import (
     Sentinel,
@@ -47,21 +47,22 @@ from nats_k8s_oidc_callout.settings.nats import NatsVariables
 from nats_k8s_oidc_callout.settings.permissions import PermissionVariables
 from nats_k8s_oidc_callout.settings.process import ProcessVariables
 from nats_k8s_oidc_callout.settings.sessions import SessionVariables
-from nats_k8s_oidc_callout.settings.values import NatsServers
+from nats_k8s_oidc_callout.settings.values import NatsServers, Secret
 
 __all__ = [
+    "VARIABLES",
     "Cluster",
     "LogFormat",
     "LogLevel",
     "Mode",
     "NatsServers",
+    "Secret",
     "Sentinel",
     "SessionControl",
     "SessionRenewal",
     "Settings",
     "XkeyMode",
     "load",
-    "names_of",
     "part",
     "queue_group",
     "read_account_signer",
@@ -79,28 +80,20 @@ _FROM_KUBELET = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT(_\d+_(TCP|UDP
 _WITHOUT_EFFECT = {"K8S_NAMESPACE": "K8S_NAMESPACES", "CACHE_CLEANUP_INTERVAL": ""}
 
 
+@dataclass(frozen=True)
 class Settings(ProcessVariables, SessionVariables, PermissionVariables, KubernetesVariables, NatsVariables):
     """The configuration, checked whole; docs/CONFIGURATION.md is made from it. Only `load` makes one; secrets have no repr."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
     warnings: tuple[str, ...] = ()
     """What works but should be said at the start; no variable, `load` fills it."""
-    _policy: Policy | None = PrivateAttr(None)
-
-    @property
-    def policy(self) -> Policy | None:
-        """What POLICY_FILE held at the start; None without one."""
-        return self._policy
+    policy: Policy | None = None
+    """What POLICY_FILE held at the start; None without one."""
 
 
-def names_of(field: str) -> tuple[str, ...]:
-    """Return the variables of one field of Settings, the recommended one first; none if it is no variable."""
-    alias = Settings.model_fields[field].validation_alias
-    return tuple(str(name) for name in alias.choices) if isinstance(alias, AliasChoices) else ()
-
-
-_NAMES = {names[0]: names for names in map(names_of, Settings.model_fields) if names}
+VARIABLES = declared_in(Settings)
+"""What is a variable, by its field of Settings."""
+_READERS = readers_of(Settings)
+_NAMES = {one.names[0]: one.names for one in VARIABLES.values()}
 
 
 def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
@@ -121,9 +114,7 @@ def load(env: Mapping[str, str], read: Read = read_file) -> Settings:
     if found.problems:
         raise ConfigurationError(found.problems)
     _warn_of_strangers(env, found)
-    settings = draft.model_copy(update=settled | {"warnings": tuple(found.warnings)})
-    settings._policy = policy
-    return settings
+    return replace(draft, **settled, warnings=tuple(found.warnings), policy=policy)
 
 
 def _sessions(draft: Settings, found: Findings) -> consistency.Settled:
@@ -170,21 +161,19 @@ def part(env: Mapping[str, str]) -> Settings:
     return draft
 
 
-def _parse(values: Mapping[str, str], found: Findings) -> Settings:
+def _parse(texts: Mapping[str, str], found: Findings) -> Settings:
     """Return what parses, with the rest at its defaults and noted as problems."""
-    values = {name: value for name, value in values.items() if name not in found.bad}
-    try:
-        return Settings.model_validate(values)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    for detail in details:
-        found.problem(str(detail["loc"][0]), _words(detail))
-    return Settings.model_validate({name: value for name, value in values.items() if name not in found.bad})
-
-
-def _words(detail: ErrorDetails) -> str:
-    cause = detail.get("ctx", {}).get("error")
-    return str(cause) if cause else detail["msg"].replace("Input should be", "must be")
+    parsed: dict[str, Any] = {}
+    for field, variable in VARIABLES.items():
+        name = variable.names[0]
+        if name in texts and name not in found.bad:
+            try:
+                parsed[field] = value = _READERS[field](texts[name])
+                variable.check(value)
+            except ValueError as error:
+                parsed.pop(field, None)
+                found.problem(name, str(error))
+    return Settings(**parsed)
 
 
 def _warn_of_strangers(env: Mapping[str, str], found: Findings) -> None:

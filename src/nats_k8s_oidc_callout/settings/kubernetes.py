@@ -1,9 +1,8 @@
 """The variables about tokens, their issuer's keys, and the cluster whose ServiceAccounts we know."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.choices import Cluster
@@ -14,6 +13,7 @@ from nats_k8s_oidc_callout.settings.declaring import (
     Folder,
     Group,
     OptionalPath,
+    ReadBy,
     Seconds,
     Whole,
     variable,
@@ -23,10 +23,11 @@ KUBERNETES_ISSUER = "https://kubernetes.default.svc"
 KUBERNETES_JWKS_URL = "https://kubernetes.default.svc/openid/v1/jwks"
 
 
-class KubernetesVariables(BaseModel):
+@dataclass(frozen=True)
+class KubernetesVariables:
     """A part of Settings."""
 
-    jwt_issuer: Annotated[tuple[str, ...], BeforeValidator(values.words)] = variable(
+    jwt_issuer: Annotated[tuple[str, ...], ReadBy(values.words)] = variable(
         "JWT_ISSUER",
         group=Group.TOKENS,
         default=(),
@@ -40,7 +41,7 @@ class KubernetesVariables(BaseModel):
         default="nats",
         meaning="What `aud` of the tokens must contain, exactly. One audience: a comma is an error.",
     )
-    jwks_url: Annotated[str, BeforeValidator(values.jwks_url)] = variable(
+    jwks_url: Annotated[str, ReadBy(values.jwks_url)] = variable(
         "JWKS_URL",
         group=Group.TOKENS,
         default="",
@@ -63,7 +64,7 @@ class KubernetesVariables(BaseModel):
         changes=KEY_FILE,
         meaning="The issuer's keys in a file, instead of the URL. Setting both is an error.",
     )
-    require_pod_bound: Annotated[bool, BeforeValidator(values.boolean)] = variable(
+    require_pod_bound: Annotated[bool, ReadBy(values.boolean)] = variable(
         "REQUIRE_POD_BOUND",
         group=Group.TOKENS,
         default=False,
@@ -85,7 +86,7 @@ class KubernetesVariables(BaseModel):
         meaning="Seconds by which `nbf` and `iat` may lie ahead. `exp` gets none.",
     )
 
-    k8s_in_cluster: Annotated[bool | None, BeforeValidator(values.boolean)] = variable(
+    k8s_in_cluster: Annotated[bool | None, ReadBy(values.boolean)] = variable(
         "K8S_IN_CLUSTER",
         group=Group.KUBERNETES,
         shown="true when `KUBERNETES_SERVICE_HOST` is set",
@@ -98,7 +99,7 @@ class KubernetesVariables(BaseModel):
         changes=KEY_FILE,
         meaning="The folder of the mounted `token` and `ca.crt`.",
     )
-    kubernetes_service_host: Annotated[str, BeforeValidator(values.host)] = variable(
+    kubernetes_service_host: Annotated[str, ReadBy(values.host)] = variable(
         "KUBERNETES_SERVICE_HOST",
         group=Group.KUBERNETES,
         default="",
@@ -113,7 +114,7 @@ class KubernetesVariables(BaseModel):
         le=65535,
         meaning="Port of the API server; set by the kubelet.",
     )
-    kubeconfig: Annotated[str, BeforeValidator(values.paths)] = variable(
+    kubeconfig: Annotated[str, ReadBy(values.paths)] = variable(
         "KUBECONFIG",
         group=Group.KUBERNETES,
         default="",
@@ -124,7 +125,7 @@ class KubernetesVariables(BaseModel):
     home: OptionalPath = variable(
         "HOME", group=Group.KUBERNETES, shown="set by the system", meaning="Only to find `.kube/config`."
     )
-    k8s_namespaces: Annotated[tuple[str, ...], BeforeValidator(values.namespaces)] = variable(
+    k8s_namespaces: Annotated[tuple[str, ...], ReadBy(values.namespaces)] = variable(
         "K8S_NAMESPACES",
         group=Group.KUBERNETES,
         default=(),

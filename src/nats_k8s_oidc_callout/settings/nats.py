@@ -1,23 +1,23 @@
 """The variables about NATS: where it is, who we are there, and what we sign with."""
 
+from dataclasses import dataclass
 from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator, SecretStr
 
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.address import Address
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.choices import Mode, XkeyMode
-from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Account, Group, OptionalPath, Seconds, variable
-from nats_k8s_oidc_callout.settings.values import NatsServers
+from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Account, Group, OptionalPath, ReadBy, Seconds, variable
+from nats_k8s_oidc_callout.settings.values import NatsServers, Secret
 
 QUEUE_GROUP = PROGRAM
 
 
-class NatsVariables(BaseModel):
+@dataclass(frozen=True)
+class NatsVariables:
     """A part of Settings."""
 
-    nats_url: Annotated[NatsServers, BeforeValidator(values.nats_servers)] = variable(
+    nats_url: Annotated[NatsServers, ReadBy(values.nats_servers)] = variable(
         "NATS_URL",
         group=Group.NATS,
         default=NatsServers((Address("nats"),)),
@@ -41,7 +41,7 @@ class NatsVariables(BaseModel):
         meaning="The responder's login. Operator mode: a creds file. Config mode: the nkey in it, so a file with "
         "just a seed (`SU…`) will do. User info in `NATS_URL`, `NATS_TOKEN` and this exclude each other.",
     )
-    nats_token: Annotated[SecretStr | None, BeforeValidator(values.token)] = variable(
+    nats_token: Annotated[Secret | None, ReadBy(values.token)] = variable(
         "NATS_TOKEN", group=Group.NATS, meaning="The responder's login where the servers require a token."
     )
     nats_signing_key_file: OptionalPath = variable(
@@ -91,7 +91,7 @@ class NatsVariables(BaseModel):
         changes=KEY_FILE,
         meaning="One or two seeds (`SX…`), one a line, tried in order. Their public keys are `xkey` of the servers.",
     )
-    nats_xkey_mode: Annotated[XkeyMode, BeforeValidator(values.choice(XkeyMode))] = variable(
+    nats_xkey_mode: Annotated[XkeyMode, ReadBy(values.choice(XkeyMode))] = variable(
         "NATS_XKEY_MODE",
         group=Group.NATS,
         default=XkeyMode.REQUIRED,
@@ -110,7 +110,7 @@ class NatsVariables(BaseModel):
     nats_tls_key_file: OptionalPath = variable(
         "NATS_TLS_KEY_FILE", group=Group.NATS, changes=KEY_FILE, meaning="Its key (PEM), without a passphrase."
     )
-    nats_queue_group: Annotated[str, BeforeValidator(values.queue_group)] = variable(
+    nats_queue_group: Annotated[str, ReadBy(values.queue_group)] = variable(
         "NATS_QUEUE_GROUP",
         group=Group.NATS,
         default="",

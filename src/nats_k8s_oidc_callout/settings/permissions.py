@@ -1,19 +1,19 @@
 """The variables about what workloads may do, and for how long."""
 
+from dataclasses import dataclass
 from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.core.grants.filter import JetStreamGrants
 from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.settings import values
-from nats_k8s_oidc_callout.settings.declaring import MANIFESTS, Group, OptionalPath, Seconds, Whole, variable
+from nats_k8s_oidc_callout.settings.declaring import MANIFESTS, Group, OptionalPath, ReadBy, Seconds, Whole, variable
 
 
-class PermissionVariables(BaseModel):
+@dataclass(frozen=True)
+class PermissionVariables:
     """A part of Settings."""
 
-    sa_annotation_prefix: Annotated[str, BeforeValidator(values.annotation_prefix)] = variable(
+    sa_annotation_prefix: Annotated[str, ReadBy(values.annotation_prefix)] = variable(
         "SA_ANNOTATION_PREFIX",
         group=Group.PERMISSIONS,
         default="nats.io/",
@@ -26,14 +26,14 @@ class PermissionVariables(BaseModel):
         "for everybody, and annotations go as far as the filter lets them.",
         changes=MANIFESTS,
     )
-    inbox_mode: Annotated[InboxMode, BeforeValidator(values.choice(InboxMode))] = variable(
+    inbox_mode: Annotated[InboxMode, ReadBy(values.choice(InboxMode))] = variable(
         "INBOX_MODE",
         group=Group.PERMISSIONS,
         default=InboxMode.SHARED,
         meaning="`shared`: `_INBOX.>` and the private inboxes, so every workload of an account can read every reply that "
         "goes to `_INBOX`. `private`: the private inboxes only.",
     )
-    reply_mode: Annotated[ReplyMode, BeforeValidator(values.choice(ReplyMode))] = variable(
+    reply_mode: Annotated[ReplyMode, ReadBy(values.choice(ReplyMode))] = variable(
         "REPLY_MODE",
         group=Group.PERMISSIONS,
         default=ReplyMode.INBOX,
@@ -41,14 +41,14 @@ class PermissionVariables(BaseModel):
         "reply permission of NATS, which lets a workload publish on every subject of its account, by answering itself. "
         "`none`: neither.",
     )
-    jetstream_grants: Annotated[JetStreamGrants, BeforeValidator(values.choice(JetStreamGrants))] = variable(
+    jetstream_grants: Annotated[JetStreamGrants, ReadBy(values.choice(JetStreamGrants))] = variable(
         "JETSTREAM_GRANTS",
         group=Group.PERMISSIONS,
         default=JetStreamGrants.DATA,
         meaning="What an annotation may ask to publish below `$JS`, `$KV` and `$O`: `data` of one named stream or "
         "bucket, or with `admin` everything. To subscribe is the same with both.",
     )
-    allow_responses_max: Annotated[int, BeforeValidator(values.answers)] = variable(
+    allow_responses_max: Annotated[int, ReadBy(values.answers)] = variable(
         "ALLOW_RESPONSES_MAX",
         group=Group.PERMISSIONS,
         default=1,

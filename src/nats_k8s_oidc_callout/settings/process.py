@@ -1,25 +1,25 @@
 """The variables about our own process: where it listens, and what it logs."""
 
+from dataclasses import dataclass
 from typing import Annotated
-
-from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.settings import values
 from nats_k8s_oidc_callout.settings.choices import LogFormat, LogLevel
-from nats_k8s_oidc_callout.settings.declaring import Group, Whole, variable
+from nats_k8s_oidc_callout.settings.declaring import Group, ReadBy, Whole, variable
 
 
-class ProcessVariables(BaseModel):
+@dataclass(frozen=True)
+class ProcessVariables:
     """A part of Settings."""
 
-    shadow: Annotated[bool, BeforeValidator(values.boolean)] = variable(
+    shadow: Annotated[bool, ReadBy(values.boolean)] = variable(
         "SHADOW",
         group=Group.PROCESS,
         default=False,
         meaning="Decide, log and count beside another responder, in a queue group of its own (`.shadow` at its end), and "
         "answer nobody. Needs no signing key: SHADOW.md.",
     )
-    host: Annotated[str, BeforeValidator(values.host)] = variable(
+    host: Annotated[str, ReadBy(values.host)] = variable(
         "HOST", group=Group.PROCESS, default="", shown="all addresses", meaning="Address for health and metrics."
     )
     port: Whole = variable(
@@ -30,9 +30,9 @@ class ProcessVariables(BaseModel):
         le=65535,
         meaning="Port for health and metrics; 0 takes a free one.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(values.choice(LogLevel, warning=LogLevel.WARN))] = variable(
+    log_level: Annotated[LogLevel, ReadBy(values.choice(LogLevel, warning=LogLevel.WARN))] = variable(
         "LOG_LEVEL", group=Group.PROCESS, default=LogLevel.INFO, meaning="`debug`, `info`, `warn` or `error`."
     )
-    log_format: Annotated[LogFormat, BeforeValidator(values.choice(LogFormat))] = variable(
+    log_format: Annotated[LogFormat, ReadBy(values.choice(LogFormat))] = variable(
         "LOG_FORMAT", group=Group.PROCESS, default=LogFormat.JSON, meaning="`json` or `console`."
     )

@@ -1,15 +1,14 @@
 """The variables about sessions that live: who ends and renews them, and how they are known."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator
 
 from nats_k8s_oidc_callout.core.identity.own_token import OwnClaims
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.sessions.label import digest
 from nats_k8s_oidc_callout.settings import keyfiles, values
 from nats_k8s_oidc_callout.settings.choices import Mode, SessionControl, SessionRenewal
-from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Group, OptionalPath, Whole, variable
+from nats_k8s_oidc_callout.settings.declaring import KEY_FILE, Group, OptionalPath, ReadBy, Whole, variable
 from nats_k8s_oidc_callout.settings.findings import Findings
 
 SHORT_SECONDS = 60
@@ -20,10 +19,11 @@ _CONTROL = values.choice(SessionControl, true=SessionControl.ON, false=SessionCo
 _RENEWAL = values.choice(SessionRenewal, false=SessionRenewal.OFF)
 
 
-class SessionVariables(BaseModel):
+@dataclass(frozen=True)
+class SessionVariables:
     """A part of Settings."""
 
-    session_control: Annotated[SessionControl, BeforeValidator(_CONTROL)] = variable(
+    session_control: Annotated[SessionControl, ReadBy(_CONTROL)] = variable(
         "SESSION_CONTROL",
         group=Group.SESSIONS,
         default=SessionControl.OFF,
@@ -31,7 +31,7 @@ class SessionVariables(BaseModel):
         "also shortly before its time is up, so that the client comes back with a newer token. Both need rights in the "
         "system account. `off`: neither, and a session lasts until its time is up.",
     )
-    session_renewal: Annotated[SessionRenewal, BeforeValidator(_RENEWAL)] = variable(
+    session_renewal: Annotated[SessionRenewal, ReadBy(_RENEWAL)] = variable(
         "SESSION_RENEWAL",
         group=Group.SESSIONS,
         default=SessionRenewal.ALL,
@@ -46,7 +46,7 @@ class SessionVariables(BaseModel):
         le=1000,
         meaning="So many sessions a replica ends in a second at the most. Each client that comes back is a login.",
     )
-    session_label: Annotated[bool, BeforeValidator(values.switch)] = variable(
+    session_label: Annotated[bool, ReadBy(values.switch)] = variable(
         "SESSION_LABEL",
         group=Group.SESSIONS,
         default=True,
@@ -54,7 +54,7 @@ class SessionVariables(BaseModel):
         meaning="Whether the name that the servers show of a session says what it was granted, and until when. `off`: sessions "
         "are ended for what is deleted or revoked by name, and none is renewed.",
     )
-    session_release: Annotated[str, BeforeValidator(values.release)] = variable(
+    session_release: Annotated[str, ReadBy(values.release)] = variable(
         "SESSION_RELEASE",
         group=Group.SESSIONS,
         default="",
@@ -70,7 +70,7 @@ class SessionVariables(BaseModel):
         le=3600,
         meaning="The servers are asked for all sessions as often as that, beside listening to what they tell.",
     )
-    session_subjects: Annotated[str, BeforeValidator(values.subject_token)] = variable(
+    session_subjects: Annotated[str, ReadBy(values.subject_token)] = variable(
         "SESSION_SUBJECTS",
         group=Group.SESSIONS,
         default="nko",

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import SecretStr
-
 from nats_k8s_oidc_callout.core.identity.own_token import trust_for
 from nats_k8s_oidc_callout.core.names import is_label, is_subdomain
 from nats_k8s_oidc_callout.core.nats import nkeys
@@ -44,14 +42,35 @@ _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SCHEMES = ("nats", "tls")
 
 
+class Secret:
+    """A text that nothing shows unless it is asked to: no repr, no traceback, no copy of the settings as a dict."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(**********)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
 @dataclass(frozen=True, slots=True)
 class NatsServers:
     """Where NATS is, at least one server, and what the user info says, percent-decoded. A user alone is a token."""
 
     servers: tuple[Address, ...]
-    user: SecretStr | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
+    user: Secret | None = None
+    password: Secret | None = None
+    token: Secret | None = None
 
     def has_login(self) -> bool:
         return self.user is not None or self.token is not None
@@ -121,11 +140,11 @@ def audience(text: str) -> str:
     return text
 
 
-def token(text: str) -> SecretStr:
+def token(text: str) -> Secret:
     if _SPACE_OR_CONTROL.search(text):
         # Nearly always the newline at the end of a file that went into a Secret whole.
         raise ValueError("must not hold white space or a newline")
-    return SecretStr(text)
+    return Secret(text)
 
 
 def path(text: str) -> Path:
@@ -240,8 +259,8 @@ def nats_servers(text: str) -> NatsServers:
     if user is None:
         return NatsServers(servers)
     if password is None:
-        return NatsServers(servers, token=SecretStr(user))
-    return NatsServers(servers, user=SecretStr(user), password=SecretStr(password))
+        return NatsServers(servers, token=Secret(user))
+    return NatsServers(servers, user=Secret(user), password=Secret(password))
 
 
 def _nats_server(entry: str) -> tuple[Address, tuple[str | None, str | None]]:

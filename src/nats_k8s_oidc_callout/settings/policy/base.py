@@ -19,14 +19,29 @@ SILENT = (
 class Says(Protocol):
     """The settings, as far as a file may be silent about them."""
 
-    nats_account: str
-    nats_auth_account: str
-    inbox_mode: InboxMode
-    reply_mode: ReplyMode
-    allow_responses_max: int
-    allow_responses_ttl_seconds: float
-    session_max_seconds: int
-    jetstream_grants: JetStreamGrants
+    @property
+    def nats_account(self) -> str: ...
+
+    @property
+    def nats_auth_account(self) -> str: ...
+
+    @property
+    def inbox_mode(self) -> InboxMode: ...
+
+    @property
+    def reply_mode(self) -> ReplyMode: ...
+
+    @property
+    def allow_responses_max(self) -> int: ...
+
+    @property
+    def allow_responses_ttl_seconds(self) -> float: ...
+
+    @property
+    def session_max_seconds(self) -> int: ...
+
+    @property
+    def jetstream_grants(self) -> JetStreamGrants: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
