@@ -42,12 +42,15 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("storm", "storm.py --parallel 64,256 --rounds 3", 120,
               "storm.py --parallel 1,16,64,256 --rounds 5 --scale 0.4 --gogc 800", needs_go=True),
-    Benchmark("decide", "decide.py", 45, "decide.py --rounds 24"),
-    Benchmark("policy", "policy.py --rounds 5", 60, "policy.py --rounds 24"),
+    Benchmark("decide", "decide.py", 40, "decide.py --rounds 24"),
+    Benchmark("memory", "memory.py --quick", 60, "memory.py --rounds 3"),
+    Benchmark("scale", "scale.py --quick", 90, "scale.py"),
+    Benchmark("policy", "policy.py --rounds 5", 30, "policy.py --rounds 24"),
     Benchmark("sessions", "sessions.py table", 60, "sessions.py table"),
     Benchmark("sessions-mass", "", 0, "sessions.py mass"),
-    Benchmark("reload", "reload.py 5", 30, "reload.py 10"),
-    Benchmark("flood", "flood.py", 150, "flood.py --logins 2000"),
+    Benchmark("reload", "reload.py 5", 25, "reload.py 10"),
+    Benchmark("flood", "flood.py", 130, "flood.py --logins 2000"),
+    Benchmark("reconnect", "reconnect.py --simulate-only", 45, "reconnect.py"),
 )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def run(benchmark: Benchmark, *, long: bool, into: Path) -> list[Row]:
             end(process)
     if code:
         last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-        raise NotMeasured(f"failed: {last[:120]} ({os.path.relpath(log)})")
+        raise NotMeasured(f"failed: {last[:60]} … ({os.path.relpath(log)})")
     try:
         rows = read(fresh)
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,13 +10,14 @@ from tools.marked import with_part
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT, RESULTS = ROOT / "docs" / "PERFORMANCE.md", ROOT / "bench" / "results"
-ORDER = ("storm", "decide", "policy", "sessions", "sessions-mass", "flood", "reload")
+ORDER = ("storm", "decide", "memory", "scale", "policy", "sessions", "sessions-mass", "flood", "reconnect")
 MARK = "<!-- begin: made by `python -m bench --write-docs` from bench/results -->"
 
 
 def updated(document: str) -> str:
     """Return the document with the rows that have an aim."""
-    rows = [row for name in ORDER for row in read(RESULTS / f"{name}.json")]
+    kept = (RESULTS / f"{name}.json" for name in ORDER)
+    rows = [row for file in kept if file.exists() for row in read(file)]
     lines = [row.cells() for row in rows if row.aim is not None]
     return with_part(document, MARK, markdown([*line[:-1], line[-1].replace("missed", "**missed**")] for line in lines))
 
