@@ -43,9 +43,7 @@ def told(logs: Iterable[MutableMapping[str, Any]]) -> list[str]:
 
 
 def test_the_first_read_returns_the_value(tmp_path: Path) -> None:
-    """
-    `load` returns the first value; polling an unchanged file gives nothing.
-    """
+    """`load` returns the first value; polling an unchanged file gives nothing."""
     heard = Heard(tmp_path)
 
     assert "one" == heard.file.load()
@@ -59,17 +57,13 @@ def test_the_first_read_returns_the_value(tmp_path: Path) -> None:
     ids=["bad", "foreign", "large"],
 )
 def test_the_first_read_raises(tmp_path: Path, content: str, error: type[Exception]) -> None:
-    """
-    At the start the caller gets the error itself.
-    """
+    """At the start the caller gets the error itself."""
     with pytest.raises(error):
         Heard(tmp_path, content).file.load()
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
-    """
-    A named pipe would block the loop for ever: it is no file to watch.
-    """
+    """A named pipe would block the loop for ever: it is no file to watch."""
     heard = Heard(tmp_path)
     heard.path.unlink()
     os.mkfifo(heard.path)
@@ -79,9 +73,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_new_content_is_told_once(tmp_path: Path) -> None:
-    """
-    A changed file gives its new value once.
-    """
+    """A changed file gives its new value once."""
     heard = Heard(tmp_path)
     heard.file.load()
     heard.path.write_text("two")
@@ -92,9 +84,7 @@ def test_a_new_content_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_swapped_symlink_is_a_change(tmp_path: Path) -> None:
-    """
-    Kubernetes swaps a link to a folder: the content behind it counts.
-    """
+    """Kubernetes swaps a link to a folder: the content behind it counts."""
     heard = Heard(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -123,9 +113,7 @@ def test_a_swapped_symlink_is_a_change(tmp_path: Path) -> None:
 def test_a_bad_content_keeps_the_old_value_and_quotes_nothing(
     tmp_path: Path, content: str | None, summary: str
 ) -> None:
-    """
-    A failure is told once, by its class and our own words only; the value stays.
-    """
+    """A failure is told once, by its class and our own words only; the value stays."""
     heard = Heard(tmp_path)
     heard.file.load()
     heard.path.unlink()
@@ -141,9 +129,7 @@ def test_a_bad_content_keeps_the_old_value_and_quotes_nothing(
 
 
 def test_a_bad_content_is_parsed_once(tmp_path: Path) -> None:
-    """
-    A content that was refused is not tried again until it changes.
-    """
+    """A content that was refused is not tried again until it changes."""
     path = tmp_path / "file"
     path.write_text("one")
     seen: list[bytes] = []
@@ -162,9 +148,7 @@ def test_a_bad_content_is_parsed_once(tmp_path: Path) -> None:
 
 
 def test_going_back_to_the_old_content_ends_the_failure(tmp_path: Path) -> None:
-    """
-    The failure is over with the old content too: there is no new value, but the gauge falls.
-    """
+    """The failure is over with the old content too: there is no new value, but the gauge falls."""
     heard = Heard(tmp_path)
     heard.file.load()
     heard.path.write_text("bad")
@@ -177,9 +161,7 @@ def test_going_back_to_the_old_content_ends_the_failure(tmp_path: Path) -> None:
 
 
 def test_a_failure_after_a_recovery_is_told_again(tmp_path: Path) -> None:
-    """
-    The same bad content after a good one is a new failure.
-    """
+    """The same bad content after a good one is a new failure."""
     heard = Heard(tmp_path)
     heard.file.load()
     with capture_logs() as logs:
@@ -191,9 +173,7 @@ def test_a_failure_after_a_recovery_is_told_again(tmp_path: Path) -> None:
 
 
 def test_a_value_that_cannot_be_taken_over_is_a_failure(tmp_path: Path) -> None:
-    """
-    When the receiver refuses a value the file counts as bad, and is not taken for adopted.
-    """
+    """When the receiver refuses a value the file counts as bad, and is not taken for adopted."""
     path = tmp_path / "file"
     path.write_text("one")
 
@@ -209,9 +189,7 @@ def test_a_value_that_cannot_be_taken_over_is_a_failure(tmp_path: Path) -> None:
 
 
 async def test_one_task_polls_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Every file is looked at again and again; one bad file does not stop the others, and its label tells of it.
-    """
+    """Every file is looked at again and again; one bad file does not stop the others, and its label tells of it."""
     monkeypatch.setattr(files, "INTERVAL_SECONDS", 0.01)
     bad, good = tmp_path / "bad", tmp_path / "good"
     watch, values = FileWatch(), list[str]()
@@ -231,9 +209,7 @@ async def test_one_task_polls_all_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_content_somebody_has_already_is_not_new(tmp_path: Path) -> None:
-    """
-    With the digest of what is in the file nothing is handed on, until the file changes.
-    """
+    """With the digest of what is in the file nothing is handed on, until the file changes."""
     heard = Heard(tmp_path)
     heard.file = Watched(heard.path, parse, heard.values.append, adopted=hashlib.sha256(b"one").digest())
     heard.file.poll()
@@ -244,9 +220,7 @@ def test_a_content_somebody_has_already_is_not_new(tmp_path: Path) -> None:
 
 
 def test_a_content_that_is_still_being_written_waits(tmp_path: Path) -> None:
-    """
-    Half a file is not taken although it parses: what is new must be the same a moment later.
-    """
+    """Half a file is not taken although it parses: what is new must be the same a moment later."""
     heard = Heard(tmp_path)
     writes = iter(["two, whole"])
     heard.file = Watched(
@@ -262,9 +236,7 @@ def test_a_content_that_is_still_being_written_waits(tmp_path: Path) -> None:
 
 
 def test_a_content_that_goes_while_it_settles_counts_when_it_is_back(tmp_path: Path) -> None:
-    """
-    A file that is removed and written again may be away for a moment: its content is not refused for that.
-    """
+    """A file that is removed and written again may be away for a moment: its content is not refused for that."""
     heard = Heard(tmp_path)
     moves = iter([heard.path])
     settle = lambda: [path.rename(tmp_path / "away") for path in moves]  # noqa: E731

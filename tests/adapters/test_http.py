@@ -61,9 +61,7 @@ async def exchange(server: HttpServer, sent: bytes) -> tuple[int, str, str]:
 async def test_health_is_always_200_and_tells_its_state(
     serve: Serve, checks: Sequence[Check], expected: dict[str, object]
 ) -> None:
-    """
-    Old charts use /health as liveness: a NATS outage shows in the body and never in the status.
-    """
+    """Old charts use /health as liveness: a NATS outage shows in the body and never in the status."""
     status, head, body = await ask(await serve(lambda: checks), "/health")
 
     assert (200, expected) == (status, json.loads(body))
@@ -81,9 +79,7 @@ async def test_health_is_always_200_and_tells_its_state(
     ],
 )
 async def test_probes(serve: Serve, checks: Sequence[Check], target: str, status: int, body: str) -> None:
-    """
-    /readyz follows the checks and lists each on its own line with ?verbose; /livez does not depend on them.
-    """
+    """/readyz follows the checks and lists each on its own line with ?verbose; /livez does not depend on them."""
     got_status, _, got_body = await ask(await serve(lambda: checks), target)
 
     assert (status, body) == (got_status, got_body)
@@ -91,9 +87,7 @@ async def test_probes(serve: Serve, checks: Sequence[Check], target: str, status
 
 @pytest.mark.parametrize("accept", ["", "Accept: application/openmetrics-text; version=1.0.0\r\n"])
 async def test_metrics_are_text_0_0_4_whatever_is_asked_for(serve: Serve, accept: str) -> None:
-    """
-    OpenMetrics would rename the guide's metrics, so it is never spoken.
-    """
+    """OpenMetrics would rename the guide's metrics, so it is never spoken."""
     status, head, body = await ask(await serve(), "/metrics", headers=accept)
 
     assert (200, METRICS.decode()) == (status, body)
@@ -102,17 +96,13 @@ async def test_metrics_are_text_0_0_4_whatever_is_asked_for(serve: Serve, accept
 
 @pytest.mark.parametrize("target", ["/", "/readyz/", "/metrics/x", "/debug", "/%2e%2e/metrics"])
 async def test_anything_else_is_404(serve: Serve, target: str) -> None:
-    """
-    Only the four paths exist.
-    """
+    """Only the four paths exist."""
     assert 404 == (await ask(await serve(), target))[0]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
 async def test_only_get_and_head_are_served(serve: Serve, method: str) -> None:
-    """
-    Other methods are refused with what is allowed.
-    """
+    """Other methods are refused with what is allowed."""
     status, head, _ = await ask(await serve(), "/health", method)
 
     assert 405 == status
@@ -120,9 +110,7 @@ async def test_only_get_and_head_are_served(serve: Serve, method: str) -> None:
 
 
 async def test_head_has_no_body(serve: Serve) -> None:
-    """
-    HEAD is answered as GET, without the body.
-    """
+    """HEAD is answered as GET, without the body."""
     status, head, body = await ask(await serve(), "/metrics", "HEAD")
 
     assert (200, "") == (status, body)
@@ -133,9 +121,7 @@ async def test_head_has_no_body(serve: Serve) -> None:
     ("target", "status"), [("/readyz", 500), ("/metrics", 500), ("/health", 200)], ids=["readyz", "metrics", "health"]
 )
 async def test_failing_check_tells_the_caller_nothing(serve: Serve, target: str, status: int) -> None:
-    """
-    The text of an exception stays inside, and /health stays 200.
-    """
+    """The text of an exception stays inside, and /health stays 200."""
 
     def fail() -> bytes:
         raise ValueError("hunter2")
@@ -152,9 +138,7 @@ async def test_failing_check_tells_the_caller_nothing(serve: Serve, target: str,
     ids=["tls", "version", "header"],
 )
 async def test_bad_request_is_not_quoted_back(serve: Serve, sent: bytes) -> None:
-    """
-    What is no HTTP gets 400 and a fixed text.
-    """
+    """What is no HTTP gets 400 and a fixed text."""
     status, head, body = await exchange(await serve(), sent)
 
     assert (400, "bad request\n") == (status, body)
@@ -162,9 +146,7 @@ async def test_bad_request_is_not_quoted_back(serve: Serve, sent: bytes) -> None
 
 
 async def test_answers_name_no_versions(serve: Serve) -> None:
-    """
-    Neither Python's nor aiohttp's version is told.
-    """
+    """Neither Python's nor aiohttp's version is told."""
     server = await serve()
     for answer in [
         await ask(server, "/health"),
@@ -185,16 +167,12 @@ async def test_answers_name_no_versions(serve: Serve) -> None:
     ids=["long line", "long header", "many headers"],
 )
 async def test_huge_heads_are_refused(serve: Serve, head: str) -> None:
-    """
-    Request line, header length and number of headers are bounded.
-    """
+    """Request line, header length and number of headers are bounded."""
     assert 400 == (await exchange(await serve(), f"{head}Host: x\r\nConnection: close\r\n\r\n".encode()))[0]
 
 
 async def test_slow_head_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A client that sends its head drop by drop loses its connection when the time for a head is over.
-    """
+    """A client that sends its head drop by drop loses its connection when the time for a head is over."""
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.3)
     server = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -218,18 +196,14 @@ async def test_slow_head_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_body_is_not_waited_for(serve: Serve) -> None:
-    """
-    A client that announces a body and sends none is answered and let go.
-    """
+    """A client that announces a body and sends none is answered and let go."""
     status, _, _ = await exchange(await serve(), b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
 
     assert 200 == status
 
 
 async def test_probe_is_served_beside_a_crowd_of_idle_connections(serve: Serve) -> None:
-    """
-    Beyond the bound the oldest connection goes, so that a probe always has room.
-    """
+    """Beyond the bound the oldest connection goes, so that a probe always has room."""
     server = await serve()
     crowd = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(connections.MAX_CONNECTIONS + 6)]
 
@@ -249,9 +223,7 @@ async def test_probe_is_served_beside_a_crowd_of_idle_connections(serve: Serve) 
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_connection_is_for_one_request(serve: Serve, method: str, target: str, times: int) -> None:
-    """
-    Of what is pipelined the first is answered, saying so; the rest is not even read as HTTP.
-    """
+    """Of what is pipelined the first is answered, saying so; the rest is not even read as HTTP."""
     one = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", (await serve()).port)
     writer.write(one * times)
@@ -295,9 +267,7 @@ async def test_the_loop_gets_a_turn_between_answers(serve: Serve, pipelined: int
 
 
 async def test_callers_come_in_one_after_the_other(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Between two of them REST_SECONDS pass, so that all together have a small part of the processor's time.
-    """
+    """Between two of them REST_SECONDS pass, so that all together have a small part of the processor's time."""
     monkeypatch.setattr(door, "REST_SECONDS", 0.1)
     server = await serve()
     began = asyncio.get_running_loop().time()
@@ -309,9 +279,7 @@ async def test_callers_come_in_one_after_the_other(serve: Serve, monkeypatch: py
 async def test_metrics_are_rendered_once_a_second_and_probes_are_asked_each_time(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    All callers together have the metrics rendered once in RENDER_SECONDS; probes are never answered from memory.
-    """
+    """All callers together have the metrics rendered once in RENDER_SECONDS; probes are never answered from memory."""
     rendered, checked = itertools.count(), itertools.count()
     server = await serve(lambda: [Check(str(next(checked)), ok=False)], lambda: str(next(rendered)).encode())
 
@@ -324,9 +292,7 @@ async def test_metrics_are_rendered_once_a_second_and_probes_are_asked_each_time
 
 
 async def test_metrics_that_fail_are_tried_once_a_second_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A fault in the rendering costs as little as rendering, and is over when the fault is.
-    """
+    """A fault in the rendering costs as little as rendering, and is over when the fault is."""
     tried = itertools.count()
 
     def render() -> bytes:
@@ -342,9 +308,7 @@ async def test_metrics_that_fail_are_tried_once_a_second_too(serve: Serve, monke
 
 
 async def test_who_does_not_read_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A caller that asks for a large page and does not read it holds its connection no longer than any other.
-    """
+    """A caller that asks for a large page and does not read it holds its connection no longer than any other."""
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.3)
     size = 64 << 20
     server = await serve(metrics=lambda: bytes(size))
@@ -383,9 +347,7 @@ async def test_a_head_in_crumbs_is_cut_off(serve: Serve) -> None:
 
 @pytest.mark.parametrize("cut", range(-4, 0))
 async def test_the_end_of_a_head_may_come_in_two_pieces(serve: Serve, cut: int) -> None:
-    """
-    Wherever a head is torn, what follows it is not read.
-    """
+    """Wherever a head is torn, what follows it is not read."""
     head, more = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", (await serve()).port)
     writer.write(head[:cut])
@@ -402,9 +364,7 @@ async def test_the_end_of_a_head_may_come_in_two_pieces(serve: Serve, cut: int) 
 
 
 async def test_each_source_has_its_turn() -> None:
-    """
-    One source's crowd waits for itself only, and it is that crowd which is thinned out, its oldest first.
-    """
+    """One source's crowd waits for itself only, and it is that crowd which is thinned out, its oldest first."""
     waiting = door.Waiting()
     crowd = [socket.socket() for _ in range(door.WAITING_MAX + 5)]
     probe, scrape = socket.socket(), socket.socket()
@@ -424,9 +384,7 @@ async def test_each_source_has_its_turn() -> None:
 
 
 async def test_empty_host_serves_both_address_families(serve: Serve) -> None:
-    """
-    Without HOST every address answers, IPv6 too where the machine has it.
-    """
+    """Without HOST every address answers, IPv6 too where the machine has it."""
     server = await serve(host="")
 
     assert 200 == (await ask(server, "/livez"))[0]
@@ -436,9 +394,7 @@ async def test_empty_host_serves_both_address_families(serve: Serve) -> None:
 
 
 async def test_taken_port_is_an_error_at_start(serve: Serve) -> None:
-    """
-    A port in use is an OSError that the caller can report.
-    """
+    """A port in use is an OSError that the caller can report."""
     server = await serve()
 
     with pytest.raises(OSError, match="(?i)address already in use"):
@@ -446,9 +402,7 @@ async def test_taken_port_is_an_error_at_start(serve: Serve) -> None:
 
 
 async def test_closed_server_answers_no_more(serve: Serve) -> None:
-    """
-    After close the port is free and open connections are gone, without waiting for idle ones.
-    """
+    """After close the port is free and open connections are gone, without waiting for idle ones."""
     server = await serve()
     port = server.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

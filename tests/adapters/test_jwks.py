@@ -43,9 +43,7 @@ async def refusal(answer: Answer, timeout_seconds: float = 5.0) -> str:
 
 
 async def test_good_answer() -> None:
-    """
-    A 200 gives its bytes as they came and the max-age it had.
-    """
+    """A 200 gives its bytes as they came and the max-age it had."""
     assert Fetched(GOOD, 3600.0) == await fetch(body(GOOD, Cache_Control="public, max-age=3600"))
 
 
@@ -66,9 +64,7 @@ async def test_good_answer() -> None:
     ],
 )
 def test_max_age(header: str, expected: float | None) -> None:
-    """
-    Only a plain number of seconds counts as max-age.
-    """
+    """Only a plain number of seconds counts as max-age."""
     assert expected == jwks.max_age(header)
 
 
@@ -84,18 +80,14 @@ def test_max_age(header: str, expected: float | None) -> None:
     ],
 )
 async def test_other_status(status: int, why: str) -> None:
-    """
-    Every status but 200 is a failure that names it, a good body notwithstanding.
-    """
+    """Every status but 200 is a failure that names it, a good body notwithstanding."""
     assert why == await refusal(body(GOOD, status))
 
 
 @pytest.mark.parametrize("target", ["/elsewhere", "http://127.0.0.1:1/", "http://169.254.169.254/latest/"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_not_followed(status: int, target: str) -> None:
-    """
-    A redirect, to the same host too, is a failure after one request.
-    """
+    """A redirect, to the same host too, is a failure after one request."""
     async with running(body(b"", status, Location=target), body(GOOD)) as server:
         with pytest.raises(Unreachable, match=f"status {status}: redirects are not followed"):
             await JwksEndpoint(server.url, Trust.CLUSTER, plain()).fetch()
@@ -104,24 +96,18 @@ async def test_redirect_is_not_followed(status: int, target: str) -> None:
 
 
 async def test_half_a_body() -> None:
-    """
-    An answer that ends before the length it promised is a failure.
-    """
+    """An answer that ends before the length it promised is a failure."""
     assert "the answer ended too early" == await refusal(key_server.half(GOOD))
 
 
 async def test_hanging_up() -> None:
-    """
-    A server that hangs up without a word is a failure.
-    """
+    """A server that hangs up without a word is a failure."""
     assert "the answer ended too early" == await refusal(key_server.disconnect)
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["with its length", "chunked"])
 async def test_hundred_megabytes(announced: bool) -> None:
-    """
-    Of a body that is too large no more is taken than the limit and what the sockets hold.
-    """
+    """Of a body that is too large no more is taken than the limit and what the sockets hold."""
     flood = Endless(100_000_000, announced)
 
     assert "the answer is over 1048576 bytes" == await refusal(flood)
@@ -129,23 +115,17 @@ async def test_hundred_megabytes(announced: bool) -> None:
 
 
 async def test_largest_body() -> None:
-    """
-    A body of exactly the limit is taken.
-    """
+    """A body of exactly the limit is taken."""
     assert 1 << 20 == len((await fetch(body(b" " * (1 << 20)))).body)
 
 
 async def test_packed_answer_is_refused() -> None:
-    """
-    A gzip bomb is refused unopened: we asked for plain bytes.
-    """
+    """A gzip bomb is refused unopened: we asked for plain bytes."""
     assert "compressed" in await refusal(key_server.bomb(5_000_000))
 
 
 async def test_plain_bytes_are_asked_for() -> None:
-    """
-    The request says what we take.
-    """
+    """The request says what we take."""
     async with running(body(GOOD)) as server:
         await JwksEndpoint(server.url, Trust.CLUSTER, plain()).fetch()
 
@@ -154,16 +134,12 @@ async def test_plain_bytes_are_asked_for() -> None:
 
 @pytest.mark.parametrize("answer", [key_server.hang, key_server.drip(GOOD, 0.05)], ids=["hang", "drip"])
 async def test_slow_answer(answer: Answer) -> None:
-    """
-    The time-out is for the whole answer: neither silence nor a byte now and then gets past it.
-    """
+    """The time-out is for the whole answer: neither silence nor a byte now and then gets past it."""
     assert f"no whole answer within {QUICK} s" == await refusal(answer, QUICK)
 
 
 async def test_refused_connection() -> None:
-    """
-    A server that is not there is a failure that says so.
-    """
+    """A server that is not there is a failure that says so."""
     async with running(body(GOOD)) as server:
         endpoint = JwksEndpoint(server.url, Trust.CLUSTER, plain())
 
@@ -175,9 +151,7 @@ async def test_refused_connection() -> None:
 
 
 async def test_token_goes_to_the_cluster() -> None:
-    """
-    Our API server is asked with our token.
-    """
+    """Our API server is asked with our token."""
     async with running(body(GOOD)) as server:
         await JwksEndpoint(server.url, Trust.CLUSTER, plain()).fetch()
 
@@ -186,9 +160,7 @@ async def test_token_goes_to_the_cluster() -> None:
 
 @pytest.mark.parametrize(("trust", "token"), [(Trust.PUBLIC, "our-token"), (Trust.CLUSTER, None), (Trust.CLUSTER, "")])
 async def test_token_goes_to_nobody_else(trust: Trust, token: str | None) -> None:
-    """
-    Anybody else is asked without a token, also where one was handed in by mistake.
-    """
+    """Anybody else is asked without a token, also where one was handed in by mistake."""
     async with running(body(GOOD)) as server:
         await JwksEndpoint(server.url, trust, plain(token)).fetch()
 
@@ -196,9 +168,7 @@ async def test_token_goes_to_nobody_else(trust: Trust, token: str | None) -> Non
 
 
 async def test_refusal_by_somebody_else() -> None:
-    """
-    A 401 or 403 of anybody else is not about our token: one request, and no advice about our own cluster.
-    """
+    """A 401 or 403 of anybody else is not about our token: one request, and no advice about our own cluster."""
     for status in (401, 403):
         async with running(body(b"", status)) as server:
             with pytest.raises(Unreachable, match=f"^status {status}$"):
@@ -208,9 +178,7 @@ async def test_refusal_by_somebody_else() -> None:
 
 
 async def test_token_is_read_anew() -> None:
-    """
-    Each fetch uses the token of its own time, since the kubelet rotates it.
-    """
+    """Each fetch uses the token of its own time, since the kubelet rotates it."""
     tokens = iter(["first", "second"])
     async with running(body(GOOD)) as server:
         endpoint = JwksEndpoint(server.url, Trust.CLUSTER, lambda: (next(tokens), None))
@@ -221,9 +189,7 @@ async def test_token_is_read_anew() -> None:
 
 
 async def test_refused_token_is_read_anew_once() -> None:
-    """
-    After a 401 the token is read and tried once more.
-    """
+    """After a 401 the token is read and tried once more."""
     tokens = iter(["old", "new"])
     async with running(body(b"", 401), body(GOOD)) as server:
         found = await JwksEndpoint(server.url, Trust.CLUSTER, lambda: (next(tokens), None)).fetch()
@@ -233,9 +199,7 @@ async def test_refused_token_is_read_anew_once() -> None:
 
 
 async def test_token_that_stays_refused() -> None:
-    """
-    A second 401 is a failure, after two requests.
-    """
+    """A second 401 is a failure, after two requests."""
     async with running(body(b"", 401)) as server:
         with pytest.raises(Unreachable, match="status 401: our own token is not accepted"):
             await JwksEndpoint(server.url, Trust.CLUSTER, plain()).fetch()
@@ -244,9 +208,7 @@ async def test_token_that_stays_refused() -> None:
 
 
 async def test_both_tries_share_one_time() -> None:
-    """
-    The second try does not begin the time-out anew.
-    """
+    """The second try does not begin the time-out anew."""
     async with running(body(b"", 401), key_server.hang) as server:
         with pytest.raises(Unreachable, match="no whole answer"):
             await JwksEndpoint(server.url, Trust.CLUSTER, plain(), QUICK).fetch()
@@ -261,9 +223,7 @@ async def test_both_tries_share_one_time() -> None:
     ids=["no file", "not readable"],
 )
 async def test_credentials_that_cannot_be_read(error: Exception, why: str) -> None:
-    """
-    Credentials that cannot be read are a failure that names the place and quotes nothing.
-    """
+    """Credentials that cannot be read are a failure that names the place and quotes nothing."""
 
     def broken() -> tuple[str | None, ssl.SSLContext | None]:
         raise error
@@ -278,9 +238,7 @@ async def test_credentials_that_cannot_be_read(error: Exception, why: str) -> No
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
 @pytest.mark.parametrize("trust", list(Trust))
 async def test_no_proxy(monkeypatch: pytest.MonkeyPatch, trust: Trust, variable: str) -> None:
-    """
-    Neither our API server nor a clear loopback address is asked through a proxy of the environment.
-    """
+    """Neither our API server nor a clear loopback address is asked through a proxy of the environment."""
     async with running(body(GOOD)) as server, running(body(b"", 502)) as proxy:
         monkeypatch.setenv(variable, proxy.url)
         await JwksEndpoint(server.url, trust, plain()).fetch()
@@ -289,9 +247,7 @@ async def test_no_proxy(monkeypatch: pytest.MonkeyPatch, trust: Trust, variable:
 
 
 async def test_proxy_for_a_public_issuer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A public https issuer is asked through the environment's proxy, our own API server never.
-    """
+    """A public https issuer is asked through the environment's proxy, our own API server never."""
     async with running(body(b"", 502)) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         for trust in Trust:
@@ -326,18 +282,14 @@ def trusting(directory: Path) -> Callable[[], tuple[str | None, ssl.SSLContext |
 
 
 async def test_private_authority(authority: Path) -> None:
-    """
-    A server whose certificate our CA signed is spoken to.
-    """
+    """A server whose certificate our CA signed is spoken to."""
     async with running(body(GOOD), tls=serving(authority)) as server:
         assert GOOD == (await JwksEndpoint(server.url, Trust.CLUSTER, trusting(authority)).fetch()).body
 
 
 @pytest.mark.parametrize("by_system", [False, True], ids=["another CA", "the system's CA"])
 async def test_other_authority(authority: Path, stranger: Path, by_system: bool) -> None:
-    """
-    A server whose certificate another CA signed never sees the request, and the failure says why.
-    """
+    """A server whose certificate another CA signed never sees the request, and the failure says why."""
     async with running(body(GOOD), tls=serving(authority)) as server:
         credentials = plain() if by_system else trusting(stranger)
         with pytest.raises(Unreachable, match=r"TLS: .*(certificate|issuer)"):
@@ -347,9 +299,7 @@ async def test_other_authority(authority: Path, stranger: Path, by_system: bool)
 
 
 async def test_other_host(authority: Path) -> None:
-    """
-    A certificate for another host is refused, though our CA signed it.
-    """
+    """A certificate for another host is refused, though our CA signed it."""
     async with running(body(GOOD), tls=serving(authority), host="127.0.0.2") as server:
         with pytest.raises(Unreachable, match=r"TLS: .*mismatch"):
             await JwksEndpoint(server.url, Trust.CLUSTER, trusting(authority)).fetch()
@@ -358,9 +308,7 @@ async def test_other_host(authority: Path) -> None:
 
 
 async def test_clear_answer_on_a_tls_port() -> None:
-    """
-    A server that speaks no TLS on its https port is a failure.
-    """
+    """A server that speaks no TLS on its https port is a failure."""
     async with running(body(GOOD)) as server:
         with pytest.raises(Unreachable, match="TLS: "):
             await JwksEndpoint(server.url.replace("http:", "https:"), Trust.CLUSTER, plain()).fetch()
@@ -435,9 +383,7 @@ async def together(*waiting: Awaitable[None]) -> None:
 
 
 async def test_first_fetch_is_at_once() -> None:
-    """
-    The first keys are fetched before any sleep, and told of.
-    """
+    """The first keys are fetched before any sleep, and told of."""
     world = World(GOOD)
     async with world.running():
         await until(lambda: world.slept == [3600.0])
@@ -449,16 +395,12 @@ async def test_first_fetch_is_at_once() -> None:
     ("max_age", "expected"), [(None, 3600.0), (7200.0, 3600.0), (600.0, 600.0), (5.0, 60.0), (0.0, 60.0)]
 )
 async def test_next_fetch(max_age: float | None, expected: float) -> None:
-    """
-    The next fetch is after max-age, at most an hour and at least a minute later.
-    """
+    """The next fetch is after max-age, at most an hour and at least a minute later."""
     assert expected == await World(Fetched(GOOD, max_age)).refresher.refresh()
 
 
 async def test_jitter() -> None:
-    """
-    Replicas ask apart, and never later than the answer's own max-age.
-    """
+    """Replicas ask apart, and never later than the answer's own max-age."""
     world = World(GOOD)
     early = KeyRefresher(world.fetch, world.keys, lambda: 0.0, world.succeeded, world.failures.append, lambda: 0.0)
 
@@ -481,9 +423,7 @@ async def test_back_off_with_keys() -> None:
 
 
 async def test_back_off_without_keys() -> None:
-    """
-    Without keys nobody can log in, so it is tried again after at most 10 seconds.
-    """
+    """Without keys nobody can log in, so it is tried again after at most 10 seconds."""
     world = World(Unreachable("status 500"))
     async with world.running():
         for _ in range(6):
@@ -494,9 +434,7 @@ async def test_back_off_without_keys() -> None:
 
 
 async def test_recovery() -> None:
-    """
-    The first good answer after any number of failures ends the back-off.
-    """
+    """The first good answer after any number of failures ends the back-off."""
     world = World(*[Unreachable("status 500")] * 2, GOOD, Unreachable("status 500"))
     async with world.running():
         for _ in range(3):
@@ -507,9 +445,7 @@ async def test_recovery() -> None:
 
 
 async def test_a_thousand_failures() -> None:
-    """
-    An outage of any length keeps the back-off at its bound.
-    """
+    """An outage of any length keeps the back-off at its bound."""
     world = World(Unreachable("x"))
     for _ in range(1100):
         await world.refresher.refresh()
@@ -532,9 +468,7 @@ BAD_ANSWERS = [
 
 @pytest.mark.parametrize("answer", BAD_ANSWERS)
 async def test_bad_answer_takes_no_key_away(answer: bytes | Exception) -> None:
-    """
-    After any bad answer the keys that worked still work, the failure is told, and nothing is raised.
-    """
+    """After any bad answer the keys that worked still work, the failure is told, and nothing is raised."""
     world = World(GOOD, answer)
     await world.refresher.refresh()
     await world.refresher.refresh()
@@ -546,9 +480,7 @@ async def test_bad_answer_takes_no_key_away(answer: bytes | Exception) -> None:
 
 
 async def test_outage_beyond_the_bound() -> None:
-    """
-    When nobody vouched for the keys for the staleness bound they are not used, until somebody does again.
-    """
+    """When nobody vouched for the keys for the staleness bound they are not used, until somebody does again."""
     world = World(GOOD, Unreachable("x"), GOOD, staleness_seconds=100.0)
     await world.refresher.refresh()
     world.now = 100.0
@@ -560,9 +492,7 @@ async def test_outage_beyond_the_bound() -> None:
 
 
 async def test_rotation_and_removal() -> None:
-    """
-    A new key comes and an old one goes with the answer that says so.
-    """
+    """A new key comes and an old one goes with the answer that says so."""
     world = World(GOOD, jwks_of(KEY, OTHER), jwks_of(OTHER))
     for _ in range(3):
         await world.refresher.refresh()
@@ -573,9 +503,7 @@ async def test_rotation_and_removal() -> None:
 
 
 async def test_unknown_kid_fetches() -> None:
-    """
-    A request with an unknown kid waits for the fetch it caused, and finds the new key.
-    """
+    """A request with an unknown kid waits for the fetch it caused, and finds the new key."""
     world = World(GOOD, jwks_of(KEY, OTHER))
     async with world.running():
         await until(lambda: bool(world.slept))
@@ -585,9 +513,7 @@ async def test_unknown_kid_fetches() -> None:
 
 
 async def test_unknown_kids_share_one_fetch() -> None:
-    """
-    Requests that come while a fetch is under way wait for that one.
-    """
+    """Requests that come while a fetch is under way wait for that one."""
     world = World(GOOD)
     await together(*(world.refresher.refresh_for_unknown_kid(5.0) for _ in range(10)))
 
@@ -595,9 +521,7 @@ async def test_unknown_kids_share_one_fetch() -> None:
 
 
 async def test_unknown_kid_joins_the_regular_fetch() -> None:
-    """
-    A request that comes during a regular fetch waits for it, and the cool-down stays unspent.
-    """
+    """A request that comes during a regular fetch waits for it, and the cool-down stays unspent."""
     world = World(GOOD)
     world.gate.clear()
     async with world.running():
@@ -612,9 +536,7 @@ async def test_unknown_kid_joins_the_regular_fetch() -> None:
 
 
 async def test_regular_fetch_joins_an_unknown_kid() -> None:
-    """
-    A regular fetch that is due while another is under way is that one.
-    """
+    """A regular fetch that is due while another is under way is that one."""
     world = World(GOOD)
     world.gate.clear()
     waiting = asyncio.create_task(world.refresher.refresh_for_unknown_kid(5.0))
@@ -630,9 +552,7 @@ async def test_regular_fetch_joins_an_unknown_kid() -> None:
 
 @pytest.mark.parametrize("answer", [GOOD, Unreachable("x")], ids=["success", "failure"])
 async def test_cooldown(answer: bytes | Exception) -> None:
-    """
-    Unknown kids cause one fetch in 10 seconds, however it ended; the others do not wait.
-    """
+    """Unknown kids cause one fetch in 10 seconds, however it ended; the others do not wait."""
     world = World(answer)
     for second in range(25):
         world.now = float(second)
@@ -642,9 +562,7 @@ async def test_cooldown(answer: bytes | Exception) -> None:
 
 
 async def test_request_waits_for_its_budget_only() -> None:
-    """
-    A fetch that hangs costs a request its own budget, and goes on for the others.
-    """
+    """A fetch that hangs costs a request its own budget, and goes on for the others."""
     world = World(GOOD)
     world.gate.clear()
     patient = asyncio.create_task(world.refresher.refresh_for_unknown_kid(5.0))
@@ -658,9 +576,7 @@ async def test_request_waits_for_its_budget_only() -> None:
 
 
 async def test_request_without_budget() -> None:
-    """
-    A request that has no time left causes no fetch.
-    """
+    """A request that has no time left causes no fetch."""
     world = World(GOOD)
     await world.refresher.refresh_for_unknown_kid(0.0)
 
@@ -668,9 +584,7 @@ async def test_request_without_budget() -> None:
 
 
 async def test_at_most_64_requests_wait() -> None:
-    """
-    While 64 requests wait, the next returns at once; when they are done, there is room again.
-    """
+    """While 64 requests wait, the next returns at once; when they are done, there is room again."""
     world = World(GOOD)
     world.gate.clear()
     waiting = [asyncio.create_task(world.refresher.refresh_for_unknown_kid(5.0)) for _ in range(64)]
@@ -686,9 +600,7 @@ async def test_at_most_64_requests_wait() -> None:
 
 
 async def test_cancelled_request_does_not_end_the_fetch() -> None:
-    """
-    A request that is cancelled while it waits leaves the fetch, and its place, to the others.
-    """
+    """A request that is cancelled while it waits leaves the fetch, and its place, to the others."""
     world = World(GOOD)
     world.gate.clear()
     first, second = (asyncio.create_task(world.refresher.refresh_for_unknown_kid(5.0)) for _ in range(2))
@@ -703,9 +615,7 @@ async def test_cancelled_request_does_not_end_the_fetch() -> None:
 
 
 async def test_end_takes_the_fetch_along() -> None:
-    """
-    When the refresher ends, no fetch of it is left, who waited goes on, and nobody can start another.
-    """
+    """When the refresher ends, no fetch of it is left, who waited goes on, and nobody can start another."""
     world = World(GOOD)
     world.gate.clear()
     async with world.running():
@@ -723,9 +633,7 @@ async def test_end_takes_the_fetch_along() -> None:
 
 
 async def test_keys_survive_a_bad_day() -> None:
-    """
-    Against a real server: good keys, then everything that can go wrong, then a rotation that is taken up.
-    """
+    """Against a real server: good keys, then everything that can go wrong, then a rotation that is taken up."""
     script = [
         body(GOOD),
         body(b"<html>"),

@@ -57,9 +57,7 @@ class Mount:
 
 
 async def test_what_a_secret_holds_now_counts(tmp_path: Path) -> None:
-    """
-    Files that come, change and go are followed, and told once a change; hidden names are none.
-    """
+    """Files that come, change and go are followed, and told once a change; hidden names are none."""
     mount = Mount(tmp_path)
     mount.swap(SHOP="one")
     mount.folder.read()
@@ -91,9 +89,7 @@ def unreadable(path: Path) -> None:
     ],
 )
 async def test_a_bad_file_loses_its_own_account(tmp_path: Path, spoil: Callable[[Path], object], why: str) -> None:
-    """
-    Unlike a single key file a bad one keeps no older value; the others go on, and each change is logged once.
-    """
+    """Unlike a single key file a bad one keeps no older value; the others go on, and each change is logged once."""
     mount = Mount(tmp_path)
     for name in ("EDGE", "SHOP"):
         (mount.path / name).write_text("one")
@@ -116,9 +112,7 @@ async def test_a_bad_file_loses_its_own_account(tmp_path: Path, spoil: Callable[
 
 
 async def test_without_the_folder_there_is_no_account(tmp_path: Path) -> None:
-    """
-    A folder that is gone is one without files, and says so.
-    """
+    """A folder that is gone is one without files, and says so."""
     mount = Mount(tmp_path)
     await mount.look(SHOP="one")
     mount.path.rename(tmp_path / "elsewhere")
@@ -128,9 +122,7 @@ async def test_without_the_folder_there_is_no_account(tmp_path: Path) -> None:
 
 
 async def test_a_link_to_nothing_is_no_file(tmp_path: Path) -> None:
-    """
-    In the middle of a swap a name may lead nowhere: there is no such account, and nothing to repair.
-    """
+    """In the middle of a swap a name may lead nowhere: there is no such account, and nothing to repair."""
     mount = Mount(tmp_path)
     (mount.path / "SHOP").symlink_to("..data/SHOP")
     await mount.folder.poll()
@@ -139,9 +131,7 @@ async def test_a_link_to_nothing_is_no_file(tmp_path: Path) -> None:
 
 
 async def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    The first ones by name count, those behind do not.
-    """
+    """The first ones by name count, those behind do not."""
     monkeypatch.setattr(keyfolder, "FILES_MAX", 2)
     mount = Mount(tmp_path)
 
@@ -150,9 +140,7 @@ async def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_running_folder_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    `run` looks again and again.
-    """
+    """`run` looks again and again."""
     monkeypatch.setattr(keyfolder, "INTERVAL_SECONDS", 0.01)
     mount = Mount(tmp_path)
     task = asyncio.create_task(mount.folder.run())

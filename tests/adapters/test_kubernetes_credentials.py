@@ -41,9 +41,7 @@ def bearer(source: MountedCredentials | KubeconfigCredentials) -> str:
 
 
 def test_the_token_is_read_anew_and_stripped(mounted: Path) -> None:
-    """
-    A rotated token counts from the next request on; its line end does not.
-    """
+    """A rotated token counts from the next request on; its line end does not."""
     source = MountedCredentials(mounted, URL)
     assert "Bearer token-1" == bearer(source)
     (mounted / "token").write_text("  token-2\n")
@@ -57,9 +55,7 @@ def test_the_token_is_read_anew_and_stripped(mounted: Path) -> None:
     ids=["empty", "blank", "lines", "space", "raw", "gone"],
 )
 def test_a_token_that_cannot_be_used_keeps_the_last_one(mounted: Path, content: bytes | None) -> None:
-    """
-    An empty, broken or missing token file keeps the last good token, with one warning that quotes nothing.
-    """
+    """An empty, broken or missing token file keeps the last good token, with one warning that quotes nothing."""
     source = MountedCredentials(mounted, URL)
     (mounted / "token").unlink()
     if content is not None:
@@ -72,9 +68,7 @@ def test_a_token_that_cannot_be_used_keeps_the_last_one(mounted: Path, content: 
 
 
 def test_the_tls_context_is_built_anew_only_when_the_ca_changes(mounted: Path) -> None:
-    """
-    Connections are pooled by context: the same CA keeps it, another CA makes another.
-    """
+    """Connections are pooled by context: the same CA keeps it, another CA makes another."""
     source = MountedCredentials(mounted, URL)
     first = source.current().tls
     assert first is source.current().tls
@@ -84,9 +78,7 @@ def test_the_tls_context_is_built_anew_only_when_the_ca_changes(mounted: Path) -
 
 
 def test_a_broken_ca_keeps_the_last_one(mounted: Path) -> None:
-    """
-    A ca.crt that is no certificate keeps the trust we had.
-    """
+    """A ca.crt that is no certificate keeps the trust we had."""
     source = MountedCredentials(mounted, URL)
     first = source.current().tls
     (mounted / "ca.crt").write_text("nonsense")
@@ -95,9 +87,7 @@ def test_a_broken_ca_keeps_the_last_one(mounted: Path) -> None:
 
 
 def test_the_first_read_reports_every_problem(mounted: Path) -> None:
-    """
-    At the start there is nothing to keep: both files are named in one error.
-    """
+    """At the start there is nothing to keep: both files are named in one error."""
     (mounted / "token").write_text("")
     (mounted / "ca.crt").unlink()
     with pytest.raises(ConfigurationError) as caught:
@@ -108,18 +98,14 @@ def test_the_first_read_reports_every_problem(mounted: Path) -> None:
 
 
 def test_credentials_have_no_repr(mounted: Path) -> None:
-    """
-    Printing credentials prints no token.
-    """
+    """Printing credentials prints no token."""
     assert "token-1" not in repr(MountedCredentials(mounted, URL).current())
 
 
 async def test_the_server_must_show_a_certificate_of_the_mounted_ca(
     mounted: Path, tmp_path: Path, authority: Authority
 ) -> None:
-    """
-    Only the mounted CA is trusted; when it rotates the next connection trusts the new one.
-    """
+    """Only the mounted CA is trusted; when it rotates the next connection trusts the new one."""
     server = await FakeApiServer(authority.server_context(tmp_path)).start()
     server.tokens = {"token-1"}
     source = MountedCredentials(mounted, server.base_url)
@@ -137,9 +123,7 @@ async def test_the_server_must_show_a_certificate_of_the_mounted_ca(
 
 
 async def test_a_rotated_token_is_used_after_a_401(mounted: Path, tmp_path: Path, authority: Authority) -> None:
-    """
-    The kubelet swaps the file while we ask: the 401 is answered with the new token.
-    """
+    """The kubelet swaps the file while we ask: the 401 is answered with the new token."""
     server = await FakeApiServer(authority.server_context(tmp_path)).start()
     server.tokens = {"token-2"}
     source = MountedCredentials(mounted, server.base_url)
@@ -163,9 +147,7 @@ async def test_a_rotated_token_is_used_after_a_401(mounted: Path, tmp_path: Path
 async def test_a_proxy_variable_is_not_heeded(
     mounted: Path, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    HTTPS_PROXY must not see a cluster credential.
-    """
+    """HTTPS_PROXY must not see a cluster credential."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     server = await FakeApiServer(authority.server_context(tmp_path)).start()
     api = ApiServer(MountedCredentials(mounted, server.base_url))
@@ -199,9 +181,7 @@ def kubeconfig(folder: Path, user: dict[str, Any], **cluster: Any) -> str:
 
 
 def test_a_kubeconfig_gives_host_ca_and_token(tmp_path: Path, authority: Authority) -> None:
-    """
-    Host, CA and token of the current context; the token is read again after a 401.
-    """
+    """Host, CA and token of the current context; the token is read again after a 401."""
     pytest.importorskip("kubernetes")
     certificate, _ = authority.write(tmp_path)
     ca = {"certificate-authority": str(certificate)}
@@ -214,9 +194,7 @@ def test_a_kubeconfig_gives_host_ca_and_token(tmp_path: Path, authority: Authori
 
 
 async def test_a_kubeconfig_with_a_client_certificate(tmp_path: Path, authority: Authority) -> None:
-    """
-    A client certificate is shown to a server that wants one, and no header is sent.
-    """
+    """A client certificate is shown to a server that wants one, and no header is sent."""
     pytest.importorskip("kubernetes")
     certificate, key = authority.write(tmp_path)
     wants_one = authority.server_context(tmp_path)
@@ -244,9 +222,7 @@ async def test_a_kubeconfig_with_a_client_certificate(tmp_path: Path, authority:
     ids=["unverified", "proxy", "no ca file"],
 )
 def test_what_a_kubeconfig_may_not_ask(tmp_path: Path, cluster: dict[str, Any], text: str) -> None:
-    """
-    What we would have to leave out silently is refused by name instead.
-    """
+    """What we would have to leave out silently is refused by name instead."""
     pytest.importorskip("kubernetes")
     with pytest.raises(ConfigurationError, match=rf"^KUBECONFIG: .*{text}"):
         KubeconfigCredentials(kubeconfig(tmp_path, {"token": "token-1"}, **cluster))
@@ -254,9 +230,7 @@ def test_what_a_kubeconfig_may_not_ask(tmp_path: Path, cluster: dict[str, Any], 
 
 @pytest.mark.parametrize("content", ["", "a: [", "users: 5", "\x00"], ids=["empty", "no yaml", "number", "zero byte"])
 def test_a_broken_kubeconfig_is_one_clear_error(tmp_path: Path, content: str) -> None:
-    """
-    A file that is no kubeconfig is one sentence that quotes nothing of it.
-    """
+    """A file that is no kubeconfig is one sentence that quotes nothing of it."""
     pytest.importorskip("kubernetes")
     path = tmp_path / "kubeconfig"
     path.write_text(content)
@@ -265,9 +239,7 @@ def test_a_broken_kubeconfig_is_one_clear_error(tmp_path: Path, content: str) ->
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Without the official client the error says what to install.
-    """
+    """Without the official client the error says what to install."""
     real = builtins.__import__
 
     def refuse(name: str, *rest: Any, **more: Any) -> Any:

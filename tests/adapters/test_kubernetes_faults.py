@@ -57,9 +57,7 @@ async def test_a_watch_that_may_have_lost_something_is_followed_by_a_list(
     ids=["closes at once", "500", "429", "403", "401", "500 event", "reset"],
 )
 async def test_a_watch_that_fails_goes_on_from_its_version(world: World, fault: fake.Handler, reason: str) -> None:
-    """
-    A failure that lost nothing needs no list: the next watch goes on from the same version.
-    """
+    """A failure that lost nothing needs no list: the next watch goes on from the same version."""
     world.server.put("team", "app")
     world.server.faults["watch"] = fault
     reflector = world.reflector()
@@ -91,9 +89,7 @@ async def test_a_watch_that_fails_goes_on_from_its_version(world: World, fault: 
          "list 429", "list 403", "list 410", "list {}"],
 )  # fmt: skip
 async def test_failures_back_off_to_five_seconds(world: World, verb: str, fault: fake.Handler) -> None:
-    """
-    Each failure in a row waits twice as long, from 0.2 s to 5 s and no longer.
-    """
+    """Each failure in a row waits twice as long, from 0.2 s to 5 s and no longer."""
     world.server.faults[verb] = fault
     reflector = world.reflector()
 
@@ -101,9 +97,7 @@ async def test_failures_back_off_to_five_seconds(world: World, verb: str, fault:
 
 
 async def test_a_bookmark_is_no_news(world: World) -> None:
-    """
-    A server that moves the version on and closes at once is one that closes at once.
-    """
+    """A server that moves the version on and closes at once is one that closes at once."""
 
     async def moves_on(request: Any) -> Any:
         world.server.bookmark()
@@ -118,18 +112,14 @@ async def test_a_bookmark_is_no_news(world: World) -> None:
 
 
 async def test_jitter_shortens_a_wait_by_up_to_half(world: World) -> None:
-    """
-    Replicas do not come back together: the wait lies between half and the whole.
-    """
+    """Replicas do not come back together: the wait lies between half and the whole."""
     world.server.faults["list"] = fake.answers(500)
 
     assert 0.1 == await world.reflector(chance=lambda: 0.0).step()
 
 
 async def test_a_server_that_fails_is_asked_a_few_times_only(world: World) -> None:
-    """
-    For real: in a second of failing the server sees five requests or fewer, where other clients send a thousand.
-    """
+    """For real: in a second of failing the server sees five requests or fewer, where other clients send a thousand."""
     world.server.faults["watch"] = fake.closes_at_once()
     async with running(world.reflector()):
         await asyncio.sleep(1.0)
@@ -138,9 +128,7 @@ async def test_a_server_that_fails_is_asked_a_few_times_only(world: World) -> No
 
 
 async def test_the_backoff_begins_anew_after_a_healthy_time(world: World) -> None:
-    """
-    A watch that lasted makes the next failure the first one again.
-    """
+    """A watch that lasted makes the next failure the first one again."""
     now = 0.0
     reflector = world.reflector(monotonic=lambda: now)
     world.server.faults["watch"] = fake.answers(500)
@@ -161,9 +149,7 @@ async def test_the_backoff_begins_anew_after_a_healthy_time(world: World) -> Non
     ("seconds", "waits"), [("3", 3.0), ("60", 5.0), ("soon", 0.2), ("-4", 0.2)], ids=["3", "60", "text", "negative"]
 )
 async def test_retry_after_is_heeded_up_to_five_seconds(world: World, seconds: str, waits: float) -> None:
-    """
-    A busy server's wish is granted, within the promise to be back after five seconds.
-    """
+    """A busy server's wish is granted, within the promise to be back after five seconds."""
     world.server.faults["list"] = fake.answers(429, Retry_After=seconds)
 
     assert waits == await world.reflector().step()
@@ -176,9 +162,7 @@ async def test_retry_after_is_heeded_up_to_five_seconds(world: World, seconds: s
     ids=["silent", "half a line", "no headers"],
 )
 async def test_a_watch_that_goes_silent_is_left(world: World, fault: fake.Handler, reason: str) -> None:
-    """
-    Without a byte for the silence time the connection is taken for dead, and the watch goes on from its version.
-    """
+    """Without a byte for the silence time the connection is taken for dead, and the watch goes on from its version."""
     world.server.faults["watch"] = fault
     reflector = world.reflector()
     await reflector.step()
@@ -191,9 +175,7 @@ async def test_a_watch_that_goes_silent_is_left(world: World, fault: fake.Handle
 
 
 async def test_a_quiet_cluster_is_no_failure(world: World) -> None:
-    """
-    Where no ServiceAccount changes the server may send no bookmark either: reconnecting then is worth no warning.
-    """
+    """Where no ServiceAccount changes the server may send no bookmark either: reconnecting then is worth no warning."""
     world.server.faults["watch"] = fake.silent()
     with capture_logs() as logs:
         await world.reflector().step()
@@ -202,9 +184,7 @@ async def test_a_quiet_cluster_is_no_failure(world: World) -> None:
 
 
 async def test_a_list_that_hangs_is_left(world: World) -> None:
-    """
-    A page that does not come in time is a failure like others.
-    """
+    """A page that does not come in time is a failure like others."""
     world.server.faults["list"] = fake.hangs()
     await world.reflector(pace=Pace(page=0.2)).step()
 
@@ -212,9 +192,7 @@ async def test_a_list_that_hangs_is_left(world: World) -> None:
 
 
 async def test_a_refused_connection_is_unreachable(world: World) -> None:
-    """
-    No server at all is a failure with its own word.
-    """
+    """No server at all is a failure with its own word."""
     await world.server.stop()
 
     assert 0.2 == await world.reflector().step()
@@ -222,9 +200,7 @@ async def test_a_refused_connection_is_unreachable(world: World) -> None:
 
 
 async def test_a_401_is_asked_again_with_the_newest_token(world: World) -> None:
-    """
-    A rotated token costs one refused request, not an outage.
-    """
+    """A rotated token costs one refused request, not an outage."""
     world.server.tokens = {"token-2"}
     world.source.renewed = "token-2"
     world.server.put("team", "app")
@@ -237,9 +213,7 @@ async def test_a_401_is_asked_again_with_the_newest_token(world: World) -> None:
 
 
 async def test_a_token_that_stays_bad_is_asked_twice_and_then_waited_for(world: World) -> None:
-    """
-    When the newest token is refused too there is no third try.
-    """
+    """When the newest token is refused too there is no third try."""
     world.server.tokens = set()
     await world.reflector().step()
 
@@ -249,9 +223,7 @@ async def test_a_token_that_stays_bad_is_asked_twice_and_then_waited_for(world: 
 
 @pytest.mark.parametrize("resource", ["serviceaccounts", "namespaces"])
 async def test_missing_rights_are_said_clearly(world: World, resource: str) -> None:
-    """
-    A 403 log line names the verb, the resource and what to grant; once, not at each try.
-    """
+    """A 403 log line names the verb, the resource and what to grant; once, not at each try."""
     world.server.faults["list"] = fake.answers(403)
     reflector = world.reflector("team", index=world.labels if resource == "namespaces" else world.index)
     with capture_logs() as logs:
@@ -265,9 +237,7 @@ async def test_missing_rights_are_said_clearly(world: World, resource: str) -> N
 
 
 async def test_a_bug_of_ours_does_not_end_the_reflector(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Whatever goes wrong inside, the reflector lists again instead of dying.
-    """
+    """Whatever goes wrong inside, the reflector lists again instead of dying."""
     world.server.put("team", "app")
     reflector = world.reflector()
 
@@ -281,9 +251,7 @@ async def test_a_bug_of_ours_does_not_end_the_reflector(world: World, monkeypatc
 
 
 async def test_a_redirect_is_never_followed(world: World) -> None:
-    """
-    A redirect would carry our token elsewhere: it is a failure.
-    """
+    """A redirect would carry our token elsewhere: it is a failure."""
     world.server.faults["list"] = fake.answers(
         302, Location=f"{world.server.base_url}/api/v1/namespaces/a/serviceaccounts"
     )

@@ -58,9 +58,7 @@ async def step(world: World, reflector: Any) -> float:
 @pytest.mark.parametrize("scope", [(), TEAMS], ids=["whole cluster", "scoped"])
 @pytest.mark.parametrize("breaks", [True, False], ids=["the watch ends", "the watch only goes silent"])
 async def test_a_restored_cluster_is_listed_anew(world: World, scope: tuple[str, ...], breaks: bool) -> None:
-    """
-    Gone, never there, changed: after a restore the index is the cluster again, and the reason is told.
-    """
+    """Gone, never there, changed: after a restore the index is the cluster again, and the reason is told."""
     taken = age(world.server)
     informer = Informer(world.api, world.index, scope, pace=QUICK, on_restart=world.restarts.append)
     with capture_logs() as logs:
@@ -83,9 +81,7 @@ async def test_a_restored_cluster_is_listed_anew(world: World, scope: tuple[str,
 
 
 async def test_each_watch_that_goes_on_is_preceded_by_a_look(world: World) -> None:
-    """
-    A list of one item comes before each watch, but not where a whole list was just made.
-    """
+    """A list of one item comes before each watch, but not where a whole list was just made."""
     reflector = world.reflector(pace=Pace(short=0.0))
     for _ in range(3):
         await step(world, reflector)
@@ -95,9 +91,7 @@ async def test_each_watch_that_goes_on_is_preceded_by_a_look(world: World) -> No
 
 
 async def test_a_look_is_no_contact(world: World) -> None:
-    """
-    While each watch is refused the looks between them do not hide that nothing is heard of any change.
-    """
+    """While each watch is refused the looks between them do not hide that nothing is heard of any change."""
     now = 1.0
     reflector = world.reflector(pace=Pace(short=0.0), monotonic=lambda: now)
     await step(world, reflector)
@@ -111,9 +105,7 @@ async def test_a_look_is_no_contact(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
 async def test_an_event_from_before_is_a_sign_too(world: World, kind: str) -> None:
-    """
-    A watch tells of ever newer versions; one that is lower shows another history behind the same connection.
-    """
+    """A watch tells of ever newer versions; one that is lower shows another history behind the same connection."""
     entry = world.server.put("team", "app")
     older = {"metadata": {**entry["metadata"], "resourceVersion": "99"}}
     world.server.faults["watch"] = fake.silent(fake.line(kind, older))
@@ -124,9 +116,7 @@ async def test_an_event_from_before_is_a_sign_too(world: World, kind: str) -> No
 
 @pytest.mark.parametrize("chance", [0.0, 1.0])
 async def test_once_an_hour_a_whole_list_comes_in_any_case(world: World, chance: float) -> None:
-    """
-    What was overtaken before we could look is found by the hourly list; jitter keeps replicas apart.
-    """
+    """What was overtaken before we could look is found by the hourly list; jitter keeps replicas apart."""
     now = 0.0
     pace = Pace(short=0.0)
     due = pace.whole_least + (pace.whole_most - pace.whole_least) * chance
@@ -150,9 +140,7 @@ async def test_once_an_hour_a_whole_list_comes_in_any_case(world: World, chance:
 
 
 async def test_versions_that_cannot_be_compared_cost_a_whole_list_now_and_then(world: World) -> None:
-    """
-    Opaque versions that differ mean a whole list, within two minutes of a restore, and at most every 30 s.
-    """
+    """Opaque versions that differ mean a whole list, within two minutes of a restore, and at most every 30 s."""
     now = 0.0
     pace = Pace(short=0.0)
     world.server.spelling = "v"
@@ -175,9 +163,7 @@ async def test_versions_that_cannot_be_compared_cost_a_whole_list_now_and_then(w
 
 
 async def test_an_opaque_version_that_stands_still_costs_no_whole_list(world: World) -> None:
-    """
-    The same text is the same version, whether it can be compared or not.
-    """
+    """The same text is the same version, whether it can be compared or not."""
     now = 0.0
     world.server.spelling = "v"
     reflector = world.reflector(pace=Pace(short=0.0), monotonic=lambda: now)
@@ -195,9 +181,7 @@ async def test_an_opaque_version_that_stands_still_costs_no_whole_list(world: Wo
     ids=["500", "429", "403", "hangs"],
 )  # fmt: skip
 async def test_no_watch_goes_on_without_its_look(world: World, fault: fake.Handler, reason: str) -> None:
-    """
-    While the look fails nothing is watched, each failure backs off, and then it goes on without a whole list.
-    """
+    """While the look fails nothing is watched, each failure backs off, and then it goes on without a whole list."""
     reflector = world.reflector(pace=Pace(short=0.0, page=0.2))
     await step(world, reflector)
     world.server.faults["list"] = fault
@@ -214,9 +198,7 @@ async def test_no_watch_goes_on_without_its_look(world: World, fault: fake.Handl
 
 
 async def test_servers_of_two_histories_are_not_asked_without_end(world: World) -> None:
-    """
-    Where one API server shows an older history than the other the lists between them back off like any failure.
-    """
+    """Where one API server shows an older history than the other the lists between them back off like any failure."""
 
     async def one_of_two(request: Any) -> Any:
         if request.query["limit"] == "1":

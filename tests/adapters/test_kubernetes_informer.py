@@ -9,9 +9,7 @@ from tests.fakes.waiting import until
 
 
 async def test_a_scoped_informer_watches_each_namespace_alone(world: World) -> None:
-    """
-    A scoped release asks only for its namespaces, one list and watch each, and is synced when all are.
-    """
+    """A scoped release asks only for its namespaces, one list and watch each, and is synced when all are."""
     world.server.put("team-a", "app")
     world.server.put("team-b", "app")
     world.server.put("other", "app")
@@ -29,9 +27,7 @@ async def test_a_scoped_informer_watches_each_namespace_alone(world: World) -> N
 
 
 async def test_a_relist_of_one_namespace_leaves_the_others(world: World) -> None:
-    """
-    When one namespace of a scoped release lists again the others keep what they have.
-    """
+    """When one namespace of a scoped release lists again the others keep what they have."""
     world.server.put("team-a", "app")
     world.server.put("team-b", "app")
     for namespace in ("team-a", "team-b", "team-a"):
@@ -43,9 +39,7 @@ async def test_a_relist_of_one_namespace_leaves_the_others(world: World) -> None
 
 
 async def test_the_age_is_that_of_the_namespace_heard_least(world: World) -> None:
-    """
-    One namespace that was never heard of leaves the age of all unknown; then the oldest counts.
-    """
+    """One namespace that was never heard of leaves the age of all unknown; then the oldest counts."""
     informer = Informer(world.api, world.index, ["team-a", "team-b"], on_restart=world.restarts.append)
     informer._reflectors["team-a"].last_contact = 5.0
     before = informer.last_contact
@@ -55,9 +49,7 @@ async def test_the_age_is_that_of_the_namespace_heard_least(world: World) -> Non
 
 
 async def test_the_informer_says_a_summary_at_the_start(world: World) -> None:
-    """
-    Once synced, one line tells how much is held and how old it is.
-    """
+    """Once synced, one line tells how much is held and how old it is."""
     world.server.put("team", "app")
     with capture_logs() as logs:
         async with running(Informer(world.api, world.index, on_restart=world.restarts.append, pace=QUICK)):

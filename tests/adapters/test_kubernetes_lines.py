@@ -31,9 +31,7 @@ async def split(*chunks: bytes, bytes_max: int = 10) -> list[bytes]:
     ids=["two", "split", "empty lines", "rest", "nothing", "just fits", "many small", "many at once"],
 )
 async def test_lines_come_whole_however_they_are_cut(chunks: list[bytes], lines: list[bytes]) -> None:
-    """
-    Each ended line comes once and whole; an unended rest does not come.
-    """
+    """Each ended line comes once and whole; an unended rest does not come."""
     assert lines == await split(*chunks)
 
 
@@ -42,8 +40,6 @@ async def test_lines_come_whole_however_they_are_cut(chunks: list[bytes], lines:
     ids=["whole", "not ended", "after another", "split"],
 )  # fmt: skip
 async def test_a_line_over_the_bound_is_an_error(chunks: list[bytes]) -> None:
-    """
-    A line is not held beyond its bound, ended or not.
-    """
+    """A line is not held beyond its bound, ended or not."""
     with pytest.raises(TooLarge):
         await split(*chunks)

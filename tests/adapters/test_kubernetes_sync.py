@@ -35,9 +35,7 @@ async def test_in_sync_is_a_watch_after_a_whole_list(world: World) -> None:
 
 
 async def test_one_that_was_long_silent_is_not_in_sync(world: World) -> None:
-    """
-    The last word may be as old as two silences.
-    """
+    """The last word may be as old as two silences."""
     now = [100.0]
     follower = world.reflector(pace=PATIENT, monotonic=lambda: now[0])
     async with running(follower):
@@ -75,9 +73,7 @@ async def test_a_list_that_is_asked_for_comes_at_once(
 async def test_a_list_that_is_asked_for_during_another_follows_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    The one that runs may have passed already what somebody wants to know.
-    """
+    """The one that runs may have passed already what somebody wants to know."""
     monkeypatch.setattr(reflector, "AGAIN_SECONDS", 0.3)
     follower = world.reflector(pace=PATIENT)
 

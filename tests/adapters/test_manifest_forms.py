@@ -34,9 +34,7 @@ def heard(tmp_path: Path) -> Heard:
     ids=["documents", "other kinds", "list", "typed list", "json", "empty list", "comment"],
 )
 async def test_the_forms_of_a_manifest(heard: Heard, text: str, names: set[str]) -> None:
-    """
-    Several documents, lists and JSON are read; other kinds are ignored; the namespace is `default` when missing.
-    """
+    """Several documents, lists and JSON are read; other kinds are ignored; the namespace is `default` when missing."""
     await heard.write("app.yaml", text)
 
     assert names == heard.names()
@@ -44,9 +42,7 @@ async def test_the_forms_of_a_manifest(heard: Heard, text: str, names: set[str])
 
 
 async def test_a_null_is_no_annotation(heard: Heard) -> None:
-    """
-    A key without a value, as a template leaves it, is no annotation; the others count.
-    """
+    """A key without a value, as a template leaves it, is no annotation; the others count."""
     keys = '{nats.io/allowed-pub-subjects: null, nats.io/allowed-sub-subjects: "b.>", nats.io/other: ~}'
     await heard.write("app.yaml", f"kind: ServiceAccount\nmetadata: {{name: a, annotations: {keys}}}\n")
     found = heard.index.find("default", "a")
@@ -81,9 +77,7 @@ async def test_a_null_is_no_annotation(heard: Heard) -> None:
          "no name", "number", "bool", "slash", "empty", "large"],
 )  # fmt: skip
 async def test_a_file_that_is_no_manifest_keeps_what_it_had(heard: Heard, text: str | bytes, why: str) -> None:
-    """
-    A broken file keeps its last good entries and raises one error; the files beside it go on.
-    """
+    """A broken file keeps its last good entries and raises one error; the files beside it go on."""
     await heard.write("app.yaml", APP)
     await heard.write("app.yaml", text)
     await heard.write("other.yaml", account("other"))
@@ -96,9 +90,7 @@ async def test_a_file_that_is_no_manifest_keeps_what_it_had(heard: Heard, text: 
 
 
 def test_a_merge_bomb_is_refused_quickly() -> None:
-    """
-    Merge keys over aliases double at each line: they are refused before anything is built.
-    """
+    """Merge keys over aliases double at each line: they are refused before anything is built."""
     bomb = b"a0: &a0 {x: 1}\n" + b"".join(
         b"a%d: &a%d {<<: [*a%d, *a%d]}\n" % (n, n, n - 1, n - 1) for n in range(1, 60)
     )

@@ -19,9 +19,7 @@ def heard(tmp_path: Path) -> Heard:
 
 
 async def test_a_manifest_is_held_like_one_of_a_cluster(heard: Heard) -> None:
-    """
-    Name, namespace, uid and the annotations under the prefix come from the manifest.
-    """
+    """Name, namespace, uid and the annotations under the prefix come from the manifest."""
     await heard.write("app.yaml", APP)
 
     assert ServiceAccount("u1", {"nats.io/allowed-pub-subjects": "a.>"}) == heard.index.find("team", "app")
@@ -29,9 +27,7 @@ async def test_a_manifest_is_held_like_one_of_a_cluster(heard: Heard) -> None:
 
 
 async def test_the_first_read_is_synced_even_when_empty(heard: Heard) -> None:
-    """
-    An empty folder is a whole answer.
-    """
+    """An empty folder is a whole answer."""
     before = (heard.synced, heard.last_contact)
     await heard.poll()
     await heard.poll()
@@ -43,9 +39,7 @@ async def test_the_first_read_is_synced_even_when_empty(heard: Heard) -> None:
 
 
 async def test_a_missing_folder_is_not_synced(tmp_path: Path) -> None:
-    """
-    A folder that is not there yet is no empty one: it is waited for, with an error.
-    """
+    """A folder that is not there yet is no empty one: it is waited for, with an error."""
     heard = Heard(tmp_path / "folder")
     heard.path.rmdir()
     await heard.poll()
@@ -55,9 +49,7 @@ async def test_a_missing_folder_is_not_synced(tmp_path: Path) -> None:
 
 
 async def test_an_error_quotes_nothing_of_the_file(heard: Heard) -> None:
-    """
-    A folder may hold Secrets too: neither the error nor the log repeats what stands in a file.
-    """
+    """A folder may hold Secrets too: neither the error nor the log repeats what stands in a file."""
     with capture_logs() as logs:
         await heard.write("app.yaml", "kind: Secret\ndata: {password: hunter2\n")
 
@@ -66,9 +58,7 @@ async def test_an_error_quotes_nothing_of_the_file(heard: Heard) -> None:
 
 
 async def test_a_repaired_file_ends_the_failure(heard: Heard) -> None:
-    """
-    When the file is good again its new entries count and the failure is over.
-    """
+    """When the file is good again its new entries count and the failure is over."""
     await heard.write("app.yaml", APP)
     await heard.write("app.yaml", "a: [")
     await heard.write("app.yaml", APP.replace("u1", "u2"))
@@ -78,9 +68,7 @@ async def test_a_repaired_file_ends_the_failure(heard: Heard) -> None:
 
 
 async def test_a_removed_file_takes_its_entries_along(heard: Heard) -> None:
-    """
-    Removing a manifest deletes its ServiceAccounts.
-    """
+    """Removing a manifest deletes its ServiceAccounts."""
     await heard.write("app.yaml", APP)
     await heard.write("other.yaml", account("other"))
     (heard.path / "app.yaml").unlink()
@@ -90,9 +78,7 @@ async def test_a_removed_file_takes_its_entries_along(heard: Heard) -> None:
 
 
 async def test_a_folder_that_vanishes_keeps_everything(heard: Heard) -> None:
-    """
-    An unmounted folder is an outage, not a deletion.
-    """
+    """An unmounted folder is an outage, not a deletion."""
     await heard.write("app.yaml", APP)
     heard.path.rename(heard.path.with_name("away"))
     await heard.poll()
@@ -102,9 +88,7 @@ async def test_a_folder_that_vanishes_keeps_everything(heard: Heard) -> None:
 
 
 async def test_a_mounted_configmap_is_followed_through_its_swap(heard: Heard) -> None:
-    """
-    The links of a mounted ConfigMap stay within the folder: they are followed, and a swap is a change.
-    """
+    """The links of a mounted ConfigMap stay within the folder: they are followed, and a swap is a change."""
     for version, uid in (("..one", "u1"), ("..two", "u2")):
         (heard.path / version).mkdir()
         (heard.path / version / "app.yaml").write_text(APP.replace("u1", uid))
@@ -122,9 +106,7 @@ async def test_a_mounted_configmap_is_followed_through_its_swap(heard: Heard) ->
 
 
 async def test_a_link_out_of_the_folder_is_not_followed(heard: Heard, tmp_path: Path) -> None:
-    """
-    A link that leads out of the folder is an error, not a manifest.
-    """
+    """A link that leads out of the folder is an error, not a manifest."""
     (tmp_path / "out.yaml").write_text(APP)
     (heard.path / "app.yaml").symlink_to("../out.yaml")
     await heard.poll()
@@ -134,9 +116,7 @@ async def test_a_link_out_of_the_folder_is_not_followed(heard: Heard, tmp_path: 
 
 
 async def test_hidden_and_other_files_are_ignored(heard: Heard) -> None:
-    """
-    An editor's and a person's other files are no manifests.
-    """
+    """An editor's and a person's other files are no manifests."""
     for name in (".app.yaml", "app.yaml~", "README.md"):
         await heard.write(name, APP)
 
@@ -144,9 +124,7 @@ async def test_hidden_and_other_files_are_ignored(heard: Heard) -> None:
 
 
 async def test_a_folder_named_like_a_manifest_is_an_error(heard: Heard) -> None:
-    """
-    What is no file is said, not read.
-    """
+    """What is no file is said, not read."""
     (heard.path / "sub.yaml").mkdir()
     await heard.poll()
 
@@ -154,9 +132,7 @@ async def test_a_folder_named_like_a_manifest_is_an_error(heard: Heard) -> None:
 
 
 async def test_too_many_files_change_nothing(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Beyond the bound on files the old state stays as a whole.
-    """
+    """Beyond the bound on files the old state stays as a whole."""
     await heard.write("a.yaml", account("a"))
     monkeypatch.setattr(module, "FILES_MAX", 1)
     await heard.write("b.yaml", account("b"))
@@ -166,9 +142,7 @@ async def test_too_many_files_change_nothing(heard: Heard, monkeypatch: pytest.M
 
 
 async def test_files_too_large_together_change_nothing(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Beyond the bound on the bytes of all files the old state stays as a whole, also when nothing changes any more.
-    """
+    """Beyond the bound on the bytes of all files the old state stays as a whole, also when nothing changes any more."""
     await heard.write("a.yaml", account("a"))
     monkeypatch.setattr(module, "ALL_BYTES_MAX", 1)
     await heard.write("b.yaml", account("b"))
@@ -179,9 +153,7 @@ async def test_files_too_large_together_change_nothing(heard: Heard, monkeypatch
 
 
 async def test_missing_uids_are_counted(heard: Heard) -> None:
-    """
-    A manifest without a uid turns the uid check off for it, and the caller can say so.
-    """
+    """A manifest without a uid turns the uid check off for it, and the caller can say so."""
     await heard.write("a.yaml", account("a"))
 
     assert heard.unchecked == 1
@@ -189,9 +161,7 @@ async def test_missing_uids_are_counted(heard: Heard) -> None:
 
 
 async def test_an_unchanged_file_is_not_parsed_again(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Polling by content is cheap: only a changed content is parsed, good or bad.
-    """
+    """Polling by content is cheap: only a changed content is parsed, good or bad."""
     await heard.write("a.yaml", account("a"))
     await heard.write("b.yaml", "a: [")
 
@@ -205,9 +175,7 @@ async def test_an_unchanged_file_is_not_parsed_again(heard: Heard, monkeypatch: 
 
 
 async def test_it_follows_the_folder(heard: Heard) -> None:
-    """
-    Running, it takes up a change within its interval.
-    """
+    """Running, it takes up a change within its interval."""
     task = asyncio.create_task(heard.run(), name="manifests")
     (heard.path / "app.yaml").write_text(APP)
     await until(lambda: heard.names() == {"team/app"})
@@ -216,9 +184,7 @@ async def test_it_follows_the_folder(heard: Heard) -> None:
 
 
 async def test_a_folder_says_when_it_was_last_read_whole(heard: Heard) -> None:
-    """
-    A look that fails counts for nothing.
-    """
+    """A look that fails counts for nothing."""
     before, began = heard.listed_at, time.time()
     await heard.poll()
     read = heard.listed_at

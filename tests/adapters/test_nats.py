@@ -22,9 +22,7 @@ from tests.fakes.server import claims_of
 
 @pytest.mark.parametrize("way", ["nkey", "password"])
 async def test_answers_in_config_mode(way: str) -> None:
-    """
-    Logged in by nkey or password, the link gets a client's request and its answer lets the client in.
-    """
+    """Logged in by nkey or password, the link gets a client's request and its answer lets the client in."""
     mode = config_mode()
     login = nkey(mode.responder) if way == "nkey" else PasswordLogin("responder", nats_modes.PASSWORD)
     with NatsServer(mode.text) as server:
@@ -37,9 +35,7 @@ async def test_answers_in_config_mode(way: str) -> None:
 
 
 async def test_logs_in_by_creds_in_operator_mode() -> None:
-    """
-    A creds login is accepted in operator mode and gets the requests of clients that have nothing but a token.
-    """
+    """A creds login is accepted in operator mode and gets the requests of clients that have nothing but a token."""
     mode = operator_mode()
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=creds(mode.creds), answer=lambda _: b"") as desk:
@@ -52,9 +48,7 @@ async def test_logs_in_by_creds_in_operator_mode() -> None:
 
 
 async def test_server_xkey_is_handed_on() -> None:
-    """
-    The header with the server's curve key comes with a sealed request; a clear one has "".
-    """
+    """The header with the server's curve key comes with a sealed request; a clear one has ""."""
     mode = config_mode(xkey=Pair.new(Kind.CURVE))
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=lambda _: b"") as desk:
@@ -75,9 +69,7 @@ async def test_server_xkey_is_handed_on() -> None:
     ids=["token", "no login"],
 )
 async def test_logs_in(text: str, login: Login) -> None:
-    """
-    A server's one token is a login, and none is needed where the server asks for none.
-    """
+    """A server's one token is a login, and none is needed where the server asks for none."""
     with NatsServer(text) as server:
         async with linked(server.url, login=login) as desk:
             await until(lambda: desk.link.subscribed)
@@ -85,9 +77,7 @@ async def test_logs_in(text: str, login: Login) -> None:
 
 
 async def test_refused_login_is_tried_until_it_is_accepted() -> None:
-    """
-    A link whose key the server does not know yet answers soon after the server has learned it.
-    """
+    """A link whose key the server does not know yet answers soon after the server has learned it."""
     responder, issuer = Pair.new(Kind.USER), Pair.new(Kind.ACCOUNT)
     with NatsServer(config_mode(issuer=issuer, timeout=0.3).text) as server, structlog.testing.capture_logs() as logs:
         async with linked(server.url, login=nkey(responder), answer=yes(issuer)) as desk:
@@ -104,9 +94,7 @@ async def test_refused_login_is_tried_until_it_is_accepted() -> None:
 
 
 async def test_login_is_read_again_for_each_connect() -> None:
-    """
-    A rotated file counts at the next connect, and one that cannot be read is waited for.
-    """
+    """A rotated file counts at the next connect, and one that cannot be read is waited for."""
     mode = config_mode()
     logins: list[Login | None] = [None, PasswordLogin("responder", "old"), nkey(mode.responder)]
 
@@ -122,9 +110,7 @@ async def test_login_is_read_again_for_each_connect() -> None:
 
 
 async def test_expired_login_is_replaced() -> None:
-    """
-    When the responder's own user JWT expires (nats-py closes for good), the next one is used.
-    """
+    """When the responder's own user JWT expires (nats-py closes for good), the next one is used."""
     short = operator_mode(creds_expire_at=int(time.time()) + 2)
     fresh = nats_modes.mint(
         short.auth, short.responder.public, "again", {"type": "user", "subs": -1, "data": -1, "payload": -1}

@@ -20,9 +20,7 @@ from tests.fakes.nats_world import NatsServer, knock, until
 
 
 async def test_refused_answer_is_told() -> None:
-    """
-    A responder that may hear but not answer logs that, once.
-    """
+    """A responder that may hear but not answer logs that, once."""
     mode = config_mode(permissions=f'{{ subscribe: ["{REQUESTS}"], publish: {{ deny: ">" }} }}', timeout=0.3)
     with NatsServer(mode.text) as server, structlog.testing.capture_logs() as logs:
         async with linked(server.url, login=nkey(mode.responder), answer=lambda _: b"") as desk:
@@ -35,9 +33,7 @@ async def test_refused_answer_is_told() -> None:
 
 
 async def test_subscription_follows_the_wish() -> None:
-    """
-    Unwanted, the subscription ends and the connection stays; wanted again, it comes back on the same connection.
-    """
+    """Unwanted, the subscription ends and the connection stays; wanted again, it comes back on the same connection."""
     mode = config_mode()
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer), serving=False) as desk:
@@ -58,9 +54,7 @@ async def test_subscription_follows_the_wish() -> None:
 
 
 async def test_queue_group_shares_the_requests() -> None:
-    """
-    Of two links in one group each request reaches exactly one, and both get some.
-    """
+    """Of two links in one group each request reaches exactly one, and both get some."""
     mode = config_mode()
     with NatsServer(mode.text) as server:
         one = linked(server.url, login=nkey(mode.responder), answer=lambda _: b"")
@@ -75,9 +69,7 @@ async def test_queue_group_shares_the_requests() -> None:
 
 
 async def test_drain_loses_nothing() -> None:
-    """
-    When `drain` returns, every message that the server sent for the subscription was handed on.
-    """
+    """When `drain` returns, every message that the server sent for the subscription was handed on."""
     with NatsServer(PLAIN) as server:
         publisher = await nats.connect(server.url)
         async with linked(server.url, timing=Timing()) as desk:
@@ -100,9 +92,7 @@ async def test_drain_loses_nothing() -> None:
 
 
 async def test_nothing_is_dropped_by_a_burst() -> None:
-    """
-    Ten thousand requests in one go all arrive: nats-py's own queue has no limit, ours is the responder's.
-    """
+    """Ten thousand requests in one go all arrive: nats-py's own queue has no limit, ours is the responder's."""
     with NatsServer(PLAIN) as server:
         publisher = await nats.connect(server.url)
         async with linked(server.url, timing=Timing()) as desk:
@@ -115,9 +105,7 @@ async def test_nothing_is_dropped_by_a_burst() -> None:
 
 
 async def test_answers_leave_before_the_close() -> None:
-    """
-    What was sent before `close` reaches the server.
-    """
+    """What was sent before `close` reaches the server."""
     with NatsServer(PLAIN) as server:
         listener = await nats.connect(server.url)
         heard = await listener.subscribe("r")
@@ -135,9 +123,7 @@ async def test_answers_leave_before_the_close() -> None:
 
 
 async def test_too_large_answer_is_not_sent() -> None:
-    """
-    `send` says False for more than the server's max_payload, and the connection lives on.
-    """
+    """`send` says False for more than the server's max_payload, and the connection lives on."""
     with NatsServer(PLAIN + "\nmax_payload: 65536") as server:
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
@@ -148,9 +134,7 @@ async def test_too_large_answer_is_not_sent() -> None:
 
 
 async def test_subscription_is_proven_by_what_is_asked_after_it() -> None:
-    """
-    The PING whose answer confirms a subscription, or its end, goes out after it (nats-py would send it before).
-    """
+    """The PING whose answer confirms a subscription, or its end, goes out after it (nats-py would send it before)."""
     async with hostile_server() as server, linked(server.url, timing=Timing()) as desk:
         await until(lambda: desk.link.subscribed)
         await desk.link.drain()
@@ -160,9 +144,7 @@ async def test_subscription_is_proven_by_what_is_asked_after_it() -> None:
 
 
 async def test_complaints_about_our_answers_are_heard() -> None:
-    """
-    The server's word on an answer that it did not accept reaches the ear.
-    """
+    """The server's word on an answer that it did not accept reaches the ear."""
     mode = config_mode()
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=lambda _: b"nonsense") as desk:
@@ -174,9 +156,7 @@ async def test_complaints_about_our_answers_are_heard() -> None:
 
 
 async def test_ear_is_optional() -> None:
-    """
-    Where permissions do not let us hear complaints, the link serves all the same.
-    """
+    """Where permissions do not let us hear complaints, the link serves all the same."""
     mode = config_mode(permissions=f'{{ subscribe: ["{REQUESTS}"], allow_responses: true }}')
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer)) as desk:
@@ -186,9 +166,7 @@ async def test_ear_is_optional() -> None:
 
 
 async def test_cancelled_link_leaves_nothing_behind() -> None:
-    """
-    Cancelling `run` closes the socket and ends every task of it.
-    """
+    """Cancelling `run` closes the socket and ends every task of it."""
     before = asyncio.all_tasks()
     with NatsServer(PLAIN) as server:
         link = Link(

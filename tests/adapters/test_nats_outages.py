@@ -21,9 +21,7 @@ from tests.fakes.nats_world import NatsServer, free_port, knock, until
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 async def test_server_that_ends_is_found_again(end: str) -> None:
-    """
-    After a crash or a restart of the server, with another id, the same link answers again.
-    """
+    """After a crash or a restart of the server, with another id, the same link answers again."""
     mode = config_mode()
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer)) as desk:
@@ -37,9 +35,7 @@ async def test_server_that_ends_is_found_again(end: str) -> None:
 
 
 async def test_paused_server_is_noticed_and_found_again() -> None:
-    """
-    A server that stops answering, its sockets open, is given up after heartbeat + patience, and used again later.
-    """
+    """A server that stops answering, its sockets open, is given up after heartbeat + patience, and used again later."""
     mode = config_mode()
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=nkey(mode.responder), answer=yes(mode.issuer)) as desk:
@@ -70,9 +66,7 @@ async def test_paused_server_is_left_for_another() -> None:
 
 
 async def test_drain_of_a_gone_server_ends() -> None:
-    """
-    `drain` returns once the connection is given up, however long the server says nothing.
-    """
+    """`drain` returns once the connection is given up, however long the server says nothing."""
     with NatsServer(PLAIN) as server:
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
@@ -81,9 +75,7 @@ async def test_drain_of_a_gone_server_ends() -> None:
 
 
 async def test_end_of_a_connection_is_noticed_at_once() -> None:
-    """
-    No heartbeat is needed to see that the server has closed the socket, not even with answers on their way.
-    """
+    """No heartbeat is needed to see that the server has closed the socket, not even with answers on their way."""
     with NatsServer(PLAIN) as server:
         async with linked(server.url, timing=Timing(heartbeat=60.0)) as desk:
             await until(lambda: desk.link.subscribed)
@@ -95,9 +87,7 @@ async def test_end_of_a_connection_is_noticed_at_once() -> None:
 
 
 async def test_answer_of_a_dead_connection_is_dropped() -> None:
-    """
-    An answer whose request came by an earlier connection goes nowhere, and does no harm, noticed dead or not.
-    """
+    """An answer whose request came by an earlier connection goes nowhere, and does no harm, noticed dead or not."""
     with NatsServer(PLAIN) as server:
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
@@ -116,9 +106,7 @@ async def test_answer_of_a_dead_connection_is_dropped() -> None:
 
 @pytest.mark.parametrize("first", ["dead", "no such name", "hanging"])
 async def test_one_bad_url_does_not_matter(first: str) -> None:
-    """
-    A server that refuses the socket, a name that does not resolve or a server that says nothing is passed over.
-    """
+    """A server that refuses the socket, a name that does not resolve or a server that says nothing is passed over."""
     async with _mute_server() as mute:
         bad = {
             "dead": f"nats://127.0.0.1:{free_port()}",
@@ -165,9 +153,7 @@ async def test_server_that_the_cluster_tells_of_is_used(tmp_path: Path, scheme: 
 
 
 async def test_undecided_login_is_no_connection() -> None:
-    """
-    A server whose PING comes before its verdict (nats-py then returns as if all were well) is tried again.
-    """
+    """A server whose PING comes before its verdict (nats-py then returns as if all were well) is tried again."""
     async with hostile_server(answer=b"PING\r\n") as server, linked(server.url) as desk:
         await until(lambda: server.connections >= 2)
         assert not desk.link.connected
@@ -187,17 +173,13 @@ async def test_undecided_login_is_no_connection() -> None:
     ids=["hang up", "garbage", "empty error", "error", "stale", "half an INFO"],
 )
 async def test_connection_that_breaks_is_made_anew(after: bytes) -> None:
-    """
-    However a server ends a connection that it had accepted, the link comes back.
-    """
+    """However a server ends a connection that it had accepted, the link comes back."""
     async with hostile_server(after=after, drop=not after) as server, linked(server.url):
         await until(lambda: server.connections >= 3)
 
 
 async def test_accepting_and_dropping_server_is_not_hammered() -> None:
-    """
-    A server that lets us in only to hang up is tried at the pace of one that refuses us.
-    """
+    """A server that lets us in only to hang up is tried at the pace of one that refuses us."""
     async with hostile_server(drop=True) as server, linked(server.url):
         await until(lambda: server.connections >= 3)
         began, before = time.monotonic(), server.connections

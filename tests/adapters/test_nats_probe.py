@@ -25,9 +25,7 @@ QUICK = 0.5
 
 
 async def test_connect_says_what_a_pod_says() -> None:
-    """
-    The token goes where a pod's goes; a sentinel goes beside it, with a signature only where its key is given.
-    """
+    """The token goes where a pod's goes; a sentinel goes beside it, with a signature only where its key is given."""
     user = Pair.new(Kind.USER)
     async with hostile_server({"nonce": "abc"}) as server:
         for login in (TOKEN, WorkloadLogin("t", "e.y.J"), WorkloadLogin("t", "e.y.J", user.key.sign)):
@@ -41,9 +39,7 @@ async def test_connect_says_what_a_pod_says() -> None:
 
 
 async def test_nothing_but_nonces_is_signed() -> None:
-    """
-    The guard of the link holds here, too: no server gets a signature of what it likes.
-    """
+    """The guard of the link holds here, too: no server gets a signature of what it likes."""
     user = Pair.new(Kind.USER)
     async with hostile_server({"nonce": "a.b"}) as server, open_probe(at(server.url), None, QUICK) as probe:
         with pytest.raises(Unreachable, match="not a nonce"):
@@ -52,9 +48,7 @@ async def test_nothing_but_nonces_is_signed() -> None:
 
 
 async def test_token_never_leaves_in_clear_when_tls_is_wanted() -> None:
-    """
-    A server, or somebody between, that leaves TLS out of its INFO gets no token.
-    """
+    """A server, or somebody between, that leaves TLS out of its INFO gets no token."""
     async with hostile_server() as server:
         with pytest.raises(Untrusted, match="does not ask for it"):
             await log_in_as_client(at(server.url.replace("nats://", "tls://")), None, TOKEN, "me", "_INBOX.>", QUICK)
@@ -63,9 +57,7 @@ async def test_token_never_leaves_in_clear_when_tls_is_wanted() -> None:
 
 
 async def test_refusal_has_the_servers_words() -> None:
-    """
-    What the server says to a login is kept, without quotes, and what a terminal would obey is spelled.
-    """
+    """What the server says to a login is kept, without quotes, and what a terminal would obey is spelled."""
     async with hostile_server(answer=b"-ERR 'No\x1b[31m way'\r\n", drop=True) as server:
         with pytest.raises(Refused) as caught:
             await log_in_as_client(at(server.url), None, TOKEN, "me", "_INBOX.>", QUICK)
@@ -87,9 +79,7 @@ async def test_refusal_has_the_servers_words() -> None:
     ],
 )
 async def test_rubbish_ends_in_time(answer: bytes) -> None:
-    """
-    Whatever a server says instead of an answer, the login is over within its time, with a failure.
-    """
+    """Whatever a server says instead of an answer, the login is over within its time, with a failure."""
     began = time.monotonic()
     async with hostile_server(answer=answer) as server:
         with pytest.raises(Unreachable):
@@ -99,9 +89,7 @@ async def test_rubbish_ends_in_time(answer: bytes) -> None:
 
 
 async def test_what_is_no_nats_server() -> None:
-    """
-    Nobody there, somebody else there, and somebody who says nothing: each is told apart.
-    """
+    """Nobody there, somebody else there, and somebody who says nothing: each is told apart."""
 
     async def banner(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 smtp ready\r\n")
@@ -131,9 +119,7 @@ async def test_what_is_no_nats_server() -> None:
 
 
 async def test_silence_measures_the_servers_patience() -> None:
-    """
-    A server ends the silence of somebody who does not log in after `authorization.timeout`.
-    """
+    """A server ends the silence of somebody who does not log in after `authorization.timeout`."""
     with NatsServer("authorization { timeout: 0.7, token: x }") as server:
         async with open_probe(at(server.url), None, QUICK) as probe:
             took = await probe.silence(3.0)
@@ -145,7 +131,5 @@ async def test_silence_measures_the_servers_patience() -> None:
 
 
 async def test_no_secret_in_a_repr() -> None:
-    """
-    Neither token nor sentinel shows when a login is printed.
-    """
+    """Neither token nor sentinel shows when a login is printed."""
     assert "s3cret" not in repr(WorkloadLogin("s3cret", "s3cret"))

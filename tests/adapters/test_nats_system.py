@@ -62,9 +62,7 @@ async def session(port: int, stack: AsyncExitStack, name: str) -> tuple[int, asy
 
 @pytest.mark.slow
 async def test_no_session_is_missed_while_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Most of 3,500 sessions have rows of 16 KB, more than is read at once; 500 early ones end between two pages.
-    """
+    """Most of 3,500 sessions have rows of 16 KB, more than is read at once; 500 early ones end between two pages."""
     with NatsServer(accounts("APP")) as server:
         async with AsyncExitStack() as stack:
             opened: dict[int, asyncio.StreamWriter] = {}
@@ -96,9 +94,7 @@ async def test_no_session_is_missed_while_others_end(monkeypatch: pytest.MonkeyP
 
 
 async def test_hundreds_of_accounts() -> None:
-    """
-    300 accounts are heard, checked and listed in turn; those that are heard no longer say nothing.
-    """
+    """300 accounts are heard, checked and listed in turn; those that are heard no longer say nothing."""
     names = [f"A{number}" for number in range(ACCOUNTS)]
     with NatsServer(accounts(*names)) as server:
         async with side(server.url, Subjects.system(), PasswordLogin("SYS", "p")) as system:
@@ -192,9 +188,7 @@ async def ignored(_: Exception) -> None:
 
 
 async def test_a_bomb_is_not_unpacked() -> None:
-    """
-    Kilobytes that stand for gigabytes cost some tries with fewer rows, and then the list fails.
-    """
+    """Kilobytes that stand for gigabytes cost some tries with fewer rows, and then the list fails."""
     async with played() as (_, system, fake):
         await fake.start()
         fake.lists = [gzip.compress(b" " * (4 * ANSWER_BYTES), 1)]
@@ -206,9 +200,7 @@ async def test_a_bomb_is_not_unpacked() -> None:
 
 
 async def test_strange_answers_count_for_none() -> None:
-    """
-    What is no list, is cut or comes from a server with an impossible id is as if nobody had said it.
-    """
+    """What is no list, is cut or comes from a server with an impossible id is as if nobody had said it."""
     async with played() as (_, system, fake):
         await fake.start()
         strange = [
@@ -248,9 +240,7 @@ async def test_a_server_is_whole_when_it_gave_each_page() -> None:
 
 
 async def test_an_export_of_single_responses_is_told() -> None:
-    """
-    A server that lives and whose list never comes is missing something, too.
-    """
+    """A server that lives and whose list never comes is missing something, too."""
     async with played() as (_, system, fake):
         await fake.start()
         fake.lists, fake.kicked = [listed("NA", 1), listed("NB", 2)], error("no such client or leafnode id")
@@ -263,9 +253,7 @@ async def test_an_export_of_single_responses_is_told() -> None:
 
 
 async def test_a_server_that_falls_silent_between_two_pages_is_not_whole() -> None:
-    """
-    What it told stays, and that it is all is not taken for granted.
-    """
+    """What it told stays, and that it is all is not taken for granted."""
     async with played() as (_, system, fake):
         await fake.start()
         fake.kicked = error("busy")
@@ -296,9 +284,7 @@ async def test_a_late_answer_of_a_new_server_asks_for_another_list() -> None:
 
 
 async def test_events_are_bounded_in_bytes() -> None:
-    """
-    Beyond 4 MiB the oldest events are lost, which is told once; what cannot be read is left out.
-    """
+    """Beyond 4 MiB the oldest events are lost, which is told once; what cannot be read is left out."""
     async with played() as (_, system, fake):
         await fake.tell(b"{}")
         await fake.tell(begin(1, "<" * 30_000), 200)
@@ -313,9 +299,7 @@ async def test_events_are_bounded_in_bytes() -> None:
 
 
 async def test_a_question_ends_with_its_connection() -> None:
-    """
-    A list that waits fails at once when the connection is lost, and works on the next one.
-    """
+    """A list that waits fails at once when the connection is lost, and works on the next one."""
     async with played() as (server, system, fake):
         await fake.start()
         waiting = asyncio.create_task(system.list("APP"))
@@ -335,9 +319,7 @@ async def test_a_question_ends_with_its_connection() -> None:
 
 
 async def test_a_server_that_hangs_answers_nothing() -> None:
-    """
-    What is asked of a stopped server of our own fails in its time.
-    """
+    """What is asked of a stopped server of our own fails in its time."""
     async with played() as (server, system, fake):
         await fake.start()
         server.pause()

@@ -24,9 +24,7 @@ from tests.fakes.nats_world import NatsServer, free_port, until
 
 
 async def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
-    """
-    The link speaks TLS with a certificate of its own, by `tls://` and by a server that demands it of `nats://`.
-    """
+    """The link speaks TLS with a certificate of its own, by `tls://` and by a server that demands it of `nats://`."""
     files = mint_tls(tmp_path)
     with NatsServer(files.server_text(), scheme="tls") as server:
         for url in (server.url, server.url.replace("tls://", "nats://")):
@@ -48,9 +46,7 @@ async def test_tls_that_does_not_fit_is_refused(tmp_path: Path, context: str) ->
 
 
 async def test_login_never_leaves_in_clear_when_tls_is_wanted() -> None:
-    """
-    A server (or somebody between) that leaves TLS out of its INFO gets no login from a `tls://` link.
-    """
+    """A server (or somebody between) that leaves TLS out of its INFO gets no login from a `tls://` link."""
     async with hostile_server() as server:
         url = server.url.replace("nats://", "tls://")
         async with linked(url, login=PasswordLogin("u", "p")) as desk:
@@ -70,9 +66,7 @@ JWT_TO_BE = "eyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ.eyJpc3MiOiJBQiIsInN1
 )
 @pytest.mark.parametrize("way", ["creds", "nkey"])
 async def test_we_sign_nothing_but_nonces(way: str, nonce: object) -> None:
-    """
-    A server that asks us to sign anything but a nonce gets no signature: the connection is closed.
-    """
+    """A server that asks us to sign anything but a nonce gets no signature: the connection is closed."""
     user = Pair.new(Kind.USER)
     signed: list[bytes] = []
 
@@ -107,9 +101,7 @@ async def test_a_nonce_is_signed(way: str) -> None:
 
 
 async def test_secrets_stay_out_of_logs() -> None:
-    """
-    No password, token or user info of a URL is in a log line, a repr or `last_error`.
-    """
+    """No password, token or user info of a URL is in a log line, a repr or `last_error`."""
     dead = f"nats://some-user:s3cret@127.0.0.1:{free_port()}"
     mode = config_mode()
     with NatsServer(mode.text) as server, structlog.testing.capture_logs() as logs:
@@ -124,9 +116,7 @@ async def test_secrets_stay_out_of_logs() -> None:
 
 
 async def test_unknown_failure_tells_its_type_only() -> None:
-    """
-    Of an exception that we do not know, only the type is told: a parser's message may quote the file.
-    """
+    """Of an exception that we do not know, only the type is told: a parser's message may quote the file."""
 
     def login() -> Login:
         raise ValueError("s3cret")
@@ -140,9 +130,7 @@ async def test_unknown_failure_tells_its_type_only() -> None:
 
 
 def test_needs_no_nkeys_package() -> None:
-    """
-    The link loads without the `nkeys` package, which nats-py asks for in its own nkey login.
-    """
+    """The link loads without the `nkeys` package, which nats-py asks for in its own nkey login."""
     code = "import sys; sys.modules['nkeys'] = None; import nats_k8s_oidc_callout.adapters.nats"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=False)
 

@@ -37,9 +37,7 @@ from nats_k8s_oidc_callout.adapters import processors
     ],
 )
 def test_limit(tmp_path: Path, group: str, files: dict[str, str], expected: float | None) -> None:
-    """
-    The limit is the quota of a period, in processors.
-    """
+    """The limit is the quota of a period, in processors."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -49,7 +47,5 @@ def test_limit(tmp_path: Path, group: str, files: dict[str, str], expected: floa
 
 
 def test_no_groups_at_all(tmp_path: Path) -> None:
-    """
-    Where there are no control groups there is no limit.
-    """
+    """Where there are no control groups there is no limit."""
     assert None is processors.limit(tmp_path / "none", tmp_path)

@@ -21,18 +21,14 @@ GUIDE = (
 
 @pytest.mark.parametrize("name", GUIDE)
 def test_names_of_the_guide_are_exact_untyped_and_zero_from_the_start(stage: Make, name: str) -> None:
-    """
-    The five metrics of the guide are there before the first request, without labels or suffix.
-    """
+    """The five metrics of the guide are there before the first request, without labels or suffix."""
     text = stage().telemetry.metrics.render().decode()
 
     assert f"# TYPE {name} untyped\n{name} 0.0\n" in text
 
 
 def test_every_metric_has_help_and_only_allowed_labels(stage: Make) -> None:
-    """
-    Each family has a HELP text, and labels are only those with closed sets of values.
-    """
+    """Each family has a HELP text, and labels are only those with closed sets of values."""
     made = stage()
     made.telemetry.metrics.configuration = lambda: "0011223344556677"
     text = made.telemetry.metrics.render().decode()
@@ -44,16 +40,12 @@ def test_every_metric_has_help_and_only_allowed_labels(stage: Make) -> None:
 
 
 def test_counters_have_no_created_series(stage: Make) -> None:
-    """
-    No _created series is exposed: they would double every counter for nothing.
-    """
+    """No _created series is exposed: they would double every counter for nothing."""
     assert b"_created" not in stage().telemetry.metrics.render()
 
 
 def test_every_reason_is_there_at_zero(stage: Make) -> None:
-    """
-    Each reason's series exists from the start, so that an alert on its increase sees the first one.
-    """
+    """Each reason's series exists from the start, so that an alert on its increase sees the first one."""
     samples = stage().samples()
 
     assert all(samples[f'nats_auth_denials_total{{reason="{reason}"}}'] == 0 for reason in Reason)
@@ -63,9 +55,7 @@ def test_every_reason_is_there_at_zero(stage: Make) -> None:
 
 
 def test_total_is_success_denied_and_dropped(stage: Make) -> None:
-    """
-    Every message counts once in the total and once in exactly one of the three.
-    """
+    """Every message counts once in the total and once in exactly one of the three."""
     made = stage()
     made.record(
         Allow(WORKLOAD, "APP", b"{}", 1), Allow(WORKLOAD, "APP", b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE)
@@ -78,9 +68,7 @@ def test_total_is_success_denied_and_dropped(stage: Make) -> None:
 
 
 def test_duration_counts_answers_only_and_its_buckets_add_up(stage: Make) -> None:
-    """
-    Answers go into the histogram, at the bucket whose bound they do not exceed; drops do not.
-    """
+    """Answers go into the histogram, at the bucket whose bound they do not exceed; drops do not."""
     made = stage()
     for seconds in (0.001, 0.0011, 9.0):
         made.telemetry.record(Deny(Reason.EXPIRED), None, seconds)
@@ -94,16 +82,12 @@ def test_duration_counts_answers_only_and_its_buckets_add_up(stage: Make) -> Non
 
 
 def test_time_that_is_not_known_yet_is_absent(stage: Make) -> None:
-    """
-    A timestamp before anything happened is no series: 0 would be an age of fifty years.
-    """
+    """A timestamp before anything happened is no series: 0 would be an age of fifty years."""
     assert not [name for name in stage().samples() if name.endswith("_timestamp_seconds")]
 
 
 def test_owners_states_are_read_when_scraped(stage: Make) -> None:
-    """
-    A mirrored metric shows its owner's value at the scrape, and None takes the series away.
-    """
+    """A mirrored metric shows its owner's value at the scrape, and None takes the series away."""
     made = stage()
     state: dict[str, float | None] = {"ready": 1, "heard": None}
     made.telemetry.metrics.mirror(Gauge.READY, lambda: state["ready"])
@@ -119,9 +103,7 @@ def test_owners_states_are_read_when_scraped(stage: Make) -> None:
 
 
 def test_credential_that_never_expires_has_no_series_and_unknown_labels_are_ignored(stage: Make) -> None:
-    """
-    The expiry gauge shows those that expire, and only labels of its closed set.
-    """
+    """The expiry gauge shows those that expire, and only labels of its closed set."""
     made = stage()
     made.telemetry.metrics.mirror_each(LabelledGauge.CREDENTIAL_EXPIRY, lambda: {"user": 9.0, "tls": None, "evil": 1.0})
     shown = [name for name in made.samples() if name.startswith("nats_auth_credential_expiry")]
@@ -130,9 +112,7 @@ def test_credential_that_never_expires_has_no_series_and_unknown_labels_are_igno
 
 
 def test_state_that_cannot_be_read_costs_only_its_own_series(stage: Make) -> None:
-    """
-    An owner's fault leaves the rest of the scrape whole.
-    """
+    """An owner's fault leaves the rest of the scrape whole."""
     made = stage()
     made.telemetry.metrics.mirror(Gauge.READY, lambda: 1 / 0)
     made.telemetry.metrics.mirror_each(LabelledGauge.FILE_ERRORS, lambda: {"tls": 1 / 0})
@@ -144,9 +124,7 @@ def test_state_that_cannot_be_read_costs_only_its_own_series(stage: Make) -> Non
 
 
 def test_small_counts_reach_their_metrics(stage: Make) -> None:
-    """
-    Each counting method moves its own metric.
-    """
+    """Each counting method moves its own metric."""
     made = stage()
     told = made.telemetry
     for count in (
@@ -177,9 +155,7 @@ def test_small_counts_reach_their_metrics(stage: Make) -> None:
 
 
 def test_each_way_in_which_a_watch_fails_has_its_series(stage: Make) -> None:
-    """
-    Every reason of the reflector's is there from the start, at 0; silence is no failure.
-    """
+    """Every reason of the reflector's is there from the start, at 0; silence is no failure."""
     shown = {name for name in stage().samples() if name.startswith("nats_auth_watch_restarts_total")}
 
     assert {f'nats_auth_watch_restarts_total{{reason="{reason}"}}' for reason in get_args(failure.Reason)} == shown | {
@@ -188,18 +164,14 @@ def test_each_way_in_which_a_watch_fails_has_its_series(stage: Make) -> None:
 
 
 def test_global_registry_stays_empty_of_ours(stage: Make) -> None:
-    """
-    Two instances in one process do not meet in prometheus-client's global registry.
-    """
+    """Two instances in one process do not meet in prometheus-client's global registry."""
     stage()
 
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("nats_auth")]
 
 
 def test_nothing_is_told_of_a_policy_without_a_file(stage: Make) -> None:
-    """
-    Without a policy file a scrape has no series of one.
-    """
+    """Without a policy file a scrape has no series of one."""
     made = stage()
 
     assert [] == [name for name in made.samples() if re.match("nats_auth_(policy|rule)", name)]
@@ -232,9 +204,7 @@ def test_the_policy_in_force_and_its_last_reload_are_told(stage: Make) -> None:
 
 
 def test_decisions_are_counted_by_rule(stage: Make) -> None:
-    """
-    Each rule has its two series from the start, and goes on counting when a new file still has it.
-    """
+    """Each rule has its two series from the start, and goes on counting when a new file still has it."""
     made = stage()
     policy = made.telemetry.metrics.policy
     policy.took("aa" * 32, ["teams", "edge"], 0.0)

@@ -7,9 +7,7 @@ from tests.adapters.stage import WORKLOAD, Make, request
 
 
 def test_denied_line_says_who_why_and_where(stage: Make) -> None:
-    """
-    A denial is one warn line with reason, detail, verified workload, pod, jti, client and server.
-    """
+    """A denial is one warn line with reason, detail, verified workload, pod, jti, client and server."""
     made = stage()
     made.record(Deny(Reason.UID_MISMATCH, "token is for uid-1, the cluster has uid-2", WORKLOAD))
 
@@ -34,9 +32,7 @@ def test_denied_line_says_who_why_and_where(stage: Make) -> None:
 
 
 def test_an_allowed_line_says_what_was_given(stage: Make) -> None:
-    """
-    A login that is let in is a line with account, key id, a digest of the grant, and its end as a time in UTC.
-    """
+    """A login that is let in is a line with account, key id, a digest of the grant, and its end as a time in UTC."""
     made = stage()
     ends = 1_789_003_599
     for at in (ends, ends + 1, ends):
@@ -53,9 +49,7 @@ def test_an_allowed_line_says_what_was_given(stage: Make) -> None:
 
 
 def test_moments_of_many_days_are_right_and_few_are_kept(stage: Make) -> None:
-    """
-    Moments far from each other are told right, and what is remembered of them stays small.
-    """
+    """Moments far from each other are told right, and what is remembered of them stays small."""
     logs = stage().logs
     moments = range(0, 2_000_000_000, 1_234_567)
 
@@ -75,9 +69,7 @@ def test_moments_of_many_days_are_right_and_few_are_kept(stage: Make) -> None:
     ],
 )
 def test_each_outcome_has_its_level(stage: Make, level: str, expected: list[str]) -> None:
-    """
-    Allowed is info, denied and dropped are warn, out of scope is debug.
-    """
+    """Allowed is info, denied and dropped are warn, out of scope is debug."""
     made = stage(level)
     made.record(
         Allow(WORKLOAD, "APP", b"{}", 1), Deny(Reason.EXPIRED), Drop(DropReason.LATE), Drop(DropReason.OUT_OF_SCOPE)
@@ -87,9 +79,7 @@ def test_each_outcome_has_its_level(stage: Make, level: str, expected: list[str]
 
 
 def test_message_that_did_not_open_is_recorded_without_a_request(stage: Make) -> None:
-    """
-    A malformed message has a line and a count although nobody knows who asked.
-    """
+    """A malformed message has a line and a count although nobody knows who asked."""
     made = stage()
     made.telemetry.record(Drop(DropReason.MALFORMED_REQUEST, "not a JWT"), None, 0.0001)
 
@@ -106,9 +96,7 @@ def test_message_that_did_not_open_is_recorded_without_a_request(stage: Make) ->
     ids=["unverified denial", "drop", "verified denial"],
 )
 def test_flood_is_sampled_by_reason_and_then_summed_up(stage: Make, outcome: Deny | Drop, limit: int) -> None:
-    """
-    After so many lines in a second the rest is counted and told by the next tick, though nothing further comes.
-    """
+    """After so many lines in a second the rest is counted and told by the next tick, though nothing further comes."""
     made = stage()
     made.record(*[outcome] * 130)
     made.record(Deny(Reason.EXPIRED))
@@ -125,9 +113,7 @@ def test_flood_is_sampled_by_reason_and_then_summed_up(stage: Make, outcome: Den
 
 
 def test_next_second_writes_lines_again(stage: Make) -> None:
-    """
-    Sampling starts anew each second, and the suppressed line comes even when tick is late.
-    """
+    """Sampling starts anew each second, and the suppressed line comes even when tick is late."""
     made = stage()
     made.record(*[Deny(Reason.EXPIRED)] * 12)
     made.monotonic = 101.5
@@ -139,9 +125,7 @@ def test_next_second_writes_lines_again(stage: Make) -> None:
 
 
 def test_allowed_clients_are_never_sampled(stage: Make) -> None:
-    """
-    Every client that is let in has its line.
-    """
+    """Every client that is let in has its line."""
     made = stage()
     made.record(*[Allow(WORKLOAD, "APP", b"{}", 1)] * 500)
 
@@ -149,9 +133,7 @@ def test_allowed_clients_are_never_sampled(stage: Make) -> None:
 
 
 def test_close_tells_what_the_running_second_held_back(stage: Make) -> None:
-    """
-    Nothing counted is lost at exit.
-    """
+    """Nothing counted is lost at exit."""
     made = stage()
     made.record(*[Deny(Reason.EXPIRED)] * 15)
     made.telemetry.close()
@@ -174,9 +156,7 @@ def test_close_tells_what_the_running_second_held_back(stage: Make) -> None:
     ids=["control", "bidi", "surrogate", "letters", "long", "token", "seed", "token at the cut"],
 )
 def test_what_a_client_chose_is_masked_escaped_and_cut(stage: Make, name: str, shown: str) -> None:
-    """
-    Neither a connection name nor an audience can forge a line, hide text, fill the log or carry a token into it.
-    """
+    """Neither a connection name nor an audience can forge a line, hide text, fill the log or carry a token into it."""
     made = stage()
     made.record(Allow(WORKLOAD, "APP", b"{}", 1, other_audiences=(name, "vault")), asked=request(client_name=name))
 
@@ -185,9 +165,7 @@ def test_what_a_client_chose_is_masked_escaped_and_cut(stage: Make, name: str, s
 
 
 def test_console_form_is_one_readable_line(stage: Make) -> None:
-    """
-    For people: time, level, event, then key=value, quoted where a value could be misread.
-    """
+    """For people: time, level, event, then key=value, quoted where a value could be misread."""
     made = stage(form="console")
     made.record(Deny(Reason.EXPIRED, "since 5 s"), asked=request(client_name='a" reason=none'))
 

@@ -34,9 +34,7 @@ def sink() -> Iterator[Sink]:
 
 
 def test_line_is_one_object_with_time_level_and_event_first(sink: Sink) -> None:
-    """
-    A line begins with ts (RFC 3339, UTC, milliseconds), level and event; fields follow.
-    """
+    """A line begins with ts (RFC 3339, UTC, milliseconds), level and event; fields follow."""
     structlog.get_logger("cache").warning("informer watch ended", reason="410", after=1.5)
 
     assert re.fullmatch(
@@ -47,9 +45,7 @@ def test_line_is_one_object_with_time_level_and_event_first(sink: Sink) -> None:
 
 
 def test_libraries_take_the_same_road(sink: Sink) -> None:
-    """
-    Stdlib logging comes out as lines of the same form, masked as ours.
-    """
+    """Stdlib logging comes out as lines of the same form, masked as ours."""
     logging.getLogger("nats.aio").error("connection to %s lost", "nats://user:pw@10.0.0.1")
 
     assert [("nats.aio", "connection to nats://[redacted]@10.0.0.1 lost")] == [
@@ -58,9 +54,7 @@ def test_libraries_take_the_same_road(sink: Sink) -> None:
 
 
 def test_warnings_take_the_same_road() -> None:
-    """
-    A Python warning is a line, not a print to stderr.
-    """
+    """A Python warning is a line, not a print to stderr."""
     device = Sink()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -72,9 +66,7 @@ def test_warnings_take_the_same_road() -> None:
 
 
 def test_line_whose_arguments_do_not_fit_is_still_written(sink: Sink) -> None:
-    """
-    A library's broken format string costs nothing but its arguments.
-    """
+    """A library's broken format string costs nothing but its arguments."""
     # Not by a logger: pytest's own handler, beside ours, takes such a line for a failed test.
     ours = next(h for h in logging.getLogger().handlers if type(h).__module__.startswith("nats_k8s_oidc_callout"))
     ours.handle(logging.LogRecord("x", logging.ERROR, "x.py", 1, "%d and %d", (1,), None))
@@ -83,9 +75,7 @@ def test_line_whose_arguments_do_not_fit_is_still_written(sink: Sink) -> None:
 
 
 def test_object_that_cannot_be_shown_is_lost_and_counted() -> None:
-    """
-    A value whose __str__ fails does not reach whoever logs it.
-    """
+    """A value whose __str__ fails does not reach whoever logs it."""
 
     class Broken:
         def __str__(self) -> str:
@@ -99,9 +89,7 @@ def test_object_that_cannot_be_shown_is_lost_and_counted() -> None:
 
 
 def test_traceback_is_masked_and_shows_no_locals(sink: Sink) -> None:
-    """
-    An exception is logged with its chain, without tokens and without the values of variables.
-    """
+    """An exception is logged with its chain, without tokens and without the values of variables."""
     innermost = "a local value"
     try:
         try:
@@ -150,17 +138,13 @@ def test_traceback_is_masked_and_shows_no_locals(sink: Sink) -> None:
     ],
 )
 def test_credentials_are_masked_and_names_are_not(text: str, expected: str | None) -> None:
-    """
-    What looks like a credential is masked; keys, kids, names, uids and addresses stay readable.
-    """
+    """What looks like a credential is masked; keys, kids, names, uids and addresses stay readable."""
     assert (text if expected is None else expected) == redact(text)
 
 
 @pytest.mark.parametrize("piece", ["a", "://", "a:", "eyJ", "SA", "'", '"pass":"', "bearer ", "Ab3_.", "-----BEGIN "])
 def test_masking_takes_linear_time(piece: str) -> None:
-    """
-    No text makes the masking expressions look at it again and again (80 kB each, with and without an @).
-    """
+    """No text makes the masking expressions look at it again and again (80 kB each, with and without an @)."""
     began = time.process_time()
     for text in (piece * (80_000 // len(piece)), piece * (80_000 // len(piece)) + " @"):
         redact(text)
@@ -170,9 +154,7 @@ def test_masking_takes_linear_time(piece: str) -> None:
 
 
 def test_fields_named_like_secrets_are_masked_at_any_depth(sink: Sink) -> None:
-    """
-    A password has no form of its own: its field's name is enough.
-    """
+    """A password has no form of its own: its field's name is enough."""
     structlog.get_logger().info("x", password="hunter2", options={"token": "hunter2", "name": ["n", "nats://u:p@h"]})
     line = sink.lines()[0]
 
@@ -181,9 +163,7 @@ def test_fields_named_like_secrets_are_masked_at_any_depth(sink: Sink) -> None:
 
 
 def test_threshold_holds_and_library_debug_stays_out() -> None:
-    """
-    Lines below the level are not written; libraries' debug lines never are, since they show protocol bytes.
-    """
+    """Lines below the level are not written; libraries' debug lines never are, since they show protocol bytes."""
     device = Sink()
     logs = configure("warn", "json", device)
     structlog.get_logger().info("no")
@@ -198,9 +178,7 @@ def test_threshold_holds_and_library_debug_stays_out() -> None:
 
 
 def test_console_exception_cannot_pass_for_a_line() -> None:
-    """
-    For people an exception's rows are indented, also those inside its text.
-    """
+    """For people an exception's rows are indented, also those inside its text."""
     device = io.BytesIO()
     logs = configure("info", "console", device)
     structlog.get_logger().error("failed", exc_info=ValueError("x\n2026-01-01T00:00:00.000Z info  all good"))
@@ -211,9 +189,7 @@ def test_console_exception_cannot_pass_for_a_line() -> None:
 
 
 def test_console_is_coloured_on_a_terminal_only() -> None:
-    """
-    Colours are for terminals; pipes and files get none.
-    """
+    """Colours are for terminals; pipes and files get none."""
 
     class Terminal(io.BytesIO):
         def isatty(self) -> bool:
@@ -228,9 +204,7 @@ def test_console_is_coloured_on_a_terminal_only() -> None:
 
 
 def test_close_gives_stdlib_logging_back() -> None:
-    """
-    After close the root logger has no handler of ours.
-    """
+    """After close the root logger has no handler of ours."""
     before = list(logging.getLogger().handlers)
     configure("info", "json", Sink())
     configure("info", "json", Sink()).close()
@@ -239,9 +213,7 @@ def test_close_gives_stdlib_logging_back() -> None:
 
 
 def test_default_device_is_stderr(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """
-    Without a stream, lines go to stderr: stdout is for what a command prints.
-    """
+    """Without a stream, lines go to stderr: stdout is for what a command prints."""
     logs = configure("info", "json", sys.stderr)
     structlog.get_logger().warning("x")
     logs.close()
@@ -272,9 +244,7 @@ def test_one_warning_does_not_fill_the_disk() -> None:
 
 
 def test_kinds_of_warnings_are_a_closed_set() -> None:
-    """
-    However many phrases are logged, what is counted by phrase stays small.
-    """
+    """However many phrases are logged, what is counted by phrase stays small."""
     logs = configure("debug", "json", Sink())
     for number in range(5000):
         structlog.get_logger("x").warning(f"phrase {number}")

@@ -29,9 +29,7 @@ def _broken_pipe() -> IO[bytes]:
 
 @pytest.mark.parametrize("make", [_full, _closed, _broken_pipe])
 def test_dead_device_loses_lines_and_nothing_else(make: Callable[[], IO[bytes]]) -> None:
-    """
-    A full disk, a closed stream or a closed pipe never raises; each lost line is counted.
-    """
+    """A full disk, a closed stream or a closed pipe never raises; each lost line is counted."""
     device = make()
     logs = configure("info", "json", device)
     for _ in range(3):
@@ -43,9 +41,7 @@ def test_dead_device_loses_lines_and_nothing_else(make: Callable[[], IO[bytes]])
 
 
 def test_pipe_that_nobody_reads_never_blocks_and_keeps_whole_lines() -> None:
-    """
-    Writers go on while a reader stalls; what fits waits, the rest is counted, and the reader gets whole lines.
-    """
+    """Writers go on while a reader stalls; what fits waits, the rest is counted, and the reader gets whole lines."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb", 0) as device:
         output = Output(device)
@@ -69,9 +65,7 @@ def test_pipe_that_nobody_reads_never_blocks_and_keeps_whole_lines() -> None:
 
 
 async def test_info_lines_are_gathered_and_written_soon() -> None:
-    """
-    On a running loop info lines wait for a moment to be written together; a warning takes them along at once.
-    """
+    """On a running loop info lines wait for a moment to be written together; a warning takes them along at once."""
     device = io.BytesIO()
     output = Output(device)
     output.write(b"one\n", urgent=False)
@@ -84,9 +78,7 @@ async def test_info_lines_are_gathered_and_written_soon() -> None:
 
 
 def test_without_a_loop_every_line_is_written_at_once() -> None:
-    """
-    At start and exit nothing waits for a timer that nobody runs.
-    """
+    """At start and exit nothing waits for a timer that nobody runs."""
     device = io.BytesIO()
     Output(device).write(b"one\n", urgent=False)
 

@@ -36,18 +36,14 @@ def test_a_token_is_judged_as_its_file_has_it(desk: Desk, content: str | bytes, 
 
 
 def test_a_good_token_is_explained(desk: Desk) -> None:
-    """
-    A token that its file holds and nothing else is let in.
-    """
+    """A token that its file holds and nothing else is let in."""
     found = desk.report("explain", "--token-file", desk.file(desk.token()))
 
     assert ("shop/web", True) == (found["workload"], found["allowed"])
 
 
 def test_a_foreign_token_keeps_its_reason(desk: Desk) -> None:
-    """
-    A line feed is told first, and what else is wrong beside it.
-    """
+    """A line feed is told first, and what else is wrong beside it."""
     found = desk.report("explain", "--token-file", desk.file(foreign({})))
 
     assert ("malformed_token", "malformed_token") == (found["reason"], found["stripped"])
@@ -55,9 +51,7 @@ def test_a_foreign_token_keeps_its_reason(desk: Desk) -> None:
 
 @pytest.mark.parametrize("spelling", ["shop/web", "system:serviceaccount:shop:web"])
 def test_a_workload_by_either_name(desk: Desk, spelling: str) -> None:
-    """
-    The name that Kubernetes, NATS and our log show is as good as namespace and name.
-    """
+    """The name that Kubernetes, NATS and our log show is as good as namespace and name."""
     ran = desk.run("explain", spelling)
 
     assert (0, "shop/web") == (ran.exit_code, ran.output.splitlines()[0])
@@ -67,9 +61,7 @@ def test_a_workload_by_either_name(desk: Desk, spelling: str) -> None:
     "spelling", ["web", "shop/", "/web", "shop/web/x", "shop:web", "system:serviceaccount:shop", ""]
 )
 def test_what_names_no_workload_is_bad_use(desk: Desk, spelling: str) -> None:
-    """
-    One clear line, and exit code 2.
-    """
+    """One clear line, and exit code 2."""
     ran = desk.run("explain", spelling)
 
     assert 2 == ran.exit_code
@@ -77,9 +69,7 @@ def test_what_names_no_workload_is_bad_use(desk: Desk, spelling: str) -> None:
 
 
 def test_a_last_star_to_subscribe_is_told_as_what_it_is(desk: Desk) -> None:
-    """
-    Who may subscribe `a.*` may subscribe `a.>`, so that stands beside it; to publish `a.*` means itself.
-    """
+    """Who may subscribe `a.*` may subscribe `a.>`, so that stands beside it; to publish `a.*` means itself."""
     both = {f"nats.io/allowed-{side}-subjects": "prices.*, *.x, orders.*.new" for side in ("pub", "sub")}
     desk.account("shop", "web", both)
 
@@ -91,9 +81,7 @@ def test_a_last_star_to_subscribe_is_told_as_what_it_is(desk: Desk) -> None:
 
 
 def test_intents_are_told(desk: Desk) -> None:
-    """
-    Beside each entry stands the intent that it comes from; one that is left out stands there with the reason.
-    """
+    """Beside each entry stands the intent that it comes from; one that is left out stands there with the reason."""
     desk.account("shop", "web", {"nats.io/jetstream": "stream-info:ORDERS, consume:*"})
 
     told = [
@@ -108,9 +96,7 @@ def test_intents_are_told(desk: Desk) -> None:
 
 
 def test_a_misspelt_annotation_is_told(desk: Desk) -> None:
-    """
-    A key under the prefix that nobody reads is named, spelled out and cut, beside what counts; a null is none.
-    """
+    """A key under the prefix that nobody reads is named, spelled out and cut, beside what counts; a null is none."""
     hostile = f"nats.io/{HOSTILE}{'x' * 200}"
     written = {
         "nats.io/allowed-pub-subject": "a",
@@ -144,9 +130,7 @@ PREFIX = (
     ],
 )
 def test_how_a_workload_may_answer(desk: Desk, mode: str, replies: str, publish: list[str]) -> None:
-    """
-    What answers go by is told, what that opens, and which of the private inboxes gets any.
-    """
+    """What answers go by is told, what that opens, and which of the private inboxes gets any."""
     ran = desk.run("explain", "shop/web", REPLY_MODE=mode)
     found = desk.report("explain", "shop/web", REPLY_MODE=mode)
 
@@ -160,9 +144,7 @@ def test_how_a_workload_may_answer(desk: Desk, mode: str, replies: str, publish:
 
 
 def test_doctor_knows_what_the_reply_permission_opens(desk: Desk) -> None:
-    """
-    So doctor says in its notes.
-    """
+    """So doctor says in its notes."""
     ran = desk.run("doctor", "--notes", REPLY_MODE="responses", NATS_URL="nats://127.0.0.1:1")
 
     assert "REPLY_MODE: is responses, so a workload can publish on every subject of its account" in " ".join(
@@ -171,9 +153,7 @@ def test_doctor_knows_what_the_reply_permission_opens(desk: Desk) -> None:
 
 
 def test_help_is_whole(desk: Desk) -> None:
-    """
-    At 80 columns no command's line in the list is cut.
-    """
+    """At 80 columns no command's line in the list is cut."""
     shown = desk.run("--help").output
 
     assert "..." not in shown.partition("Commands:")[2]

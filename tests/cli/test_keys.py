@@ -35,9 +35,7 @@ def test_the_system_user_is_one_that_the_callout_is_not_asked_about(desk: Desk) 
     "value", ["admin", Pair.new(Kind.ACCOUNT).public, Pair.new(Kind.USER).seed], ids=["a name", "an account", "a seed"]
 )
 def test_what_is_no_public_key_of_a_user_is_refused(desk: Desk, value: str) -> None:
-    """
-    A seed on the command line is a mistake: it is refused, and not repeated.
-    """
+    """A seed on the command line is a mistake: it is refused, and not repeated."""
     ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--system-user", value)
 
     assert 2 == ran.exit_code
@@ -47,9 +45,7 @@ def test_what_is_no_public_key_of_a_user_is_refused(desk: Desk, value: str) -> N
 
 @pytest.mark.parametrize(("name", "way"), [("config-mode", ""), ("config-mode-sessions", "imports")])
 def test_the_values_for_the_nats_chart_are_the_example_filled_in(name: str, way: str) -> None:
-    """
-    What is printed is the file in examples/, which the guides show, but for the keys.
-    """
+    """What is printed is the file in examples/, which the guides show, but for the keys."""
     plan = Plan(way, "<SYSTEM-USER>")
     filled = nats_values("AUTH_SERVICE", "AUTH_ACCOUNT", "<RESPONDER>", "<SIGNER>", plan, "")
     example = (ROOT / "examples" / "nats" / f"{name}-values.yaml").read_text(encoding="utf-8")
@@ -66,9 +62,7 @@ def test_the_values_for_the_nats_chart_are_the_example_filled_in(name: str, way:
     ],
 )
 def test_a_login_for_sessions_is_said_whole(desk: Desk, options: list[str], said: str) -> None:
-    """
-    Config mode names the second login by its key, and a server takes no key twice.
-    """
+    """Config mode names the second login by its key, and a server takes no key twice."""
     command = ("keys", "--creds-file", str(desk.folder / "creds"))
     responder = desk.run(*command).output.split()[2]
     ran = desk.run(*command, *(option.replace("<responder>", responder) for option in options))
@@ -78,9 +72,7 @@ def test_a_login_for_sessions_is_said_whole(desk: Desk, options: list[str], said
 
 
 def test_nothing_of_sessions_is_printed_unless_asked_for(desk: Desk) -> None:
-    """
-    Without --sessions the responder may answer and do nothing else, in both modes.
-    """
+    """Without --sessions the responder may answer and do nothing else, in both modes."""
     ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--system-user", Pair.new(Kind.USER).public)
 
     assert 0 == ran.exit_code
@@ -88,9 +80,7 @@ def test_nothing_of_sessions_is_printed_unless_asked_for(desk: Desk) -> None:
 
 
 def test_creds_may_come_from_a_pipe(desk: Desk) -> None:
-    """
-    A login that is in no file, `--creds-file <(kubectl get secret …)`, can be read, too.
-    """
+    """A login that is in no file, `--creds-file <(kubectl get secret …)`, can be read, too."""
     reader, writer = os.pipe()
     os.write(writer, (desk.folder / "creds").read_bytes())
     os.close(writer)
@@ -125,9 +115,7 @@ def test_the_values_for_the_nats_chart_are_whole(desk: Desk, account: str, more:
 
 
 def test_there_are_no_values_of_operator_mode(desk: Desk) -> None:
-    """
-    In operator mode the values hold JWTs, which only nsc has: that is said, and nothing is printed.
-    """
+    """In operator mode the values hold JWTs, which only nsc has: that is said, and nothing is printed."""
     ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--format", "nats-values", "--mode", "operator")
 
     assert (2, "") == (ran.exit_code, ran.stdout)

@@ -41,9 +41,7 @@ def test_explain_shows_text_as_text(desk: Desk, form: list[str]) -> None:
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_who_can_and_policy_test_show_text_as_text(desk: Desk, form: list[str]) -> None:
-    """
-    The name of a ServiceAccount in a manifest, and what a table quotes, are spelled out.
-    """
+    """The name of a ServiceAccount in a manifest, and what a table quotes, are spelled out."""
     desk.account("shop", HOSTILE)
     (desk.folder / "a.yaml").write_text("version: 1\nrules: [{name: a, match: {}}]\n")
     case = {"workload": "a/b", "annotations": {"nats.io/allowed-pub-subjects": HOSTILE}, "expect": {"left_out": []}}
@@ -58,9 +56,7 @@ def test_who_can_and_policy_test_show_text_as_text(desk: Desk, form: list[str]) 
 
 
 async def test_doctor_shows_a_servers_words_as_text(desk: Desk) -> None:
-    """
-    What a NATS server says of itself, and to a login, is spelled out; so is a bad configuration, as JSON.
-    """
+    """What a NATS server says of itself, and to a login, is spelled out; so is a bad configuration, as JSON."""
     refusal = f"-ERR '{HOSTILE}'\r\n".encode()
     async with hostile_server({"server_name": HOSTILE, "version": HOSTILE}, answer=refusal) as server:
         ran = await asyncio.to_thread(desk.run, "doctor", NATS_URL=server.url)
@@ -73,9 +69,7 @@ async def test_doctor_shows_a_servers_words_as_text(desk: Desk) -> None:
 
 
 def test_demo_shows_what_it_saw_as_text() -> None:
-    """
-    A row of the table holds neither escape codes nor rich's own markup.
-    """
+    """A row of the table holds neither escape codes nor rich's own markup."""
     file = io.StringIO()
     Console(file=file, width=400).print(demo._table([Outcome("tried", "[red]", HOSTILE, 0.0)]))
 
@@ -85,9 +79,7 @@ def test_demo_shows_what_it_saw_as_text() -> None:
 
 
 def test_keys_shows_names_as_text(desk: Desk) -> None:
-    """
-    What a creds file and the arguments say is spelled out.
-    """
+    """What a creds file and the arguments say is spelled out."""
     (desk.folder / "creds").write_bytes(creds(issuer_account=HOSTILE))
     ran = desk.run("keys", "--creds-file", str(desk.folder / "creds"), "--callout-account", f"{HOSTILE}\nforged: 1")
 
@@ -105,9 +97,7 @@ def test_keys_shows_names_as_text(desk: Desk) -> None:
     ],
 )
 def test_bad_use_is_told_as_text(desk: Desk, arguments: list[str]) -> None:
-    """
-    A message about bad use quotes its argument, spelled out, and the exit code is 2.
-    """
+    """A message about bad use quotes its argument, spelled out, and the exit code is 2."""
     ran = desk.run(*arguments)
 
     assert (2, []) == (ran.exit_code, obeyed(ran.output))
@@ -115,18 +105,14 @@ def test_bad_use_is_told_as_text(desk: Desk, arguments: list[str]) -> None:
 
 
 def test_a_bad_configuration_is_told_as_text(desk: Desk) -> None:
-    """
-    So is every problem of the configuration.
-    """
+    """So is every problem of the configuration."""
     ran = desk.run("explain", "shop/web", JWKS_FILE=f"/none/{HOSTILE}", NATS_URL=f"nats://{HOSTILE}")
 
     assert (2, []) == (ran.exit_code, obeyed(ran.output))
 
 
 def test_a_fault_of_ours_is_told_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """
-    The traceback of an error that nobody expected is spelled out, and holds no secret.
-    """
+    """The traceback of an error that nobody expected is spelled out, and holds no secret."""
     seed = Pair.new(Kind.USER).seed
     try:
         raise ValueError(f"{HOSTILE} {seed}")

@@ -71,9 +71,7 @@ def _list(value: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_what_cannot_be_looked_at(desk: Desk, arguments: list[str], variables: dict[str, str], said: str) -> None:
-    """
-    Exit code 2: neither good nor bad.
-    """
+    """Exit code 2: neither good nor bad."""
     (desk.folder / "broken").mkdir()
     (desk.folder / "broken" / "bad.yaml").write_text("{")
     given = [argument.format(_file(desk, GOOD)) for argument in arguments]
@@ -84,9 +82,7 @@ def test_what_cannot_be_looked_at(desk: Desk, arguments: list[str], variables: d
 
 
 def test_an_account_needs_its_key_file(desk: Desk) -> None:
-    """
-    In operator mode a name that has no file refuses everybody of its rule. Config mode knows every name.
-    """
+    """In operator mode a name that has no file refuses everybody of its rule. Config mode knows every name."""
     path = str(FILES / "E21.yaml")
     operator = desk.run("policy", "check", path, "--settings", **_operator(desk))
     config = desk.run("policy", "check", path, "--settings")
@@ -101,9 +97,7 @@ def _operator(desk: Desk) -> dict[str, str]:
 
 
 def test_the_settings_are_what_silent_fields_say(desk: Desk) -> None:
-    """
-    Alone a file cannot tell that replies are on for everybody.
-    """
+    """Alone a file cannot tell that replies are on for everybody."""
     path = _file(desk, GOOD)
 
     assert "W02" not in desk.run("policy", "check", path).output
@@ -111,9 +105,7 @@ def test_the_settings_are_what_silent_fields_say(desk: Desk) -> None:
 
 
 def test_the_cluster_tells_who_is_under_which_rule(desk: Desk) -> None:
-    """
-    And whom no rule takes, whom a rule refuses, and which entries of annotations will be left out.
-    """
+    """And whom no rule takes, whom a rule refuses, and which entries of annotations will be left out."""
     desk.account("shop", "web", {"nats.io/allowed-pub-subjects": f"x.b,y,{HOSTILE}"})
     desk.account("pay", "api")
     desk.account("dev", "a")
@@ -159,9 +151,7 @@ def test_two_files_are_compared_rule_by_rule(desk: Desk, old: str | None, new: s
 
 
 def test_two_files_are_compared_workload_by_workload(desk: Desk) -> None:
-    """
-    Who is refused now, who lands elsewhere, and what each loses and gains; `none` is what holds without a file.
-    """
+    """Who is refused now, who lands elsewhere, and what each loses and gains; `none` is what holds without a file."""
     desk.account("shop", "web", {"nats.io/allowed-pub-subjects": "x.b,y"})
     desk.account("pay", "api")
     path = _file(desk, TWO)
@@ -231,9 +221,7 @@ def test_the_rights_that_labels_need_are_told(desk: Desk) -> None:
 
 
 def test_labels_are_those_of_the_cluster(desk: Desk) -> None:
-    """
-    A namespace that nobody knows is not judged as one without labels.
-    """
+    """A namespace that nobody knows is not judged as one without labels."""
     path = str(Path(__file__).parents[2] / "examples" / "policies" / "02-account-by-label.yaml")
     (desk.folder / "accounts" / "ns.yaml").write_text(
         "kind: Namespace\nmetadata: {name: shop, labels: {example.com/team: eu}}\n---\n"

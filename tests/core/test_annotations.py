@@ -34,9 +34,7 @@ def test_defaults() -> None:
 
 
 def test_private_inbox_mode() -> None:
-    """
-    In private mode nobody gets the inbox that all share; its own two each still has, and may answer as before.
-    """
+    """In private mode nobody gets the inbox that all share; its own two each still has, and may answer as before."""
     granted = compile_grant("shop", "web", None, replace(TERMS, inbox_mode=InboxMode.PRIVATE), PREFIX).permissions
 
     assert ("shop.>", "_INBOX_SA.shop.web.>", "_INBOX_shop_web.>") == granted.subscribe
@@ -57,9 +55,7 @@ def test_reply_modes_without_the_right_to_publish_to_inboxes(mode: ReplyMode, re
 
 
 def test_annotations_add() -> None:
-    """
-    Annotations add to the defaults, each side its own, in the order written and each entry once.
-    """
+    """Annotations add to the defaults, each side its own, in the order written and each entry once."""
     annotations = {PUB: "test.>, a.b,a.b,\n shop.> ,", SUB: "x.*"}
     granted = compile_grant("shop", "web", annotations, TERMS, PREFIX).permissions
 
@@ -87,9 +83,7 @@ def test_a_key_that_nobody_reads_is_told() -> None:
 
 
 def test_another_prefix() -> None:
-    """
-    With another annotation prefix the guide's annotations mean nothing.
-    """
+    """With another annotation prefix the guide's annotations mean nothing."""
     for prefix, more in (("nats.io/", ()), ("corp.example/", ("a.b",))):
         written = {f"{prefix}allowed-pub-subjects": "a.b"}
         grant = compile_grant("shop", "web", written, TERMS, "corp.example/")
@@ -98,9 +92,7 @@ def test_another_prefix() -> None:
 
 @pytest.mark.parametrize("bad", ["foo..bar", "a b", "a\x07b", "x" * 257, "foo.>.bar", "fo*"])
 def test_a_bad_entry_spoils_no_other(bad: str) -> None:
-    """
-    An entry that is no subject is left out and named; its neighbours count.
-    """
+    """An entry that is no subject is left out and named; its neighbours count."""
     grant = compile_grant("shop", "web", {PUB: f"one.>,{bad},two"}, TERMS, PREFIX)
 
     assert (*grant.default_publish, "one.>", "two") == grant.permissions.publish
@@ -108,9 +100,7 @@ def test_a_bad_entry_spoils_no_other(bad: str) -> None:
 
 
 def test_no_more_than_256_entries_a_side() -> None:
-    """
-    One side has at most 256 entries, the defaults included.
-    """
+    """One side has at most 256 entries, the defaults included."""
     grant = compile_grant("shop", "web", {PUB: ",".join(f"s.{i}" for i in range(400))}, TERMS, PREFIX)
 
     assert 256 == len(grant.permissions.publish)
@@ -118,9 +108,7 @@ def test_no_more_than_256_entries_a_side() -> None:
 
 
 def test_a_huge_annotation_is_read_in_part() -> None:
-    """
-    Of thousands of bad entries 32 are named and the rest counted; nothing after them is read.
-    """
+    """Of thousands of bad entries 32 are named and the rest counted; nothing after them is read."""
     grant = compile_grant("shop", "web", {PUB: ",".join(f"a {n}" for n in range(1000)) + ",good"}, TERMS, PREFIX)
 
     assert 33 == len(grant.refused)
@@ -132,9 +120,7 @@ def test_a_huge_annotation_is_read_in_part() -> None:
 
 
 def test_reading_stops_at_72_kib() -> None:
-    """
-    What stands beyond 72 KiB is not read, and that is told; no half entry counts.
-    """
+    """What stands beyond 72 KiB is not read, and that is told; no half entry counts."""
     grant = compile_grant("shop", "web", {PUB: "a.b.>," * 12_500 + "beyond"}, TERMS, PREFIX)
     half = compile_grant("shop", "web", {PUB: "x" * (72 * 1024 - 5) + ",a.b.>x"}, TERMS, PREFIX)
 
@@ -144,9 +130,7 @@ def test_reading_stops_at_72_kib() -> None:
 
 
 def test_nothing_is_checked_after_the_last_entry_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Of 9,000 good entries, 9,000 bad ones, or one entry 9,000 times, at most 256 are looked at.
-    """
+    """Of 9,000 good entries, 9,000 bad ones, or one entry 9,000 times, at most 256 are looked at."""
     looked_at: list[str] = []
     problem = subjects.problem
 

@@ -45,9 +45,7 @@ CONFIG, OWN, SIGNING = (
     ],
 )
 def test_answers_are_the_same_to_the_byte(signers: Signers, account: str, allowed: str, denied: str) -> None:
-    """
-    The same request and verdict give the same answer as before, and that answer sealed when the request was.
-    """
+    """The same request and verdict give the same answer as before, and that answer sealed when the request was."""
     server = Server(sub=next(iter(signers.answers)))
     for sealed in (False, True):
         data, xkey, xkeys = (
@@ -88,16 +86,12 @@ def world(**changes: Any) -> Facts:
 
 
 def test_without_labels_a_login_is_answered_as_before() -> None:
-    """
-    From the question's bytes to the answer's nothing changes while sessions are not controlled.
-    """
+    """From the question's bytes to the answer's nothing changes while sessions are not controlled."""
     assert "bd20a6de94c8af6d" == hashlib.sha256(answered(world())).hexdigest()[:16]
 
 
 def test_a_label_is_all_that_an_answer_has_more() -> None:
-    """
-    With labels the user's name says what was granted, and until when; all else stays to the byte.
-    """
+    """With labels the user's name says what was granted, and until when; all else stays to the byte."""
     labelled = world(release="prod-1", grants=replace(fresh_grants(), policy_mark="a1b2c3"))
     bare, more = user_in(answered(world())), user_in(answered(labelled))
     made = labelled.grants.of("team-a", "orders", None)

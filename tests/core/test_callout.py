@@ -39,9 +39,7 @@ def signed_bytes(payload: bytes) -> bytes:
 
 
 def test_a_server_is_heard() -> None:
-    """
-    A question of a server is read field by field.
-    """
+    """A question of a server is read field by field."""
     request = opened(SERVER.ask("tok"))
 
     assert request.token is not None
@@ -68,9 +66,7 @@ def test_a_server_is_heard() -> None:
     ],
 )
 def test_where_the_token_is_looked_for(options: dict[str, str], expected: str | None) -> None:
-    """
-    The credential is `auth_token`, else `pass`, and nothing else.
-    """
+    """The credential is `auth_token`, else `pass`, and nothing else."""
     token = opened(SERVER.ask(**options)).token
 
     assert expected == (token and token.reveal())
@@ -116,26 +112,20 @@ def changed(path: str, value: Any, key: SigningKey | None = None) -> bytes:
     ],
 )
 def test_malformed_questions(question: bytes) -> None:
-    """
-    What no server of ours can have meant is dropped as malformed, or as not sealed as it should be.
-    """
+    """What no server of ours can have meant is dropped as malformed, or as not sealed as it should be."""
     assert dropped(question) in (DropReason.MALFORMED_REQUEST, DropReason.ENCRYPTION_MISMATCH)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_dropped(data: bytes) -> None:
-    """
-    Any bytes end as Unanswerable, sealed or not, never as another exception.
-    """
+    """Any bytes end as Unanswerable, sealed or not, never as another exception."""
     dropped(data)
     dropped(b"eyJ" + data)
     dropped(data, SERVER.curve.public, (OURS,))
 
 
 def test_a_sealed_question_is_opened() -> None:
-    """
-    A sealed question opens with our key, and says which of our keys that was.
-    """
+    """A sealed question opens with our key, and says which of our keys that was."""
     request, key = callout.open_request(
         SERVER.ask_sealed(OURS, "tok"), SERVER.curve.public, SIGNERS.answers, (OLD, OURS), False
     )
@@ -163,23 +153,17 @@ def test_a_sealed_question_is_opened() -> None:
     ],
 )
 def test_encryption_mismatches(data: bytes, xkey: str, xkeys: tuple[CurveKey, ...], clear: bool) -> None:
-    """
-    A question that is not sealed as configured is dropped: nobody can talk us down to clear text.
-    """
+    """A question that is not sealed as configured is dropped: nobody can talk us down to clear text."""
     assert DropReason.ENCRYPTION_MISMATCH == dropped(data, xkey, xkeys, clear)
 
 
 def test_clear_questions_pass_while_an_xkey_is_rolled_out() -> None:
-    """
-    In mode `optional` a clear question is heard although we hold an xkey.
-    """
+    """In mode `optional` a clear question is heard although we hold an xkey."""
     assert ISSUER.public == opened(SERVER.ask("tok"), xkeys=(OURS,), clear=True).subject
 
 
 def test_allow_in_config_mode() -> None:
-    """
-    An Allow names the workload, the account and the expiry, for the user key of this very login.
-    """
+    """An Allow names the workload, the account and the expiry, for the user key of this very login."""
     answer = SERVER.read(
         callout.encode(opened(SERVER.ask("tok")), Allow(WORKLOAD, "APP", GRANT, NOW + 600), SIGNERS, None, NOW, bytes)
     )
@@ -193,9 +177,7 @@ def test_allow_in_config_mode() -> None:
 
 
 def test_allow_in_operator_mode_with_signing_keys() -> None:
-    """
-    With signing keys each JWT names the account its signer belongs to, and the user JWT no audience.
-    """
+    """With signing keys each JWT names the account its signer belongs to, and the user JWT no audience."""
     target, auth = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (11, 12))
     target_signing, auth_signing = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (13, 14))
     placed = signers.operator_mode(target.public, target_signing, auth.public, auth_signing)
@@ -213,9 +195,7 @@ def test_allow_in_operator_mode_with_signing_keys() -> None:
 
 @pytest.mark.parametrize("account", ["SHOP", "app", "", "AUTH"])
 def test_nobody_lands_in_an_account_without_a_key(account: str) -> None:
-    """
-    An account that nobody signs for is an error, and no other account takes its place.
-    """
+    """An account that nobody signs for is an error, and no other account takes its place."""
     target, auth = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (11, 12))
     placed = signers.operator_mode(target.public, target, auth.public, auth)
     request, _ = callout.open_request(Server(sub=auth.public).ask("tok"), "", placed.answers, (), True)
@@ -225,18 +205,14 @@ def test_nobody_lands_in_an_account_without_a_key(account: str) -> None:
 
 
 def test_deny_has_one_text() -> None:
-    """
-    A refusal carries the one constant text and no user.
-    """
+    """A refusal carries the one constant text and no user."""
     answer = SERVER.read(callout.encode(opened(SERVER.ask("tok")), Deny(Reason.EXPIRED), SIGNERS, None, NOW, bytes))
 
     assert (callout.REFUSAL, None) == (answer.error, answer.user)
 
 
 def test_requests_have_no_repr_of_the_token() -> None:
-    """
-    Printing a request does not print the client's token.
-    """
+    """Printing a request does not print the client's token."""
     assert "s3cr3t-token" not in repr(opened(SERVER.ask("s3cr3t-token")))
 
 
@@ -253,7 +229,5 @@ def test_requests_have_no_repr_of_the_token() -> None:
     ],
 )
 def test_the_host_that_a_question_claims(data: bytes, expected: str) -> None:
-    """
-    The client's host can be read before anything is proved, and reading it never fails.
-    """
+    """The client's host can be read before anything is proved, and reading it never fails."""
     assert expected == callout.claimed_host(data)

@@ -34,16 +34,12 @@ STRICT = replace(
     ],
 )
 def test_conditions(kind: ConnectionKind | None, host: str, pod: str, expected: Reason | None) -> None:
-    """
-    A kind, a network and a pod that a rule wants are each looked at; what cannot be told fails.
-    """
+    """A kind, a network and a pod that a rule wants are each looked at; what cannot be told fails."""
     assert expected == conditions.problem(STRICT, (kind, host), pod)
     assert conditions.problem(RULE, (kind or NATS, host), pod) is None
 
 
 def test_without_a_connection_only_the_pod_counts() -> None:
-    """
-    Whoever only asks what a token is worth is turned away for no connection.
-    """
+    """Whoever only asks what a token is worth is turned away for no connection."""
     assert conditions.problem(STRICT, None, "web-1") is None
     assert Reason.NOT_POD_BOUND == conditions.problem(STRICT, None, "")

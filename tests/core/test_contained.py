@@ -112,9 +112,7 @@ def test_contained_is_what_trying_everything_finds(seed: int) -> None:
     ],
 )
 def test_what_is_contained(one: Made, other: Made, expected: bool) -> None:
-    """
-    Allowed by one, and not by the other for want of an entry or for a denial: not contained.
-    """
+    """Allowed by one, and not by the other for want of an entry or for a denial: not contained."""
     assert expected == contained(one, other)
     assert not contained(one, other._replace(account="BPP"))
 
@@ -131,16 +129,12 @@ def test_what_is_contained(one: Made, other: Made, expected: bool) -> None:
     ],
 )
 def test_replies_are_rights(mine: tuple[int, float], theirs: tuple[int, float], expected: bool) -> None:
-    """
-    More answers, or for longer, are more.
-    """
+    """More answers, or for longer, are more."""
     assert expected == contained(made(Permissions(("a",), (), *mine)), made(Permissions(("a", "b"), (), *theirs)))
 
 
 def test_what_takes_too_long_is_not_contained() -> None:
-    """
-    A tenant's entries that are slow to compare do not stop the others; equal ones are not compared.
-    """
+    """A tenant's entries that are slow to compare do not stop the others; equal ones are not compared."""
     slow = [".".join(one) for one in itertools.product("x*", repeat=11)]
     one, other = grant(" ".join(slow[:1000])), grant(" ".join(slow))
     assert contained(one, other)

@@ -14,9 +14,7 @@ READER = Reader("nats.io/")
 
 
 def test_only_ours_are_read() -> None:
-    """
-    Of all annotations the three that mean something are read, by their full keys.
-    """
+    """Of all annotations the three that mean something are read, by their full keys."""
     found = READER.read({PUB: "a", "nats.io/jetstream": "b", "helm.sh/chart": "x", "nats.io.evil": "y", "nats.io": "z"})
 
     assert {PUB: "a", "nats.io/jetstream": "b"} == found
@@ -26,9 +24,7 @@ def test_only_ours_are_read() -> None:
 
 
 def test_misspelt_keys_are_told_at_most_eight() -> None:
-    """
-    Keys under the prefix that mean nothing are kept to be told: eight, cut, and never their texts.
-    """
+    """Keys under the prefix that mean nothing are kept to be told: eight, cut, and never their texts."""
     found = READER.read({f"nats.io/allowed-{n}" + "x" * 200: "y" * 1000 for n in range(20)})
 
     assert found is not None
@@ -60,25 +56,19 @@ def test_texts_are_cut_between_entries(text: str, expected: str) -> None:
 
 @given(padding=st.integers(0, 40), tail=st.text(st.sampled_from("a.>*,\nü"), max_size=40))
 def test_no_cut_makes_an_entry_of_its_own(padding: int, tail: str) -> None:
-    """
-    Wherever the cut falls, what is read are entries that the tenant wrote, and the mark.
-    """
+    """Wherever the cut falls, what is read are entries that the tenant wrote, and the mark."""
     text = "b," * (BYTES_MAX // 2 - 20) + "c" * padding + tail + "," + "d" * 50
 
     assert set(split(text)) <= {entry.strip() for entry in text.replace("\n", ",").split(",")} | {CUT}
 
 
 def test_the_mark_is_no_subject() -> None:
-    """
-    Whoever reads entries by the grammar of subjects refuses the mark of a cut.
-    """
+    """Whoever reads entries by the grammar of subjects refuses the mark of a cut."""
     assert subjects.problem(CUT)
 
 
 def test_entries_come_once_in_order() -> None:
-    """
-    Commas and line ends separate; spaces around, empty ones and repetitions go.
-    """
+    """Commas and line ends separate; spaces around, empty ones and repetitions go."""
     assert ["a", "b c", "d"] == split(" a ,,b c\n\n a,d, ")
 
 
@@ -99,9 +89,7 @@ def test_digest_tells_every_change() -> None:
 
 
 def test_weight_is_what_memory_takes() -> None:
-    """
-    One emoji makes every character of a text four bytes long, and that counts.
-    """
+    """One emoji makes every character of a text four bytes long, and that counts."""
     plain, wide = (READER.read({PUB: "a" * 10_000 + end}) for end in ("a", "😀"))
 
     assert 10_000 < weight_of(plain) < 11_000
@@ -111,9 +99,7 @@ def test_weight_is_what_memory_takes() -> None:
 
 
 def test_keys_are_one_object() -> None:
-    """
-    All entries share their keys, so that 50,000 of them do not hold each its own.
-    """
+    """All entries share their keys, so that 50,000 of them do not hold each its own."""
     one, other = ([*(READER.read({f"nats.io/{name}": "x"}) or ())] for name in ("jetstream", "JETSTREAM".lower()))
 
     assert one[0] is other[0]

@@ -116,9 +116,7 @@ def subscribe(text: str, terms: Terms = RULES) -> tuple[str, ...]:
     ],
 )
 def test_what_no_annotation_reaches(trespass: str) -> None:
-    """
-    Inboxes, system subjects, and JetStream beyond one named stream stay out of a tenant's reach.
-    """
+    """Inboxes, system subjects, and JetStream beyond one named stream stay out of a tenant's reach."""
     grant = compile_grant("shop", "web", {PUB: trespass, SUB: trespass}, RULES, PREFIX)
 
     assert compile_grant("shop", "web", None, RULES, PREFIX).permissions == grant.permissions
@@ -171,17 +169,13 @@ HEARD = [
 
 @pytest.mark.parametrize("entry", PUBLISHED)
 def test_what_may_be_published_below_the_dollar(entry: str) -> None:
-    """
-    A tenant may use the data of a stream or bucket that it names, and ask for the account's state.
-    """
+    """A tenant may use the data of a stream or bucket that it names, and ask for the account's state."""
     assert (entry,) == publish(entry)
 
 
 @pytest.mark.parametrize("entry", HEARD)
 def test_what_may_be_heard_below_the_dollar(entry: str) -> None:
-    """
-    A tenant may hear a bucket, the dead letters of a stream and who looks for a service, each by its name.
-    """
+    """A tenant may hear a bucket, the dead letters of a stream and who looks for a service, each by its name."""
     assert (entry,) == subscribe(entry)
 
 
@@ -201,9 +195,7 @@ def test_each_side_has_a_list_of_its_own(entry: str, grants: JetStreamGrants) ->
 
 
 def test_admin_grants() -> None:
-    """
-    With JETSTREAM_GRANTS=admin any JetStream subject may be published, the system's still not.
-    """
+    """With JETSTREAM_GRANTS=admin any JetStream subject may be published, the system's still not."""
     admin = replace(TERMS, jetstream_grants=JetStreamGrants.ADMIN)
 
     assert ("$JS.API.>", "$KV.>", "$O.>") == publish("$JS.API.>,$KV.>,$O.>,$SYS.>,$SRV.PING,_INBOX.>,>", admin)
@@ -211,18 +203,14 @@ def test_admin_grants() -> None:
 
 
 def test_a_wide_acknowledgement_says_how_to_write_it() -> None:
-    """
-    Who asks for acknowledgements of the second form too widely is told the spelling that is taken.
-    """
+    """Who asks for acknowledgements of the second form too widely is told the spelling that is taken."""
     why = reach.trespass("$JS.ACK.*.*.S.>", Side.PUBLISH, JetStreamGrants.DATA)
 
     assert "$JS.ACK.*.*.STREAM.*.*.*.*.*.>" in why
 
 
 def test_the_verb_decides() -> None:
-    """
-    No verb begins with another one, so that the first that is found is the only one.
-    """
+    """No verb begins with another one, so that the first that is found is the only one."""
     for table in (reach.MAY_PUBLISH, reach.MAY_SUBSCRIBE):
         assert [] == [(one, two) for one in table for two in table if two.startswith(f"{one}.")]
 
@@ -279,9 +267,7 @@ entries = st.builds(
 @given(entry=entries, side=st.sampled_from((Side.PUBLISH, Side.SUBSCRIBE)))
 @settings(max_examples=2000)
 def test_what_passes_is_about_one_name_and_nothing_else(entry: str, side: str) -> None:
-    """
-    Whatever a tenant writes below `$` reaches one stream, bucket or service, and nothing that is not on the list.
-    """
+    """Whatever a tenant writes below `$` reaches one stream, bucket or service, and nothing that is not on the list."""
     if entry not in (publish if side == Side.PUBLISH else subscribe)(entry):
         return
     reached = subjects.subscribed(entry) if side == Side.SUBSCRIBE else entry
@@ -298,9 +284,7 @@ def test_what_passes_is_about_one_name_and_nothing_else(entry: str, side: str) -
 
 @given(annotation=st.lists(subject_texts, max_size=8).map(",".join), inbox=names)
 def test_no_annotation_reaches_an_inbox_or_the_system(annotation: str, inbox: str) -> None:
-    """
-    Whatever a tenant writes overlaps no inbox, reply or system subject.
-    """
+    """Whatever a tenant writes overlaps no inbox, reply or system subject."""
     for subject in publish(annotation):
         assert not subjects.problem(subject)
         for reserved in (

@@ -26,30 +26,22 @@ def after(denied: int, allowed: int, monotonic: float = 0.0) -> Hosts:
     ],
 )
 def test_who_is_suspect(denied: int, allowed: int, expected: bool) -> None:
-    """
-    Suspect is who was refused often and let in almost never.
-    """
+    """Suspect is who was refused often and let in almost never."""
     assert expected == after(denied, allowed).is_suspect("h", 0.0)
 
 
 def test_nobody_is_suspect_for_another() -> None:
-    """
-    One host's refusals say nothing about another host.
-    """
+    """One host's refusals say nothing about another host."""
     assert not after(500, 0).is_suspect("other", 0.0)
 
 
 def test_a_flood_is_forgotten() -> None:
-    """
-    Some half-lives after a flood the host is a host like any other.
-    """
+    """Some half-lives after a flood the host is a host like any other."""
     assert not after(1000, 0).is_suspect("h", 6 * HALF_LIFE_SECONDS)
 
 
 def test_hosts_are_bounded() -> None:
-    """
-    However many hosts are refused, only so many are remembered.
-    """
+    """However many hosts are refused, only so many are remembered."""
     hosts = Hosts(size=10)
     for number in range(1000):
         hosts.record(f"h{number}", allowed=False, monotonic=0.0)
@@ -58,9 +50,7 @@ def test_hosts_are_bounded() -> None:
 
 
 def test_good_hosts_take_no_memory() -> None:
-    """
-    A host that was never refused is not remembered.
-    """
+    """A host that was never refused is not remembered."""
     hosts = Hosts()
     hosts.record("h", allowed=True, monotonic=0.0)
 

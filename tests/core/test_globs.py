@@ -72,9 +72,7 @@ def test_match(text: str, name: str, expected: dict[str, str] | None) -> None:
     ],
 )
 def test_bad_glob(text: str, why: str) -> None:
-    """
-    A glob that leaves open where a capture ends is refused, with the reason.
-    """
+    """A glob that leaves open where a capture ends is refused, with the reason."""
     with pytest.raises(BadGlob, match=".") as caught:
         Glob.of(text)
 
@@ -102,9 +100,7 @@ GLOBS = [
 
 
 def test_every_small_glob_and_name() -> None:
-    """
-    What is read once from left to right matches whatever any other reading would match.
-    """
+    """What is read once from left to right matches whatever any other reading would match."""
     for text in GLOBS:
         glob = Glob.of(text)
         for name in NAMES:
@@ -113,9 +109,7 @@ def test_every_small_glob_and_name() -> None:
 
 
 def test_covers_claims_nothing_false() -> None:
-    """
-    One glob covers another only if it matches all that the other one does; among small ones it always says so.
-    """
+    """One glob covers another only if it matches all that the other one does; among small ones it always says so."""
     globs = [Glob.of(text) for text in GLOBS if len(text.replace("{x}", "x")) <= 3]
     matched = {glob.text: {name for name in NAMES if glob.match(name) is not None} for glob in globs}
     for one, other in product(globs, globs):
@@ -145,7 +139,5 @@ def test_covers(one: str, other: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("text", ["*a" * 40 + "*b", "{x}" + "a" * 40 + "*b", "{x}a{y}a{z}b"])
 def test_no_second_way_is_tried(text: str) -> None:
-    """
-    A name made to be tried in many ways is refused in linear time: with those, this would not end.
-    """
+    """A name made to be tried in many ways is refused in linear time: with those, this would not end."""
     assert Glob.of(text).match("a" * 5000) is None

@@ -27,9 +27,7 @@ def made(grants: Grants, name: str, account: str, annotations: Mapping[str, str]
 
 
 def test_grants_are_made_once() -> None:
-    """
-    The refusals of a workload's annotations are told when its grant is made, and not again until they change.
-    """
+    """The refusals of a workload's annotations are told when its grant is made, and not again until they change."""
     grants = fresh_grants()
     first = made(grants, "shop", "web", {PUB: "a b"})
 
@@ -41,9 +39,7 @@ def test_grants_are_made_once() -> None:
 
 
 def test_digest_of_a_grant() -> None:
-    """
-    Each grant has the first 12 hex digits of its SHA-256 beside it, of whoever has it.
-    """
+    """Each grant has the first 12 hex digits of its SHA-256 beside it, of whoever has it."""
     grant = made(fresh_grants(), "shop", "web", None)
 
     assert hashlib.sha256(grant.encoded).hexdigest()[:12] == grant.digest
@@ -69,9 +65,7 @@ PERMISSIONS = Permissions(("a", "b"), ("c", "d"), 1, 2.0, ("e", "f"), ("g", "h")
     ],
 )
 def test_mark_of_a_grant(account: str, changes: dict[str, Any], same: bool) -> None:
-    """
-    What labels say of a grant changes with all that a session may do, and not with the order of its entries.
-    """
+    """What labels say of a grant changes with all that a session may do, and not with the order of its entries."""
     assert same == (mark_of("APP", PERMISSIONS) == mark_of(account, replace(PERMISSIONS, **changes)))
 
 
@@ -86,9 +80,7 @@ def test_marks_are_made_for_labels_only() -> None:
 
 
 def test_a_grant_is_shown_without_keeping_it() -> None:
-    """
-    Whoever only asks gets the grant itself, or why there is none, and leaves nothing behind.
-    """
+    """Whoever only asks gets the grant itself, or why there is none, and leaves nothing behind."""
     grants = fresh_grants(rule("shops", "shop"))
     shown, turned = grants.compile("shop", "web", {PUB: "other"}), grants.compile("pay", "web", None)
 
@@ -99,9 +91,7 @@ def test_a_grant_is_shown_without_keeping_it() -> None:
 
 
 def test_annotations_are_not_kept() -> None:
-    """
-    The cache tells a change by a digest: the annotations that the index dropped live on nowhere.
-    """
+    """The cache tells a change by a digest: the annotations that the index dropped live on nowhere."""
     grants = fresh_grants()
     text = ",".join(f"refused..{number}" for number in range(8000))
     made(grants, "shop", "web", Reader("nats.io/").read({PUB: text}))
@@ -111,9 +101,7 @@ def test_annotations_are_not_kept() -> None:
 
 
 def test_grants_of_others_are_not_mixed_up() -> None:
-    """
-    Two workloads with equal annotations have each its own grant.
-    """
+    """Two workloads with equal annotations have each its own grant."""
     grants = fresh_grants()
 
     assert made(grants, "shop", "web", None) != made(grants, "shop", "api", None)
@@ -121,9 +109,7 @@ def test_grants_of_others_are_not_mixed_up() -> None:
 
 
 def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Large grants push out old ones, never the newest.
-    """
+    """Large grants push out old ones, never the newest."""
     monkeypatch.setattr(cache, "CACHE_BYTES", 10_000)
     grants = fresh_grants()
     for number in range(50):
@@ -134,9 +120,7 @@ def test_grants_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_labels_of_one_grant_alone_count() -> None:
-    """
-    Labels that were looked up for one login are kept with its grant, so they weigh.
-    """
+    """Labels that were looked up for one login are kept with its grant, so they weigh."""
     plain, labelled = fresh_grants(), fresh_grants()
     made(plain, "shop", "web", None)
     labelled.of("shop", "web", None, {f"key-{number}": "x" * 63 for number in range(20)})
@@ -145,9 +129,7 @@ def test_labels_of_one_grant_alone_count() -> None:
 
 
 def test_a_peek_leaves_what_was_refused_to_the_next_login() -> None:
-    """
-    Whoever judges sessions looks at grants, too; the login that comes after tells what was left out, once.
-    """
+    """Whoever judges sessions looks at grants, too; the login that comes after tells what was left out, once."""
     grants, annotations = fresh_grants(), {PUB: "a b, fine"}
 
     peeked = grants.peek("team", "web", annotations)

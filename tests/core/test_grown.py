@@ -15,9 +15,7 @@ def within(one: int, other: int) -> bool:
 
 
 def test_grown_grants_of_2000_workloads_are_remembered() -> None:
-    """
-    Of more, those that changed longest ago are taken to be narrowed.
-    """
+    """Of more, those that changed longest ago are taken to be narrowed."""
     grown = Grown(within)
     for number in range(2001):
         grown.change(("shop", str(number)), ("a", 1), ("b", 3))
@@ -26,9 +24,7 @@ def test_grown_grants_of_2000_workloads_are_remembered() -> None:
 
 
 def test_what_is_remembered_of_grants_is_bounded_in_bytes() -> None:
-    """
-    Tenants choose how large a grant is: a thousand of 100 kB each are not kept.
-    """
+    """Tenants choose how large a grant is: a thousand of 100 kB each are not kept."""
     grown = Grown(within, lambda _: 100_000)
     for number in range(1000):
         for old, new in (("a", 1), ("b", 3)), (("b", 3), ("c", 7)):
@@ -43,9 +39,7 @@ def test_what_is_remembered_of_grants_is_bounded_in_bytes() -> None:
 
 @given(st.lists(st.integers(0, 15), min_size=2, max_size=12))
 def test_no_grant_is_kept_that_todays_does_not_contain(grants: list[int]) -> None:
-    """
-    Whatever a tenant changes and back.
-    """
+    """Whatever a tenant changes and back."""
     grown = Grown(within)
     for old, new in itertools.pairwise(grants):
         grown.change(WORKLOAD, (f"{old}", old), (f"{new}", new))

@@ -26,9 +26,7 @@ def decided(token: str) -> object:
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_token_is_refused(case: str) -> None:
-    """
-    Each hostile token is refused for its own reason.
-    """
+    """Each hostile token is refused for its own reason."""
     reason, make = HOSTILE[case]
     verdict = decided(make(FORGE))
 
@@ -38,7 +36,5 @@ def test_a_hostile_token_is_refused(case: str) -> None:
 
 @pytest.mark.parametrize("case", LET_IN)
 def test_an_odd_but_good_token_is_let_in(case: str) -> None:
-    """
-    What is unusual and no attack is let in.
-    """
+    """What is unusual and no attack is let in."""
     assert isinstance(decided(LET_IN[case](FORGE)), Allow)

@@ -68,9 +68,7 @@ def parsed(text: str) -> Intent:
 
 @pytest.mark.parametrize("text", ENTRIES)
 def test_entries(text: str) -> None:
-    """
-    Each intent comes to exactly these entries, each once.
-    """
+    """Each intent comes to exactly these entries, each once."""
     assert sorted(ENTRIES[text]) == sorted(intents.entries(parsed(text)))
 
 
@@ -105,9 +103,7 @@ def test_entries(text: str) -> None:
     ],
 )
 def test_what_is_no_intent(text: str, why: str) -> None:
-    """
-    What is not written as the grammar says is told why, and is nothing.
-    """
+    """What is not written as the grammar says is told why, and is nothing."""
     problem = intents.parse(text)
 
     assert isinstance(problem, str)
@@ -149,9 +145,7 @@ def test_acknowledgements_of_the_second_form(monkeypatch: pytest.MonkeyPatch, te
 
 @pytest.mark.parametrize("text", ["lookup", "consume:*", "kv-write:shop_*", "consume:*_S/C/>", "publish:shop.>"])
 def test_a_ceiling(text: str) -> None:
-    """
-    A ceiling is an intent that may have `*` in the name of the stream or bucket.
-    """
+    """A ceiling is an intent that may have `*` in the name of the stream or bucket."""
     assert "" == intents.problem_of_ceiling(text)
 
 
@@ -159,9 +153,7 @@ def test_a_ceiling(text: str) -> None:
     "text", ["*", "*:S", "kv-*:B", "consume:S/*", "consume:{x}_S", "consume:a?", "publish:>.a", "_"]
 )
 def test_no_ceiling(text: str) -> None:
-    """
-    A verb is never a glob, nor is a consumer; a glob has no sign but `*`.
-    """
+    """A verb is never a glob, nor is a consumer; a glob has no sign but `*`."""
     assert intents.problem_of_ceiling(text)
 
 
@@ -220,17 +212,13 @@ def test_what_lies_inside_a_ceiling(text: str, ceilings: list[str], admitted: bo
 
 @given(texts)
 def test_every_intent_is_its_own_ceiling(text: str) -> None:
-    """
-    What a platform names literally, a tenant may ask for.
-    """
+    """What a platform names literally, a tenant may ask for."""
     assert intents.admitted(parsed(text), [text])
 
 
 @given(texts, texts)
 def test_a_literal_ceiling_admits_nothing_that_it_does_not_grant(text: str, ceiling: str) -> None:
-    """
-    What lies inside a ceiling without a glob can publish nothing that the ceiling itself could not, as an intent.
-    """
+    """What lies inside a ceiling without a glob can publish nothing that the ceiling itself could not, as an intent."""
     if intents.admitted(parsed(text), [ceiling]):
         for entry in intents.entries(parsed(text)):
             assert subjects.covered(entry, intents.entries(parsed(ceiling))), entry

@@ -70,9 +70,7 @@ def test_intents_come_after_the_subjects_that_are_asked_for() -> None:
     ],
 )
 def test_an_intent_that_is_left_out_spoils_no_other(text: str, why: str) -> None:
-    """
-    It is named, at most 256 characters of it, and told why; its neighbours count.
-    """
+    """It is named, at most 256 characters of it, and told why; its neighbours count."""
     grant = asked(f"stream-info:A,{text},lookup")
 
     assert [(text[:256], why)] == left_out(grant)
@@ -80,9 +78,7 @@ def test_an_intent_that_is_left_out_spoils_no_other(text: str, why: str) -> None
 
 
 def test_what_the_filter_lets_through_with_admin() -> None:
-    """
-    A subject as an intent is judged like a subject.
-    """
+    """A subject as an intent is judged like a subject."""
     terms = replace(TERMS, jetstream_grants=JetStreamGrants.ADMIN)
 
     assert ("$JS.API.>",) == added(asked("publish:$JS.API.>", terms=terms))
@@ -101,9 +97,7 @@ def test_what_the_filter_lets_through_with_admin() -> None:
     ],
 )
 def test_intents_stay_below_their_ceilings(ceilings: Ceilings | None, why: str) -> None:
-    """
-    Those of the rule for JetStream count, and no others.
-    """
+    """Those of the rule for JetStream count, and no others."""
     grant = asked("consume:shop_orders", terms=replace(RULED, ceilings=ceilings))
 
     assert ([] if not why else [("consume:shop_orders", why)]) == left_out(grant)
@@ -140,9 +134,7 @@ def test_an_intent_is_taken_whole_or_left_out() -> None:
     ],
 )
 def test_reading_stops(monkeypatch: pytest.MonkeyPatch, text: str, last: str) -> None:
-    """
-    Of thousands no more than some hundred are looked at, however they are made.
-    """
+    """Of thousands no more than some hundred are looked at, however they are made."""
     looked_at: list[str] = []
     parse = intents.parse
 
@@ -159,9 +151,7 @@ def test_reading_stops(monkeypatch: pytest.MonkeyPatch, text: str, last: str) ->
 
 @given(st.lists(st.one_of(texts, st.text("$JSKV._>*ab:/consumepublish", max_size=30)), max_size=8))
 def test_no_intent_gives_what_its_entries_would_not(written: list[str]) -> None:
-    """
-    Whatever is written there, a tenant could have had each entry of it by the annotation for subjects, too.
-    """
+    """Whatever is written there, a tenant could have had each entry of it by the annotation for subjects, too."""
     grant = asked(",".join(written))
     by_subject = asked("", ",".join(added(grant)))
 

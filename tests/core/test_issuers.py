@@ -44,23 +44,17 @@ def identify(found: VerifiedClaims, rules: ClaimRules, now: float) -> Workload |
 
 
 def test_valid_claims_name_their_workload() -> None:
-    """
-    The claims of a projected token name namespace, ServiceAccount, uid, pod and token.
-    """
+    """The claims of a projected token name namespace, ServiceAccount, uid, pod and token."""
     assert WORKLOAD == identify(claims(), RULES, NOW)
 
 
 def test_token_without_pod_and_jti() -> None:
-    """
-    A token of `kubectl create token` before 1.30 has neither pod nor jti, and is accepted.
-    """
+    """A token of `kubectl create token` before 1.30 has neither pod nor jti, and is accepted."""
     assert Workload("team-a", "orders", UID) == identify(claims(pod="", without="jti"), RULES, NOW)
 
 
 def test_second_name_of_one_issuer() -> None:
-    """
-    During an issuer migration each of the configured names is accepted.
-    """
+    """During an issuer migration each of the configured names is accepted."""
     rules = replace(CLAIMS, issuers=(ISSUER, "https://new.example/"))
 
     assert WORKLOAD == identify(claims(over={"iss": "https://new.example/"}), rules, NOW)
@@ -79,9 +73,7 @@ def test_wrong_audience_says_whose() -> None:
 
 
 def test_extra_audiences_are_told() -> None:
-    """
-    The audiences beside ours are known to the caller, who logs them.
-    """
+    """The audiences beside ours are known to the caller, who logs them."""
     assert ("vault", "api") == others(["vault", "nats", "api"])
     assert () == others("nats")
 
@@ -104,9 +96,7 @@ def test_at_most_sixteen_audiences(number: int, expected: Reason | None) -> None
 
 
 def test_what_is_remembered_is_short() -> None:
-    """
-    What a token's other texts say is cut: they are for the log, and are remembered by the thousand.
-    """
+    """What a token's other texts say is cut: they are for the log, and are remembered by the thousand."""
     long = claims(pod="p" * 5000, over={"jti": "j" * 5000, "aud": [AUDIENCE, "a" * 5000]})
     outcome = issuers.accept(long, RULES, NOW)
 
@@ -127,9 +117,7 @@ def test_what_is_remembered_is_short() -> None:
     ],
 )  # fmt: skip
 def test_what_was_proved_is_held_against_the_time(over: dict[str, object], later: int, expected: Reason | None) -> None:
-    """
-    What was accepted before is refused, by name, once its time is over or when our clock says that it is not yet.
-    """
+    """What was accepted before is refused, by name, once its time is over or when our clock says that it is not yet."""
     outcome = issuers.accept(claims(over=over), RULES, NOW)
     assert isinstance(outcome, Proved)
     refusal = issuers.refuse_now(outcome, RULES, NOW + later)
@@ -147,9 +135,7 @@ def test_what_was_proved_is_held_against_the_time(over: dict[str, object], later
     ],
 )
 def test_legal_names(namespace: str, name: str) -> None:
-    """
-    Every name that Kubernetes allows is accepted.
-    """
+    """Every name that Kubernetes allows is accepted."""
     assert reason(named(namespace, name)) is None
 
 
@@ -157,25 +143,19 @@ def test_legal_names(namespace: str, name: str) -> None:
     ("now", "expected"), [(NOW - 0.001, None), (NOW, Reason.EXPIRED), (NOW + 3600, Reason.EXPIRED)]
 )
 def test_expiry_has_no_leeway(now: float, expected: Reason | None) -> None:
-    """
-    A token is refused from the very second it expires.
-    """
+    """A token is refused from the very second it expires."""
     assert expected == reason(claims(over={"exp": NOW, "iat": NOW - 600, "nbf": NOW - 600}), now=now)
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
 @pytest.mark.parametrize(("ahead", "expected"), [(5, None), (30, None), (31, Reason.NOT_YET_VALID)])
 def test_drifting_clock_is_allowed_for(claim: str, ahead: int, expected: Reason | None) -> None:
-    """
-    A token of a clock that is ahead by no more than the skew is accepted.
-    """
+    """A token of a clock that is ahead by no more than the skew is accepted."""
     assert expected == reason(claims(over={claim: NOW + ahead}))
 
 
 def test_skew_is_configured() -> None:
-    """
-    With a skew of 0 a token is refused until its first second.
-    """
+    """With a skew of 0 a token is refused until its first second."""
     strict = replace(CLAIMS, clock_skew_seconds=0)
 
     assert Reason.NOT_YET_VALID == reason(claims(over={"nbf": NOW + 1}), strict)
@@ -184,33 +164,25 @@ def test_skew_is_configured() -> None:
 
 @pytest.mark.parametrize(("lifetime", "expected"), [(86_400, None), (86_401, Reason.LIFETIME_TOO_LONG)])
 def test_lifetime_is_bounded(lifetime: int, expected: Reason | None) -> None:
-    """
-    A token that was issued for longer than the maximum is refused, however young it is.
-    """
+    """A token that was issued for longer than the maximum is refused, however young it is."""
     assert expected == reason(claims(lifetime=lifetime))
 
 
 @pytest.mark.parametrize("exp", [NOW + 5, NOW + 6])
 def test_token_that_ends_before_it_begins(exp: int) -> None:
-    """
-    An expiry that is not after the issue makes no sense, also within the skew.
-    """
+    """An expiry that is not after the issue makes no sense, also within the skew."""
     assert Reason.BAD_CLAIMS == reason(claims(over={"iat": NOW + 6, "exp": exp}))
 
 
 @pytest.mark.parametrize(("after", "expected"), [(NOW + 1, None), (NOW, Reason.EXPIRED), (NOW - 1, Reason.EXPIRED)])
 def test_extended_token_ends_at_warnafter(after: int, expected: Reason | None) -> None:
-    """
-    A token that the API server extended counts as expired from when it was meant to end.
-    """
+    """A token that the API server extended counts as expired from when it was meant to end."""
     assert expected == reason(kubernetes(warnafter=after))
 
 
 @pytest.mark.parametrize("pod", [{}, {"name": ""}, {"uid": "x"}], ids=str)
 def test_pod_without_name_is_no_pod(pod: dict[str, object]) -> None:
-    """
-    A pod claim that names no pod binds nothing.
-    """
+    """A pod claim that names no pod binds nothing."""
     found = identify(kubernetes(pod=pod), CLAIMS, NOW)
 
     assert isinstance(found, Workload)
@@ -228,9 +200,7 @@ def test_pod_without_name_is_no_pod(pod: dict[str, object]) -> None:
     ids=["expired", "not yet valid", "too long", "no exp"],
 )
 def test_refusal_names_the_proved_workload(found: VerifiedClaims, why: Reason) -> None:
-    """
-    Once the workload is proved, a refusal carries it for the log.
-    """
+    """Once the workload is proved, a refusal carries it for the log."""
     outcome = identify(found, RULES, NOW)
 
     assert isinstance(outcome, Deny)
@@ -239,9 +209,7 @@ def test_refusal_names_the_proved_workload(found: VerifiedClaims, why: Reason) -
 
 @pytest.mark.parametrize("found", [claims(over={"iss": "x"}), claims(over={"aud": "x"}), claims(over={"sub": "x"})])
 def test_refusal_before_that_names_nobody(found: VerifiedClaims) -> None:
-    """
-    Claims of another issuer or audience, or at odds with themselves, prove no workload.
-    """
+    """Claims of another issuer or audience, or at odds with themselves, prove no workload."""
     outcome = identify(found, RULES, NOW)
 
     assert isinstance(outcome, Deny)
@@ -249,9 +217,7 @@ def test_refusal_before_that_names_nobody(found: VerifiedClaims) -> None:
 
 
 def test_details_are_escaped_and_cut() -> None:
-    """
-    What a refusal quotes of a token cannot break a log line.
-    """
+    """What a refusal quotes of a token cannot break a log line."""
     for found in (claims(over={"iss": "x\n" * 500}), claims(over={"aud": ["\x1b" * 500] * 50})):
         outcome = identify(found, RULES, NOW)
         assert isinstance(outcome, Deny)

@@ -36,9 +36,7 @@ def keys(*wanted: IssuerKey) -> dict[str, VerifyingKey]:
 
 @pytest.mark.parametrize("alg", ["RS256", *CURVES])
 def test_key_of_each_kind(alg: str) -> None:
-    """
-    A key that Kubernetes may sign with is usable, with its one algorithm, under its kid.
-    """
+    """A key that Kubernetes may sign with is usable, with its one algorithm, under its kid."""
     key = issuer_key(alg)
 
     assert {key.kid: alg} == {kid: found.alg for kid, found in keys(key).items()}
@@ -46,9 +44,7 @@ def test_key_of_each_kind(alg: str) -> None:
 
 @pytest.mark.parametrize("key", [RSA, EC, issuer_key("ES384"), issuer_key("ES512")], ids=lambda key: key.alg)
 def test_alg_is_optional(key: IssuerKey) -> None:
-    """
-    Without `alg`, `use` and `key_ops` an RSA key is for RS256 and a curve's key for the curve's own algorithm.
-    """
+    """Without `alg`, `use` and `key_ops` an RSA key is for RS256 and a curve's key for the curve's own algorithm."""
     parsed = keyset.parse_jwks(jwks(key.jwk(alg=None, use=None)))
 
     assert key.alg == parsed.keys[key.kid].alg
@@ -64,9 +60,7 @@ def test_alg_is_optional(key: IssuerKey) -> None:
     ids=str,
 )
 def test_members_that_change_nothing(members: dict[str, object]) -> None:
-    """
-    Members that do not say what the key is, broken ones too, do not spoil it.
-    """
+    """Members that do not say what the key is, broken ones too, do not spoil it."""
     assert keys(EC) == keyset.parse_jwks(jwks(EC.jwk(**members))).keys
 
 
@@ -125,9 +119,7 @@ BAD_KEYS = [
 
 @pytest.mark.parametrize(("jwk", "why"), BAD_KEYS)
 def test_bad_key_is_left_out(jwk: dict[str, object], why: str) -> None:
-    """
-    A key that may not verify tokens is left out with a reason, and the good key beside it stays.
-    """
+    """A key that may not verify tokens is left out with a reason, and the good key beside it stays."""
     parsed = one(jwk)
 
     assert [RSA.kid] == list(parsed.keys)
@@ -136,9 +128,7 @@ def test_bad_key_is_left_out(jwk: dict[str, object], why: str) -> None:
 
 @pytest.mark.parametrize("entry", ["[]", '"x"', "null", "7", '{"kty":', '{"kty":"EC","kid":"\\ud800"}'])
 def test_entry_that_is_no_key(entry: str) -> None:
-    """
-    An entry that is not an object is left out; one that breaks the document breaks the document.
-    """
+    """An entry that is not an object is left out; one that breaks the document breaks the document."""
     body = f'{{"keys":[{entry},{json.dumps(RSA.jwk())}]}}'.encode()
     try:
         found = list(keyset.parse_jwks(body).keys)
@@ -149,9 +139,7 @@ def test_entry_that_is_no_key(entry: str) -> None:
 
 
 def test_reasons_hold_no_key_material() -> None:
-    """
-    No reason quotes a key's numbers, and names are escaped and cut.
-    """
+    """No reason quotes a key's numbers, and names are escaped and cut."""
     private = issuer_key("RS256", 1).private_jwk()
     long = EC.jwk(kid="x" * 200, use="\x1b[31m" + "y" * 200)
     parsed = keyset.parse_jwks(jwks(private, long, RSA))
@@ -164,9 +152,7 @@ def test_reasons_hold_no_key_material() -> None:
 
 
 def test_kid_of_two_keys_is_never_usable() -> None:
-    """
-    A kid that stands for two different keys names neither, in any order and beside a third.
-    """
+    """A kid that stands for two different keys names neither, in any order and beside a third."""
     other = issuer_key("ES256", 1).jwk(kid=EC.kid)
     for order in ([EC.jwk(), other], [other, EC.jwk()], [EC.jwk(), other, EC.jwk()]):
         parsed = keyset.parse_jwks(jwks(*order, RSA))
@@ -175,17 +161,13 @@ def test_kid_of_two_keys_is_never_usable() -> None:
 
 
 def test_kid_of_two_kinds_is_never_usable() -> None:
-    """
-    A kid that stands for an RSA key and a curve's key names neither.
-    """
+    """A kid that stands for an RSA key and a curve's key names neither."""
     with pytest.raises(BadKeySet, match="holds no usable key"):
         keyset.parse_jwks(jwks(EC.jwk(kid="k"), RSA.jwk(kid="k")))
 
 
 def test_same_key_twice_is_fine() -> None:
-    """
-    One key listed twice under one kid, with or without its `alg` and in another spelling, is that key.
-    """
+    """One key listed twice under one kid, with or without its `alg` and in another spelling, is that key."""
     again = RSA.jwk(alg=None, use=None, n=b64(b"\0" + RSA_N))
 
     assert [RSA.kid] == list(keyset.parse_jwks(jwks(RSA, again, RSA)).keys)
@@ -195,9 +177,7 @@ RSA_N = keyset.parse_jwks(jwks(RSA)).keys[RSA.kid].numbers[0].to_bytes(256, "big
 
 
 def test_unusable_key_does_not_take_a_name() -> None:
-    """
-    An unusable key under a good key's kid changes nothing.
-    """
+    """An unusable key under a good key's kid changes nothing."""
     assert keys(EC) == keyset.parse_jwks(jwks(EC, issuer_key("HS256").jwk(kid=EC.kid))).keys
 
 
@@ -225,17 +205,13 @@ def test_unusable_key_does_not_take_a_name() -> None:
     ],
 )
 def test_body_that_is_no_key_set(body: bytes) -> None:
-    """
-    A body without a usable key, or over its bounds, is refused whole.
-    """
+    """A body without a usable key, or over its bounds, is refused whole."""
     with pytest.raises(BadKeySet):
         keyset.parse_jwks(body)
 
 
 def test_hundred_keys_are_read() -> None:
-    """
-    A set of 100 keys is within bounds.
-    """
+    """A set of 100 keys is within bounds."""
     assert 1 == len(keyset.parse_jwks(jwks(*[RSA] * 100)).keys)
 
 
@@ -251,9 +227,7 @@ def test_hundred_keys_are_read() -> None:
     ).map(lambda entries: compact({"keys": entries}))
 )
 def test_no_body_raises_anything_else(body: bytes) -> None:
-    """
-    Any bytes are a key set or a BadKeySet.
-    """
+    """Any bytes are a key set or a BadKeySet."""
     try:
         parsed = keyset.parse_jwks(body)
     except BadKeySet:
@@ -265,18 +239,14 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
 
 
 def test_new_key_set_has_nothing() -> None:
-    """
-    Before the first keys nothing is found, nothing is fresh and there is no age.
-    """
+    """Before the first keys nothing is found, nothing is fresh and there is no age."""
     held = KeySet()
 
     assert (None, False, None, 0) == (held.find(RSA.kid, 0.0), held.fresh(0.0), held.age(0.0), held.generation)
 
 
 def test_key_is_found_by_name() -> None:
-    """
-    A key is found under its kid only.
-    """
+    """A key is found under its kid only."""
     held = KeySet()
     held.replace(keys(RSA, EC), 5.0)
 
@@ -286,9 +256,7 @@ def test_key_is_found_by_name() -> None:
 
 
 def test_keys_become_stale() -> None:
-    """
-    Keys that nobody confirmed for the bound are not used from that second on.
-    """
+    """Keys that nobody confirmed for the bound are not used from that second on."""
     held = KeySet(staleness_seconds=100.0)
     held.replace(keys(RSA), 5.0)
 
@@ -298,9 +266,7 @@ def test_keys_become_stale() -> None:
 
 
 def test_confirmed_keys_are_fresh_again() -> None:
-    """
-    The same keys again begin a new age and no new generation.
-    """
+    """The same keys again begin a new age and no new generation."""
     held = KeySet(staleness_seconds=100.0)
     held.replace(keys(RSA), 5.0)
 
@@ -309,9 +275,7 @@ def test_confirmed_keys_are_fresh_again() -> None:
 
 
 def test_keys_of_a_file_do_not_age() -> None:
-    """
-    Without a bound keys are never stale.
-    """
+    """Without a bound keys are never stale."""
     held = KeySet(staleness_seconds=None)
     held.replace(keys(RSA), 5.0)
 
@@ -327,9 +291,7 @@ def test_keys_of_a_file_do_not_age() -> None:
     ],
 )
 def test_each_change_is_a_generation(after: dict[str, VerifyingKey]) -> None:
-    """
-    Any change of content is a new generation, a new key under an old name too.
-    """
+    """Any change of content is a new generation, a new key under an old name too."""
     held = KeySet()
     held.replace(keys(RSA), 0.0)
 
@@ -338,9 +300,7 @@ def test_each_change_is_a_generation(after: dict[str, VerifyingKey]) -> None:
 
 
 def test_removed_key_is_gone() -> None:
-    """
-    A key that the issuer no longer lists is not found any more.
-    """
+    """A key that the issuer no longer lists is not found any more."""
     held = KeySet()
     held.replace(keys(RSA, EC), 0.0)
     held.replace(keys(EC), 1.0)
@@ -349,9 +309,7 @@ def test_removed_key_is_gone() -> None:
 
 
 def test_later_changes_of_the_mapping_do_not_count() -> None:
-    """
-    What is held is what was given at the time.
-    """
+    """What is held is what was given at the time."""
     given_keys = keys(RSA)
     held = KeySet()
     held.replace(given_keys, 0.0)
@@ -361,9 +319,7 @@ def test_later_changes_of_the_mapping_do_not_count() -> None:
 
 
 def test_unknown_kid_may_refresh_once_a_cooldown() -> None:
-    """
-    An unknown kid may cause a fetch at once, then not before the cool-down has passed since that one began.
-    """
+    """An unknown kid may cause a fetch at once, then not before the cool-down has passed since that one began."""
     held = KeySet(cooldown_seconds=10.0)
 
     assert [True, False, False, True, False] == [held.may_refresh(at) for at in (3.0, 3.0, 12.9, 13.0, 14.0)]

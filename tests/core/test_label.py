@@ -19,9 +19,7 @@ TEXT = str(LABEL)
 
 
 def test_a_label_says_itself() -> None:
-    """
-    What is written is read again, behind the name that Kubernetes gives the workload.
-    """
+    """What is written is read again, behind the name that Kubernetes gives the workload."""
     assert TEXT.startswith("system:serviceaccount:shop:web.v2;e=1789003600;")
     assert LABEL == parse(TEXT)
     assert "system:serviceaccount:shop:web.v2" == plain(TEXT)
@@ -29,9 +27,7 @@ def test_a_label_says_itself() -> None:
 
 
 def test_sessions_of_a_workload_share_what_they_say() -> None:
-    """
-    Twenty thousand labels hold the words of their two thousand workloads once.
-    """
+    """Twenty thousand labels hold the words of their two thousand workloads once."""
     one, other = parse(TEXT), parse(TEXT.replace("t=deadbeef", "t=00000000"))
 
     assert one
@@ -49,9 +45,7 @@ def test_sessions_of_a_workload_share_what_they_say() -> None:
     ],
 )
 def test_a_token_writes_no_field_of_its_own(uid: str, jti: str, kid: str) -> None:
-    """
-    Whatever stands in a token's claims, the label has its own fields only, and reads as it was written.
-    """
+    """Whatever stands in a token's claims, the label has its own fields only, and reads as it was written."""
     proved = Proved(Workload("shop", "web", uid, jti=jti), 1789003600, 1789000000, kid=kid, issued=1789000000)
     text = written(proved, 1789003600, "00c0ffee", "a1b2c3", "prod-1")
     found = parse(text)
@@ -80,17 +74,13 @@ def test_a_token_writes_no_field_of_its_own(uid: str, jti: str, kid: str) -> Non
     ],
 )
 def test_what_is_not_ours_is_no_label(text: str) -> None:
-    """
-    Whatever differs in one character is somebody else's name.
-    """
+    """Whatever differs in one character is somebody else's name."""
     assert parse(text) is None
 
 
 @given(st.text(max_size=300))
 def test_no_name_raises(text: str) -> None:
-    """
-    A name is an administrator's, or a stranger's: reading it never fails.
-    """
+    """A name is an administrator's, or a stranger's: reading it never fails."""
     assert parse(text) is None
     found = parse(TEXT[:60] + text)
     assert found is None or str(found) == TEXT[:60] + text
@@ -102,9 +92,7 @@ def test_no_name_raises(text: str) -> None:
     [("0b7a3c2e-5f7b", "0b7a3c2e"), ("uid-1", "uid-1"), ("", ""), ("a;b=c", label.digest("a;b=c", 8))],
 )
 def test_any_uid_is_told_apart(uid: str, said: str) -> None:
-    """
-    A uid that is no uuid stands there by its digest.
-    """
+    """A uid that is no uuid stands there by its digest."""
     changed: Any = msgspec.structs.replace(LABEL, uid=label.of_uid(uid))
 
     assert said == label.of_uid(uid)
@@ -122,9 +110,7 @@ def test_any_uid_is_told_apart(uid: str, said: str) -> None:
     ],
 )
 def test_a_name_without_a_label(user: str, names: tuple[str, str] | None) -> None:
-    """
-    A ServiceAccount's plain name tells whose session it is, and nothing more.
-    """
+    """A ServiceAccount's plain name tells whose session it is, and nothing more."""
     found = label.named(user, 0.0)
 
     assert names == (found and (found.namespace, found.name))

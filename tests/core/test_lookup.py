@@ -14,9 +14,7 @@ GLOBS = [
 
 
 def test_no_rule_that_matches_is_left_out() -> None:
-    """
-    All that match are tried, in order; with labels that are not known, all that they might match.
-    """
+    """All that match are tried, in order; with labels that are not known, all that they might match."""
     chance = random.Random(5)
     tried = 0
     for _ in range(500):

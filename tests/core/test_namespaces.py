@@ -30,9 +30,7 @@ def test_only_labels_that_rules_use_are_held() -> None:
 
 
 def test_events_change_what_is_held() -> None:
-    """
-    ADDED and MODIFIED put the labels, a deletion that has only begun too; DELETED forgets the namespace.
-    """
+    """ADDED and MODIFIED put the labels, a deletion that has only begun too; DELETED forgets the namespace."""
     held = listed(item("shop", team="retail"))
     events, seen = [], []
     dying = item("shop", team="retail", stage="prod")
@@ -54,9 +52,7 @@ def test_events_change_what_is_held() -> None:
 
 
 def test_a_relist_removes_what_it_lacks() -> None:
-    """
-    A namespace that went while nobody watched is gone after the next list, of all or of itself; others stay.
-    """
+    """A namespace that went while nobody watched is gone after the next list, of all or of itself; others stay."""
     held = listed(item("shop"), item("pay"), item("old"))
     relist = held.begin("pay")
     assert Page("", "9") == relist.page(page())
@@ -98,9 +94,7 @@ def test_a_namespace_that_cannot_be_read_is_unknown(bad: dict[str, object]) -> N
 
 
 def test_a_list_of_serviceaccounts_is_no_list_of_namespaces() -> None:
-    """
-    Each kind reads its own lists and objects only.
-    """
+    """Each kind reads its own lists and objects only."""
     held = listed(item("shop"))
     with pytest.raises(Unreachable, match="not a list of Namespaces"):
         held.begin().page(page(kind="ServiceAccountList"))
@@ -109,9 +103,7 @@ def test_a_list_of_serviceaccounts_is_no_list_of_namespaces() -> None:
 
 
 def test_a_single_answer_gives_the_labels_and_leaves_the_index() -> None:
-    """
-    The body of a GET gives the labels that rules use, and which these are; the index stays as it was.
-    """
+    """The body of a GET gives the labels that rules use, and which these are; the index stays as it was."""
     held = listed()
     found = held.read(json.dumps({"kind": "Namespace", **item("shop", team="retail")}).encode())
 
@@ -119,9 +111,7 @@ def test_a_single_answer_gives_the_labels_and_leaves_the_index() -> None:
 
 
 def test_a_manifest_is_taken_in_like_an_item() -> None:
-    """
-    A namespace that was read elsewhere is held as one of a list is, and stays when the list ends.
-    """
+    """A namespace that was read elsewhere is held as one of a list is, and stays when the list ends."""
     held = listed(item("shop"))
     relist = held.begin()
     relist.put("shop", held.labels_of({TEAM: "retail", "other": "x"}))
@@ -157,9 +147,7 @@ def test_each_change_of_labels_is_told_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_equal_sets_of_labels_are_one_object() -> None:
-    """
-    Namespaces of one team share their labels, and labels that nobody has any more are forgotten.
-    """
+    """Namespaces of one team share their labels, and labels that nobody has any more are forgotten."""
     held = listed(item("shop", team="retail", owner="a"), item("pay", team="retail", owner="b"), item("bare"))
 
     assert held.find("shop") is held.find("pay")
@@ -171,9 +159,7 @@ def test_equal_sets_of_labels_are_one_object() -> None:
 
 
 def test_past_the_top_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What finds no room is unknown, also one that was known with other labels; what goes makes room.
-    """
+    """What finds no room is unknown, also one that was known with other labels; what goes makes room."""
     monkeypatch.setattr(namespaces, "BYTES_MAX", 2 * ENTRY_BYTES + 600)
     held = listed(item("shop", team="retail"), item("pay", team="retail"), item("late", team="retail"))
     assert (2, None) == (len(held), held.find("late"))
@@ -186,9 +172,7 @@ def test_past_the_top_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_weight_is_at_least_what_is_held(shared: bool) -> None:
-    """
-    What the index says it weighs is no less than what it takes, and with shared labels under 300 B a namespace.
-    """
+    """What the index says it weighs is no less than what it takes, and with shared labels under 300 B a namespace."""
     bodies = [
         page(*(item(f"{n:05}{'n' * 58}", team="t" * 63 if shared else f"{n:05}{'t' * 58}", stage="prod") for n in some))
         for some in (range(begin, begin + 500) for begin in range(0, 6000, 500))

@@ -40,16 +40,12 @@ BODY = b64(json.dumps({"iss": ACCOUNT.public, "sub": "x"}))
 
 
 def test_header_is_the_one_that_servers_write() -> None:
-    """
-    A JWT of ours starts with exactly the header that nats-server writes.
-    """
+    """A JWT of ours starts with exactly the header that nats-server writes."""
     assert HEAD == natsjwt.sign(b"{}", ACCOUNT).split(b".")[0]
 
 
 def test_signed_claims_are_read_back() -> None:
-    """
-    What we sign verifies by the key in its own `iss`.
-    """
+    """What we sign verifies by the key in its own `iss`."""
     token = natsjwt.sign(json.dumps({"iss": ACCOUNT.public, "sub": "x"}).encode(), ACCOUNT)
 
     assert Claims(ACCOUNT.public, "x") == natsjwt.verify(token, Kind.ACCOUNT, DECODER)
@@ -63,9 +59,7 @@ def test_signed_claims_are_read_back() -> None:
     ],
 )
 def test_other_spellings_of_the_header(head: str) -> None:
-    """
-    The header may be spelled as servers of other versions spell it.
-    """
+    """The header may be spelled as servers of other versions spell it."""
     assert ACCOUNT.public == natsjwt.verify(signed(b64(head), BODY), Kind.ACCOUNT, DECODER).iss
 
 
@@ -99,18 +93,14 @@ def test_other_spellings_of_the_header(head: str) -> None:
     ],
 )
 def test_refused_tokens(token: bytes, words: str) -> None:
-    """
-    A JWT that is not whole, not signed or not of the wanted shape is BadToken.
-    """
+    """A JWT that is not whole, not signed or not of the wanted shape is BadToken."""
     with pytest.raises(BadToken, match=words):
         natsjwt.verify(token, Kind.ACCOUNT, DECODER)
 
 
 @given(st.one_of(st.binary(max_size=200), st.lists(st.binary(max_size=60), min_size=3, max_size=3).map(b".".join)))
 def test_any_bytes_are_refused(token: bytes) -> None:
-    """
-    Whatever nobody signed is BadToken, never another exception.
-    """
+    """Whatever nobody signed is BadToken, never another exception."""
     with pytest.raises(BadToken):
         natsjwt.verify(token, Kind.ACCOUNT, DECODER)
 
@@ -129,18 +119,14 @@ def user_jwt(**claims: object) -> str:
 
 
 def test_creds_of_an_account() -> None:
-    """
-    A creds file gives the login, its account and when it ends.
-    """
+    """A creds file gives the login, its account and when it ends."""
     read = natsjwt.parse_creds(creds(user_jwt(exp=1_900_000_000), USER_SEED))
 
     assert (USER, ACCOUNT.public, 1_900_000_000) == (read.key, read.account, read.expires_at)
 
 
 def test_creds_by_a_signing_key() -> None:
-    """
-    When a signing key signed the user, the account is in `issuer_account`.
-    """
+    """When a signing key signed the user, the account is in `issuer_account`."""
     account = SigningKey(Kind.ACCOUNT, bytes([9] * 32)).public
     read = natsjwt.parse_creds(creds(user_jwt(nats={"issuer_account": account}), USER_SEED))
 
@@ -159,9 +145,7 @@ def test_creds_by_a_signing_key() -> None:
     ],
 )
 def test_refused_creds(text: str, words: str) -> None:
-    """
-    A creds file that cannot work is described without quoting what is in it.
-    """
+    """A creds file that cannot work is described without quoting what is in it."""
     with pytest.raises(BadKey, match=words) as raised:
         natsjwt.parse_creds(text)
 
@@ -169,9 +153,7 @@ def test_refused_creds(text: str, words: str) -> None:
 
 
 def test_creds_have_no_repr() -> None:
-    """
-    Printing a login shows neither its JWT nor its seed.
-    """
+    """Printing a login shows neither its JWT nor its seed."""
     shown = repr(natsjwt.parse_creds(creds(user_jwt(), USER_SEED)))
 
     assert USER_SEED not in shown

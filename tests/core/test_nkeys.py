@@ -29,18 +29,14 @@ raw_keys = st.binary(min_size=32, max_size=32)
 
 @pytest.mark.parametrize(("kind", "seed", "public"), PAIRS)
 def test_known_pairs(kind: Kind, seed: str, public: str) -> None:
-    """
-    A seed and a public key read and write as the field's other libraries do it.
-    """
+    """A seed and a public key read and write as the field's other libraries do it."""
     assert (kind, RAW) == nkeys.decode_seed(seed)
     assert seed == nkeys.encode_seed(kind, RAW)
     assert public == nkeys.parse_signing_key(seed, kind).public
 
 
 def test_known_signature() -> None:
-    """
-    The account key of the vectors signs "abc" to the known 64 bytes.
-    """
+    """The account key of the vectors signs "abc" to the known 64 bytes."""
     signature = nkeys.parse_signing_key(ACCOUNT_SEED, Kind.ACCOUNT).sign(b"abc")
 
     expected = "cdy2XwHTJVYTTKRNEwcVrbAiEJGaikfgFnc9dCtCGJXr8d89m_RHuFet7Jg_BVhVyaQmCtmh-W2kyC9QvsfOAQ=="
@@ -49,25 +45,19 @@ def test_known_signature() -> None:
 
 
 def test_user_and_account_form_of_one_seed() -> None:
-    """
-    A user's seed in account form is the account key of the same 32 bytes.
-    """
+    """A user's seed in account form is the account key of the same 32 bytes."""
     assert ACCOUNT_PUBLIC == nkeys.parse_signing_key(USER_SEED, Kind.USER).in_form(Kind.ACCOUNT).public
 
 
 @given(kind=st.sampled_from(Kind), raw=raw_keys)
 def test_seeds_round_trip(kind: Kind, raw: bytes) -> None:
-    """
-    What a seed holds is what was put in.
-    """
+    """What a seed holds is what was put in."""
     assert (kind, raw) == nkeys.decode_seed(nkeys.encode_seed(kind, raw))
 
 
 @given(kind=st.sampled_from(Kind), raw=raw_keys)
 def test_public_keys_round_trip(kind: Kind, raw: bytes) -> None:
-    """
-    What a public key holds is what was put in, and it starts with its kind's letter.
-    """
+    """What a public key holds is what was put in, and it starts with its kind's letter."""
     text = nkeys.encode_public(kind, raw)
 
     assert raw == nkeys.decode_public(text, kind)
@@ -76,9 +66,7 @@ def test_public_keys_round_trip(kind: Kind, raw: bytes) -> None:
 
 @given(kind=st.sampled_from(Kind), raw=raw_keys, position=st.integers(0, 55), letter=st.sampled_from("AQZ27"))
 def test_one_changed_character_is_noticed(kind: Kind, raw: bytes, position: int, letter: str) -> None:
-    """
-    No public key differs from another in one character only.
-    """
+    """No public key differs from another in one character only."""
     text = nkeys.encode_public(kind, raw)
     changed = text[:position] + letter + text[position + 1 :]
     if changed == text:
@@ -92,9 +80,7 @@ def test_one_changed_character_is_noticed(kind: Kind, raw: bytes, position: int,
     text=st.one_of(st.text(max_size=80), st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567 _+-\n0", min_size=56, max_size=58))
 )
 def test_any_text_is_refused(text: str) -> None:
-    """
-    Whatever is not a key is BadKey, never another exception.
-    """
+    """Whatever is not a key is BadKey, never another exception."""
     with pytest.raises(BadKey):
         nkeys.decode_public(text, Kind.ACCOUNT)
     with pytest.raises(BadKey):
@@ -114,9 +100,7 @@ def test_any_text_is_refused(text: str) -> None:
     ],
 )
 def test_bad_seed_says_what_is_wrong(seed: str, words: str) -> None:
-    """
-    A seed that will not do is described without being quoted.
-    """
+    """A seed that will not do is described without being quoted."""
     with pytest.raises(BadKey) as raised:
         nkeys.parse_signing_key(seed, Kind.ACCOUNT)
 
@@ -130,9 +114,7 @@ def test_bad_seed_says_what_is_wrong(seed: str, words: str) -> None:
     ids=["no S", "bits that mean nothing", "no kind"],
 )
 def test_a_good_checksum_makes_no_seed(first: bytes, words: str) -> None:
-    """
-    What says nothing of a kind of ours is no seed, whatever its checksum.
-    """
+    """What says nothing of a kind of ours is no seed, whatever its checksum."""
     body = first + RAW
     text = base64.b32encode(body + binascii.crc_hqx(body, 0).to_bytes(2, "little")).decode().rstrip("=")
     with pytest.raises(BadKey, match=words if text.startswith("S") else "of a seed"):
@@ -140,26 +122,20 @@ def test_a_good_checksum_makes_no_seed(first: bytes, words: str) -> None:
 
 
 def test_a_curve_key_signs_nothing() -> None:
-    """
-    A curve key in the place of a signing key is refused.
-    """
+    """A curve key in the place of a signing key is refused."""
     with pytest.raises(BadKey, match="cannot sign"):
         SigningKey(Kind.CURVE, RAW)
 
 
 def test_public_key_of_another_kind() -> None:
-    """
-    A user's public key is no account key.
-    """
+    """A user's public key is no account key."""
     with pytest.raises(BadKey, match="no account key"):
         nkeys.decode_public(USER_PUBLIC, Kind.ACCOUNT)
 
 
 @given(kind=signing_kinds, raw=raw_keys, message=st.binary(max_size=200))
 def test_signatures_verify_for_their_message_only(kind: Kind, raw: bytes, message: bytes) -> None:
-    """
-    A signature holds for its message and no other.
-    """
+    """A signature holds for its message and no other."""
     key = SigningKey(kind, raw)
     signature = key.sign(message)
 
@@ -169,16 +145,12 @@ def test_signatures_verify_for_their_message_only(kind: Kind, raw: bytes, messag
 
 @pytest.mark.parametrize("signature", [b"", b"x" * 63, b"x" * 64, b"x" * 65], ids=len)
 def test_odd_signatures_do_not_verify(signature: bytes) -> None:
-    """
-    A signature of any other length or content is simply wrong.
-    """
+    """A signature of any other length or content is simply wrong."""
     assert not nkeys.verify(ACCOUNT_PUBLIC, Kind.ACCOUNT, b"abc", signature)
 
 
 def test_secret_has_no_repr() -> None:
-    """
-    A key prints its public half only.
-    """
+    """A key prints its public half only."""
     key = nkeys.parse_signing_key(ACCOUNT_SEED, Kind.ACCOUNT)
 
     assert f"SigningKey({ACCOUNT_PUBLIC})" == repr(key)

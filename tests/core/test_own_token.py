@@ -32,17 +32,13 @@ def trusted(url: str, service_host: str = HOST, service_port: int = 6443) -> Tru
 )
 @pytest.mark.parametrize("path", ["", "/", "/openid/v1/jwks", "/x?y=z"])
 def test_our_api_server(origin: str, path: str) -> None:
-    """
-    The API server's own names and address, at its two ports, see our token.
-    """
+    """The API server's own names and address, at its two ports, see our token."""
     assert Trust.CLUSTER == trusted(origin + path)
 
 
 @pytest.mark.parametrize("host", ["fd00:10:96::1", "FD00:10:96:0:0:0:0:1"])
 def test_our_api_server_by_ipv6(host: str) -> None:
-    """
-    An IPv6 service address is known in any of its spellings.
-    """
+    """An IPv6 service address is known in any of its spellings."""
     assert Trust.CLUSTER == trusted(f"https://[{host}]:6443/openid/v1/jwks", HOST6)
 
 
@@ -74,17 +70,13 @@ def test_our_api_server_by_ipv6(host: str) -> None:
     ],
 )
 def test_everybody_else(url: str) -> None:
-    """
-    Any other host or port is asked without our token.
-    """
+    """Any other host or port is asked without our token."""
     assert Trust.PUBLIC == trusted(url)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST"])
 def test_http_on_loopback(host: str) -> None:
-    """
-    Clear http works on the machine itself, without our token.
-    """
+    """Clear http works on the machine itself, without our token."""
     assert Trust.PUBLIC == trusted(f"http://{host}:8080/jwks")
 
 
@@ -134,9 +126,7 @@ def test_url_that_is_refused(url: str, why: str) -> None:
 
 
 def test_refusal_does_not_show_the_url() -> None:
-    """
-    A refused URL may hold a password, so no refusal quotes it.
-    """
+    """A refused URL may hold a password, so no refusal quotes it."""
     with pytest.raises(ValueError, match="user info") as caught:
         trusted("https://user:secret@kubernetes.default.svc/")
 
@@ -145,26 +135,20 @@ def test_refusal_does_not_show_the_url() -> None:
 
 @pytest.mark.parametrize("domain", ["corp.example", "Corp.Example."])
 def test_other_cluster_domain(domain: str) -> None:
-    """
-    The cluster's domain is what we are told it is, and no other.
-    """
+    """The cluster's domain is what we are told it is, and no other."""
     assert Trust.CLUSTER == own_token.trust_for("https://kubernetes.default.svc.corp.example/", cluster_domain=domain)
     assert Trust.PUBLIC == own_token.trust_for("https://kubernetes.default.svc.cluster.local/", cluster_domain=domain)
 
 
 @pytest.mark.parametrize("domain", ["", ".", "a..b", "evil.com/", "*"])
 def test_cluster_domain_that_is_none(domain: str) -> None:
-    """
-    A text that is no domain adds no name.
-    """
+    """A text that is no domain adds no name."""
     assert Trust.PUBLIC == own_token.trust_for("https://kubernetes.default.svc.evil.com/", cluster_domain=domain)
     assert Trust.CLUSTER == own_token.trust_for("https://kubernetes.default.svc/", cluster_domain=domain)
 
 
 def test_outside_a_cluster() -> None:
-    """
-    Without a service host no address is ours.
-    """
+    """Without a service host no address is ours."""
     assert Trust.PUBLIC == own_token.trust_for("https://10.96.0.1/")
 
 
@@ -178,17 +162,13 @@ def test_outside_a_cluster() -> None:
     ],
 )
 def test_server_of_a_kubeconfig(url: str, expected: Trust) -> None:
-    """
-    With a kubeconfig its server is trusted with its credential, at exactly its host and port.
-    """
+    """With a kubeconfig its server is trusted with its credential, at exactly its host and port."""
     assert expected == own_token.trust_for(url, api_server="https://api.example:6443/some/path")
 
 
 @given(st.text(alphabet="abk.:/@#?[]\\%\t 0é", max_size=30))
 def test_any_text_is_decided(text: str) -> None:
-    """
-    Any text is refused by ValueError or is somebody else's.
-    """
+    """Any text is refused by ValueError or is somebody else's."""
     try:
         found = trusted("https://" + text)
     except ValueError:
@@ -220,9 +200,7 @@ def test_any_text_is_decided(text: str) -> None:
     ],
 )
 def test_cluster_domain_by_resolv_conf(resolv_conf: str, expected: str | None) -> None:
-    """
-    A pod's resolv.conf shows the cluster's domain where it is written as the kubelet writes it.
-    """
+    """A pod's resolv.conf shows the cluster's domain where it is written as the kubelet writes it."""
     assert expected == own_token.cluster_domain(resolv_conf, "ns")
 
 

@@ -19,9 +19,7 @@ PATTERNS = [
 
 
 def test_meet_and_overlap_of_every_pair() -> None:
-    """
-    Two patterns meet in just the subjects that both match.
-    """
+    """Two patterns meet in just the subjects that both match."""
     for one, other in product(PATTERNS, PATTERNS):
         both = meet(one, other)
         expected = UNIVERSE.matched(one) & UNIVERSE.matched(other)
@@ -68,9 +66,7 @@ def test_covered_by_a_union() -> None:
     ],
 )
 def test_covered(pattern: str, by: list[str], expected: bool) -> None:
-    """
-    Only a last `>` can be covered by several patterns together: split by length.
-    """
+    """Only a last `>` can be covered by several patterns together: split by length."""
     assert expected is covered(pattern, by)
 
 
@@ -87,7 +83,5 @@ def test_covered(pattern: str, by: list[str], expected: bool) -> None:
     ],
 )
 def test_meet(one: str, other: str, expected: str | None) -> None:
-    """
-    Token by token a literal is narrower than `*`, and anything is narrower than `>`.
-    """
+    """Token by token a literal is narrower than `*`, and anything is narrower than `>`."""
     assert expected == meet(one, other) == meet(other, one)

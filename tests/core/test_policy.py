@@ -47,9 +47,7 @@ ORDERED = Policy(
     ],
 )
 def test_the_first_rule_that_matches_decides(workload: str, labels: Labels, expected: object) -> None:
-    """
-    Rules are tried in their order; labels that are not known end the search, since a later rule may be wider.
-    """
+    """Rules are tried in their order; labels that are not known end the search, since a later rule may be wider."""
     namespace, name = workload.split("/")
     found = ORDERED.terms_of(namespace, name, labels)
 
@@ -67,9 +65,7 @@ def test_the_first_rule_that_matches_decides(workload: str, labels: Labels, expe
     ],
 )
 def test_an_account_that_a_template_makes_is_listed(account: str, accounts: str, expected: object) -> None:
-    """
-    What a template makes must match an entry of `accounts`, and is never another rule's own account.
-    """
+    """What a template makes must match an entry of `accounts`, and is never another rule's own account."""
     rules = [rule("one", "shop", account=Template.of(account)), rule("other", account=Template.of("shops"))]
     found = Policy(rules, [Glob.of(glob) for glob in accounts.split()]).terms_of("shop", "cart")
 

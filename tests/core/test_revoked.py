@@ -26,18 +26,14 @@ THIEF = Workload("shop", "web", "uid-1", jti="jti-1")
     ],
 )
 def test_an_entry_holds_when_all_of_it_does(entry: Revocation, holds: bool) -> None:
-    """
-    All that an entry names must hold: for a token issued at 100, at 200.
-    """
+    """All that an entry names must hold: for a token issued at 100, at 200."""
     others = [Revocation(jti="jti-9"), Revocation(uid="uid-9"), Revocation(workload="x/y")]
 
     assert (entry if holds else None) == Revoked([*others, entry]).entry_for(THIEF, 100.0, 200.0)
 
 
 def test_no_jti_is_nobodys() -> None:
-    """
-    Clusters before 1.30 write no jti: entries with one hold for none of their tokens.
-    """
+    """Clusters before 1.30 write no jti: entries with one hold for none of their tokens."""
     assert Revoked([Revocation(jti="jti-1")]).entry_for(Workload("shop", "web", "uid-1"), 0.0, 0.0) is None
     assert not Revoked()
     assert Revoked([Revocation(uid="uid-1"), Revocation(uid="uid-1", reason="again")])

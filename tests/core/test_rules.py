@@ -19,9 +19,7 @@ from tests.fakes.rules import PREFIX, RULE, TERMS
 
 
 def test_texts_are_filled() -> None:
-    """
-    Captures, namespace, name and root stand in every text of a rule, and dots of a name are no more tokens.
-    """
+    """Captures, namespace, name and root stand in every text of a rule, and dots of a name are no more tokens."""
     found = Policy(
         [
             rule(
@@ -101,9 +99,7 @@ def test_grants_of_a_rule(
     subscribe: tuple[str, ...],
     denied: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> None:
-    """
-    Root and own lists are granted; denials that take nothing away are left out.
-    """
+    """Root and own lists are granted; denials that take nothing away are left out."""
     terms = Policy([rule("one", **more)]).terms_of("shop", "cart")
     assert isinstance(terms, Terms)
     granted = compile_grant("shop", "cart", None, terms, PREFIX).permissions

@@ -13,9 +13,7 @@ from tests.fakes.serviceaccounts import index, item, line, listed, page
 
 
 def test_a_listed_serviceaccount_is_found_by_namespace_and_name() -> None:
-    """
-    A ServiceAccount is found by namespace and name, with its uid.
-    """
+    """A ServiceAccount is found by namespace and name, with its uid."""
     held = listed(item("team", "app", "u1"))
 
     assert ServiceAccount("u1", None) == held.find("team", "app")
@@ -25,9 +23,7 @@ def test_a_listed_serviceaccount_is_found_by_namespace_and_name() -> None:
 
 
 def test_only_annotations_under_the_prefix_are_held() -> None:
-    """
-    Of the annotations only those that mean something are held, with their full names.
-    """
+    """Of the annotations only those that mean something are held, with their full names."""
     annotations = {"nats.io/allowed-pub-subjects": "a", "helm.sh/chart": "x", "nats.io.evil": "y", "nats.io/z": "z"}
 
     held = listed(item("team", "app", annotations=annotations), item("team", "bare", annotations={"x": "y"}))
@@ -37,9 +33,7 @@ def test_only_annotations_under_the_prefix_are_held() -> None:
 
 
 def test_a_relist_removes_what_it_lacks() -> None:
-    """
-    A ServiceAccount that was deleted while nobody watched is gone after the next list, and not before its commit.
-    """
+    """A ServiceAccount that was deleted while nobody watched is gone after the next list, and not before its commit."""
     held = listed(item("team", "app"), item("team", "old"))
     relist = held.begin()
     relist.page(page(item("team", "app")))
@@ -51,9 +45,7 @@ def test_a_relist_removes_what_it_lacks() -> None:
 
 
 def test_a_relist_that_is_given_up_removes_nothing() -> None:
-    """
-    A list that broke off removes nothing, and the next whole one still removes what is gone.
-    """
+    """A list that broke off removes nothing, and the next whole one still removes what is gone."""
     held = listed(item("team", "app"), item("team", "old"), item("team", "older"))
     held.begin().page(page(item("team", "old")))
     relist = held.begin()
@@ -64,9 +56,7 @@ def test_a_relist_that_is_given_up_removes_nothing() -> None:
 
 
 def test_a_relist_of_one_namespace_leaves_the_others_alone() -> None:
-    """
-    Each reflector of a scoped release sweeps its own namespace only, also beside one whose name begins alike.
-    """
+    """Each reflector of a scoped release sweeps its own namespace only, also beside one whose name begins alike."""
     held = listed(item("team", "app"), item("team-b", "app"), item("other", "app"))
     relist = held.begin("team")
     relist.page(page())
@@ -77,9 +67,7 @@ def test_a_relist_of_one_namespace_leaves_the_others_alone() -> None:
 
 
 def test_an_unchanged_serviceaccount_keeps_its_object() -> None:
-    """
-    A relist that changes nothing keeps the very objects, so that caches may compare by identity.
-    """
+    """A relist that changes nothing keeps the very objects, so that caches may compare by identity."""
     entry = item("team", "app", annotations={"nats.io/jetstream": "b"})
     held = listed(entry)
     before = held.find("team", "app")
@@ -105,9 +93,7 @@ def test_an_unchanged_serviceaccount_keeps_its_object() -> None:
     ids=["no uid", "empty name", "no namespace", "slash", "uid number", "annotation object", "null", "text", "none"],
 )
 def test_an_item_that_cannot_be_read_is_skipped_and_counted(bad: object) -> None:
-    """
-    One bad item of a list is skipped and counted; the good ones beside it count.
-    """
+    """One bad item of a list is skipped and counted; the good ones beside it count."""
     held = listed(item("team", "a"), bad, item("team", "z"))
 
     assert held.skipped == 1
@@ -115,9 +101,7 @@ def test_an_item_that_cannot_be_read_is_skipped_and_counted(bad: object) -> None
 
 
 def test_huge_annotations_do_not_break_the_index() -> None:
-    """
-    Annotations beyond what a server allows are cut where an entry ends, like all.
-    """
+    """Annotations beyond what a server allows are cut where an entry ends, like all."""
     held = listed(item("team", "app", annotations={"nats.io/jetstream": "x," * 1_000_000, "y": "z" * 1_000_000}))
     account = held.find("team", "app")
 
@@ -127,9 +111,7 @@ def test_huge_annotations_do_not_break_the_index() -> None:
 
 
 def test_a_single_answer_gives_the_serviceaccount_and_leaves_the_index() -> None:
-    """
-    The body of a GET gives the same entry that a list would, to askers of its uid; the index stays as it was.
-    """
+    """The body of a GET gives the same entry that a list would, to askers of its uid; the index stays as it was."""
     held = index()
     entry = item("team", "app", annotations={"nats.io/jetstream": "b", "c": "d"})
 
@@ -178,9 +160,7 @@ def test_the_heaviest_namespace_has_its_defaults_only(monkeypatch: pytest.Monkey
 
 
 def test_what_is_ignored_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Whatever a namespace that is left out adds, the others keep theirs.
-    """
+    """Whatever a namespace that is left out adds, the others keep theirs."""
     held, told = crowded(monkeypatch)
     for number in range(50):
         held.apply(line("ADDED", item("b", f"more-{number}", annotations={PUB: "x" * 60_000})))
@@ -191,9 +171,7 @@ def test_what_is_ignored_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("way", ["deleted", "made smaller", "without", "a list that lacks it"])
 def test_it_comes_back_when_the_weight_falls(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    """
-    Once a namespace fits again it asks for a list, and that brings its annotations back.
-    """
+    """Once a namespace fits again it asks for a list, and that brings its annotations back."""
     held, told = crowded(monkeypatch)
     heavy = item("b", "more", annotations={PUB: "x" * 40_000})
     held.apply(line("ADDED", heavy))
@@ -224,9 +202,7 @@ def whole(held: Index, **sizes: int) -> None:
 
 
 def test_nobody_pays_for_one_that_has_become_heavier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Who was the heaviest for a moment comes back once a heavier one is left out, also while nothing else changes.
-    """
+    """Who was the heaviest for a moment comes back once a heavier one is left out, also while nothing else changes."""
     held, told = crowded(monkeypatch)
     held.apply(line("ADDED", item("c", "app-0", annotations={PUB: "x" * 30_000})))
     assert ("a",) == held.ignored
@@ -258,9 +234,7 @@ def test_room_that_entries_without_annotations_leave_is_used(monkeypatch: pytest
 
 
 def test_one_that_has_no_annotations_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Also a namespace that would not fit comes back when it has nothing to fit in, and asks for no list.
-    """
+    """Also a namespace that would not fit comes back when it has nothing to fit in, and asks for no list."""
     held, told = crowded(monkeypatch)
     held.apply(line("ADDED", item("b", "more", annotations={PUB: "x" * 19_000})))
     whole(held, a=22_000, b=0)
@@ -270,9 +244,7 @@ def test_one_that_has_no_annotations_any_more_is_told(monkeypatch: pytest.Monkey
 
 
 def test_weights_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    After any number of changes the index weighs what its entries do.
-    """
+    """After any number of changes the index weighs what its entries do."""
     held, _ = crowded(monkeypatch)
     for number in range(300):
         size = number * 7919 % 30_000
@@ -284,9 +256,7 @@ def test_weights_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_entry_costs_at_most_330_bytes() -> None:
-    """
-    50,000 ServiceAccounts fit in the guide's memory request: 330 bytes each at most.
-    """
+    """50,000 ServiceAccounts fit in the guide's memory request: 330 bytes each at most."""
     count = 10_000
     for_all = [item(f"team-{n // 5:05}", f"app-{n % 5}", f"01234567-89ab-cdef-0123-{n:012}") for n in range(count)]
     body = page(*for_all)

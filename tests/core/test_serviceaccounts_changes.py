@@ -65,9 +65,7 @@ def test_each_change_is_told_once(
     act: Callable[[Index], object],
     change: tuple[ServiceAccount | None, ServiceAccount | None] | None,
 ) -> None:
-    """
-    Whatever brings a change, it is told after it holds; what stays the same is not told.
-    """
+    """Whatever brings a change, it is told after it holds; what stays the same is not told."""
     items = [] if before is None else [item("team", "app", before.uid, annotations=dict(before.annotations or {}))]
     held, told = followed(*items)
     found: list[ServiceAccount | None] = []

@@ -11,9 +11,7 @@ from tests.fakes.serviceaccounts import item, line, listed
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
 def test_an_event_adds_or_replaces(kind: str) -> None:
-    """
-    ADDED and MODIFIED both put what they carry; the event carries the version to go on from.
-    """
+    """ADDED and MODIFIED both put what they carry; the event carries the version to go on from."""
     held = listed(item("team", "app", "u1"))
     event = held.apply(
         line(kind, item("team", "app", "u2", resourceVersion="12", annotations={"nats.io/jetstream": "b"}))
@@ -24,9 +22,7 @@ def test_an_event_adds_or_replaces(kind: str) -> None:
 
 
 def test_a_delete_removes_the_entry() -> None:
-    """
-    DELETED removes the ServiceAccount with that uid.
-    """
+    """DELETED removes the ServiceAccount with that uid."""
     held = listed(item("team", "app", "u1"))
     held.apply(line("DELETED", item("team", "app", "u1")))
 
@@ -34,9 +30,7 @@ def test_a_delete_removes_the_entry() -> None:
 
 
 def test_a_delete_of_another_uid_removes_nothing() -> None:
-    """
-    A late DELETED of a predecessor leaves the re-created ServiceAccount.
-    """
+    """A late DELETED of a predecessor leaves the re-created ServiceAccount."""
     held = listed(item("team", "app", "u2"))
     held.apply(line("DELETED", item("team", "app", "u1")))
 
@@ -57,9 +51,7 @@ def test_a_serviceaccount_that_is_being_deleted_counts_as_gone() -> None:
 
 
 def test_a_bookmark_only_moves_the_version() -> None:
-    """
-    A bookmark changes nothing but the version.
-    """
+    """A bookmark changes nothing but the version."""
     held = listed(item("team", "app"))
 
     assert Event(EventKind.BOOKMARK, "50") == held.apply(line("BOOKMARK", {"metadata": {"resourceVersion": "50"}}))

@@ -11,9 +11,7 @@ def filled(**weights: int) -> Shares:
 
 
 def test_the_heaviest_pays() -> None:
-    """
-    Left out is the heaviest namespace, with all it has; the others' weight stays.
-    """
+    """Left out is the heaviest namespace, with all it has; the others' weight stays."""
     shares = filled(a=10, b=50, c=40)
 
     assert "b" == shares.ignore_heaviest()
@@ -22,9 +20,7 @@ def test_the_heaviest_pays() -> None:
 
 
 def test_who_is_ignored_weighs_nothing_more() -> None:
-    """
-    What a namespace adds while it is left out takes nobody's room.
-    """
+    """What a namespace adds while it is left out takes nobody's room."""
     shares = filled(a=10, b=50)
     shares.ignore_heaviest()
     shares.change("b", 1000)
@@ -49,9 +45,7 @@ def test_it_comes_back_when_it_fits() -> None:
 
 
 def test_what_is_gone_leaves_nothing() -> None:
-    """
-    Namespaces without annotations take no place, held or left out.
-    """
+    """Namespaces without annotations take no place, held or left out."""
     shares = filled(a=10, b=20)
     shares.ignore_heaviest()
     shares.change("a", -10)

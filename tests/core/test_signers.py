@@ -21,9 +21,7 @@ SHOP, EDGE = (SigningKey(Kind.ACCOUNT, bytes([n] * 32)) for n in (6, 7))
 
 
 def test_config_mode_signs_by_the_key_the_server_names() -> None:
-    """
-    In config mode both JWTs are by the key in the request's `sub`, so that two keys can serve during a rotation.
-    """
+    """In config mode both JWTs are by the key in the request's `sub`, so that two keys can serve during a rotation."""
     signers = config_mode("APP", [AUTH, AUTH_SIGNING])
 
     assert {AUTH.public: Signer(AUTH), AUTH_SIGNING.public: Signer(AUTH_SIGNING)} == signers.answers
@@ -52,9 +50,7 @@ def test_operator_mode_names_the_account_of_a_signing_key(
 
 
 def test_every_account_signs_by_its_own_key() -> None:
-    """
-    Operator mode signs for the accounts that it has a key of, each by its own name, and for no other.
-    """
+    """Operator mode signs for the accounts that it has a key of, each by its own name, and for no other."""
     others = {"SHOP": AccountSigner(SHOP.public, SHOP), "EDGE": AccountSigner(EDGE.public, AUTH_SIGNING)}
     signers = operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING, others)
 
@@ -81,9 +77,7 @@ def test_every_account_signs_by_its_own_key() -> None:
     ],
 )
 def test_where_config_mode_never_places_anybody(account: str, why: str) -> None:
-    """
-    Config mode signs for any account by name, but for the system's, the callout's and the global one.
-    """
+    """Config mode signs for any account by name, but for the system's, the callout's and the global one."""
     signers = config_mode("APP", [AUTH_SIGNING], "AUTH")
 
     assert why == never_placed(account, "AUTH")
@@ -91,9 +85,7 @@ def test_where_config_mode_never_places_anybody(account: str, why: str) -> None:
 
 
 def test_the_settings_may_choose_the_global_account() -> None:
-    """
-    NATS_ACCOUNT has been judged with the settings; the callout account need not be known in config mode.
-    """
+    """NATS_ACCOUNT has been judged with the settings; the callout account need not be known in config mode."""
     signers = config_mode("$G", [AUTH_SIGNING])
 
     assert Signer(AUTH_SIGNING, audience="$G") == signers.user(AUTH_SIGNING.public, "$G")
@@ -118,9 +110,7 @@ LOGIN = SigningKey(Kind.ACCOUNT, bytes([5] * 32))
 def test_origin_of_the_keys_of_operator_mode(
     target: SigningKey, callout: SigningKey, configured: bool, expected: Origin
 ) -> None:
-    """
-    Of two keys that sign the one that should rather not is told.
-    """
+    """Of two keys that sign the one that should rather not is told."""
     signers = operator_mode(APP.public, target, AUTH.public, callout)
 
     found = origins(signers, {LOGIN.public}, (APP.public, AUTH.public), configured=configured)
@@ -128,9 +118,7 @@ def test_origin_of_the_keys_of_operator_mode(
 
 
 def test_origin_counts_every_account_that_is_signed_for() -> None:
-    """
-    One account whose own key signs, or the login's, is told although the others have keys of their own.
-    """
+    """One account whose own key signs, or the login's, is told although the others have keys of their own."""
     for key, expected in ((SHOP, Origin.ACCOUNT), (LOGIN, Origin.LOGIN_INSTEAD)):
         others = {"SHOP": AccountSigner(SHOP.public, key)}
         signers = operator_mode(APP.public, APP_SIGNING, AUTH.public, AUTH_SIGNING, others)
@@ -139,9 +127,7 @@ def test_origin_counts_every_account_that_is_signed_for() -> None:
 
 
 def test_origin_of_the_key_that_config_mode_is_asked_for() -> None:
-    """
-    Beside a key of its own the login's is told from it by what the server asks for.
-    """
+    """Beside a key of its own the login's is told from it by what the server asks for."""
     signers = config_mode("APP", [AUTH_SIGNING, LOGIN])
 
     found = origins(signers, {LOGIN.public}, ("APP", ""), configured=True)

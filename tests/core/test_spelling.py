@@ -28,32 +28,24 @@ from nats_k8s_oidc_callout.core.spelling import SHOWN_MAX, escape, line
     ],
 )
 def test_what_a_terminal_would_not_show_as_it_is(text: str, shown: str) -> None:
-    """
-    Control, invisible, overprinting and right-to-left characters are spelled, letters and signs stay.
-    """
+    """Control, invisible, overprinting and right-to-left characters are spelled, letters and signs stay."""
     assert shown == escape(text)
 
 
 def test_what_may_stay() -> None:
-    """
-    A traceback keeps its lines; where only ASCII is legal a look-alike is spelled, too.
-    """
+    """A traceback keeps its lines; where only ASCII is legal a look-alike is spelled, too."""
     assert "a\n\\u0009b" == escape("a\n\tb", keep="\n")
     assert "\\u0430udit ok" == escape("\u0430udit ok", ascii_only=True)
 
 
 def test_a_line_is_short() -> None:
-    """
-    Of a long text the beginning is one line.
-    """
+    """Of a long text the beginning is one line."""
     assert "\\u000a" * SHOWN_MAX == line("\n" * 10_000)
 
 
 @given(st.text())
 def test_nothing_else_comes_out(text: str) -> None:
-    """
-    Whatever goes in, what comes out stands on one line, from left to right, with nothing hidden.
-    """
+    """Whatever goes in, what comes out stands on one line, from left to right, with nothing hidden."""
     shown = escape(text)
 
     assert shown.isprintable()

@@ -30,9 +30,7 @@ def matches(pattern: str, message: list[str]) -> bool:
 
 @pytest.mark.parametrize("subject", ["a", "a.b", "a.*.b", "a.>", ">", "*", "$JS.ACK.S.>", "a-b_c.D9", "x" * 256])
 def test_well_formed(subject: str) -> None:
-    """
-    A subject of NATS passes.
-    """
+    """A subject of NATS passes."""
     assert "" == subjects.problem(subject)
 
 
@@ -57,25 +55,19 @@ def test_well_formed(subject: str) -> None:
     ],
 )
 def test_ill_formed(subject: str, why: str) -> None:
-    """
-    What the server would refuse, or misunderstand, is refused with the reason.
-    """
+    """What the server would refuse, or misunderstand, is refused with the reason."""
     assert why in subjects.problem(subject)
 
 
 @given(st.text(max_size=300))
 def test_any_text_has_an_answer(text: str) -> None:
-    """
-    Every text is well-formed or has a reason; none is an exception, and none that passes has a space.
-    """
+    """Every text is well-formed or has a reason; none is an exception, and none that passes has a space."""
     assert subjects.problem(text) or " " not in text
 
 
 @given(one=patterns, other=patterns, message=messages)
 def test_overlap_misses_no_shared_message(one: str, other: str, message: list[str]) -> None:
-    """
-    Two patterns that one message matches overlap.
-    """
+    """Two patterns that one message matches overlap."""
     if matches(one, message) and matches(other, message):
         assert overlap(one, other)
 
@@ -85,9 +77,7 @@ def test_overlap_misses_no_shared_message(one: str, other: str, message: list[st
     [("a.*", "a.>"), ("a.*.*", "a.*.>"), ("a.*.b", "a.*.b"), ("a.>", "a.>"), ("a", "a"), ("*", ">")],
 )
 def test_subscribed(pattern: str, expected: str) -> None:
-    """
-    A server takes the `>` of a subscription for a token that a permission's last `*` matches.
-    """
+    """A server takes the `>` of a subscription for a token that a permission's last `*` matches."""
     assert expected == subjects.subscribed(pattern)
 
 
@@ -105,9 +95,7 @@ def test_subscribed(pattern: str, expected: str) -> None:
     ],
 )
 def test_overlap_of_known_pairs(one: str, other: str, expected: bool) -> None:
-    """
-    Overlap is symmetric and as the server sees it.
-    """
+    """Overlap is symmetric and as the server sees it."""
     assert expected == overlap(one, other) == overlap(other, one)
 
 
@@ -127,9 +115,7 @@ def test_inboxes_are_apart(namespaces: tuple[str, str], accounts: tuple[str, str
 
 
 def test_dotted_names_are_apart() -> None:
-    """
-    ServiceAccount `a` reads nothing of the private inbox of `a.b`.
-    """
+    """ServiceAccount `a` reads nothing of the private inbox of `a.b`."""
     for inbox, expected in ((guide_inbox, "_INBOX_team_a_b.>"), (private_inbox, "_INBOX_SA.team.a_b.>")):
         assert expected == inbox("team", "a.b")
         assert not overlap(inbox("team", "a"), expected)

@@ -18,9 +18,7 @@ VALUES = {"team": "shop", "namespace": "shop-eu", "name": "a_b", "root": "team.s
     ],
 )
 def test_fill(text: str, variables: tuple[str, ...], filled: str) -> None:
-    """
-    Each variable is replaced by its value, all else stays.
-    """
+    """Each variable is replaced by its value, all else stays."""
     template = Template.of(text)
 
     assert (variables, frozenset(variables), filled) == (template.variables, template.names, template.fill(VALUES))
@@ -30,9 +28,7 @@ def test_fill(text: str, variables: tuple[str, ...], filled: str) -> None:
     "text", ["{", "a}", "{}", "{{team}}", "{team.x}", "{team[0]}", "{team!r}", "{team:>9}", "{0}", "{te am}"]
 )
 def test_bad_template(text: str) -> None:
-    """
-    A brace is part of a plain variable or refused: nothing else of Python's format language gets in.
-    """
+    """A brace is part of a plain variable or refused: nothing else of Python's format language gets in."""
     with pytest.raises(BadTemplate, match="brace"):
         Template.of(text)
 
@@ -49,9 +45,7 @@ def test_bad_template(text: str) -> None:
     ],
 )
 def test_whole_tokens(text: str, expected: bool) -> None:
-    """
-    In a subject a variable is a token by itself.
-    """
+    """In a subject a variable is a token by itself."""
     assert expected is Template.of(text).whole_tokens()
 
 
@@ -82,9 +76,7 @@ def test_names_beside_a_glob(text: str, is_open: bool, guarded: bool, apart: boo
 
 
 def test_values() -> None:
-    """
-    Dots of a name become `_`; a label's value is taken as it is or not at all.
-    """
+    """Dots of a name become `_`; a label's value is taken as it is or not at all."""
     assert "a_b-c" == value_of_name("a.b-c")
     values = ("Team_A-1", "a.b", "", "x" * 64, "a\n", "ä", "*", "_INBOX")
     assert [True, *[False] * 7] == [is_value_of_label(value) for value in values]

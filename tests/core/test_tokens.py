@@ -54,9 +54,7 @@ def with_payload(payload: bytes) -> str:
     ],
 )
 def test_what_is_wrong_with_a_text_is_told(sent: str, detail: str) -> None:
-    """
-    What clients commonly send beside or instead of their token is malformed, and the detail says what it is.
-    """
+    """What clients commonly send beside or instead of their token is malformed, and the detail says what it is."""
     outcome = tokens.peek(Token(sent.format(Issuer().token())))
 
     assert isinstance(outcome, Deny)
@@ -115,9 +113,7 @@ parts = (
 @settings(max_examples=30, deadline=None)
 @given(st.lists(parts, max_size=5).map(".".join) | st.text(max_size=200))
 def test_no_text_raises(text: str) -> None:
-    """
-    Any text is read or refused, never an exception.
-    """
+    """Any text is read or refused, never an exception."""
     outcome: object = tokens.peek(Token(text))
     if isinstance(outcome, Unverified):
         outcome = tokens.verify(outcome, public(issuer_key("ES256")))
@@ -128,18 +124,14 @@ def test_no_text_raises(text: str) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=200) | members.map(lambda value: json.dumps(value).encode()))
 def test_no_signed_payload_raises(payload: bytes) -> None:
-    """
-    Any payload under a good signature gives claims or a Deny, never an exception.
-    """
+    """Any payload under a good signature gives claims or a Deny, never an exception."""
     outcome = verified(with_payload(payload or b"{}"), issuer_key("ES256"))
 
     assert isinstance(outcome, VerifiedClaims) or outcome.reason in (Reason.BAD_CLAIMS, Reason.MALFORMED_TOKEN)
 
 
 def test_token_is_never_shown() -> None:
-    """
-    Neither an opened token nor a refusal shows any part of the token's text.
-    """
+    """Neither an opened token nor a refusal shows any part of the token's text."""
     text = Issuer().token()
 
     assert not any(part in repr(peeked(text)) for part in text.split("."))
@@ -147,9 +139,7 @@ def test_token_is_never_shown() -> None:
 
 
 def test_key_is_never_shown() -> None:
-    """
-    A key's repr has its name and algorithm, and no joserfc object.
-    """
+    """A key's repr has its name and algorithm, and no joserfc object."""
     key = issuer_key("ES256")
 
     assert "ECKey" not in repr(public(key))

@@ -21,9 +21,7 @@ def sides(encoded: bytes) -> dict[str, Any]:
     replies=st.integers(0, 2),
 )
 def test_no_side_is_left_open(publish_side: tuple[str, ...], subscribe_side: tuple[str, ...], replies: int) -> None:
-    """
-    In the bytes that go out each side has an allow list or denies everything; nothing at all is no grant.
-    """
+    """In the bytes that go out each side has an allow list or denies everything; nothing at all is no grant."""
     encoded = encode(Permissions(publish_side, subscribe_side, replies, 120.0))
     if not publish_side and not subscribe_side:
         assert b"" == encoded
@@ -35,9 +33,7 @@ def test_no_side_is_left_open(publish_side: tuple[str, ...], subscribe_side: tup
 
 
 def test_encoded_grant() -> None:
-    """
-    The grant is the `nats` object of a version 2 user JWT, without limits, replies in nanoseconds.
-    """
+    """The grant is the `nats` object of a version 2 user JWT, without limits, replies in nanoseconds."""
     expected = {
         "pub": {"allow": ["a"]},
         "sub": {"allow": ["b"]},
@@ -53,7 +49,5 @@ def test_encoded_grant() -> None:
 
 
 def test_replies_can_be_turned_off() -> None:
-    """
-    With no replies allowed the user JWT has no reply permission.
-    """
+    """With no replies allowed the user JWT has no reply permission."""
     assert "resp" not in sides(encode(Permissions(("a",), ("b",), 0, 120.0)))

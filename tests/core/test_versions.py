@@ -35,15 +35,11 @@ NUMBERS = st.integers(min_value=1, max_value=10**30)
     ],
 )
 def test_only_decimal_numbers_have_an_order(version: str, than: str, older: bool | None) -> None:
-    """
-    Decimal numbers of any length are compared; of anything else only equality says something (KEP-5504).
-    """
+    """Decimal numbers of any length are compared; of anything else only equality says something (KEP-5504)."""
     assert older is is_older(version, than)
 
 
 @given(NUMBERS, NUMBERS)
 def test_the_order_is_that_of_numbers(one: int, other: int) -> None:
-    """
-    Comparing the text is comparing the numbers.
-    """
+    """Comparing the text is comparing the numbers."""
     assert (one < other) is is_older(str(one), str(other))

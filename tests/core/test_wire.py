@@ -11,9 +11,7 @@ from tests.fakes.serviceaccounts import index, item, line, page
 
 
 def test_a_page_tells_where_the_list_goes_on() -> None:
-    """
-    A page gives the continue token and the list's resource version.
-    """
+    """A page gives the continue token and the list's resource version."""
     assert Page("next", "9") == index().begin().page(page(token="next"))
 
 
@@ -37,33 +35,25 @@ NO_LISTS = [
     [*NO_LISTS, pytest.param(b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"}}', id="no items")],
 )
 def test_an_answer_that_is_no_list_never_passes_for_an_empty_cluster(body: bytes) -> None:
-    """
-    Whatever is not a whole ServiceAccountList is an error, so that it can never empty the index.
-    """
+    """Whatever is not a whole ServiceAccountList is an error, so that it can never empty the index."""
     with pytest.raises(Unreachable):
         index().begin().page(body)
 
 
 @pytest.mark.parametrize("body", NO_LISTS)
 def test_an_answer_that_is_no_list_has_no_version(body: bytes) -> None:
-    """
-    No version is read from anything but a list.
-    """
+    """No version is read from anything but a list."""
     with pytest.raises(Unreachable):
         SERVICE_ACCOUNTS.read_version(body)
 
 
 def test_the_version_of_a_list_is_read_past_its_items() -> None:
-    """
-    Whatever the items are, the list says its version.
-    """
+    """Whatever the items are, the list says its version."""
     assert "12" == SERVICE_ACCOUNTS.read_version(page(item("team", "app"), {"metadata": 5}, version="12", token="more"))
 
 
 def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    A page that is read item by item gives what it would give at once, what cannot be read included.
-    """
+    """A page that is read item by item gives what it would give at once, what cannot be read included."""
     body = page(item("team", "a", annotations={"x": "y"}), {"metadata": None}, item("team", "b"), token="next")
     at_once = SERVICE_ACCOUNTS.read_page(body)
     monkeypatch.setattr(wire, "_AT_ONCE_BYTES", 0)
@@ -74,9 +64,7 @@ def test_a_heavy_page_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_list_without_items_is_an_empty_cluster() -> None:
-    """
-    Go writes an empty list as null; that is a true list.
-    """
+    """Go writes an empty list as null; that is a true list."""
     body = b'{"kind":"ServiceAccountList","metadata":{"resourceVersion":"9"},"items":null}'
 
     assert Page("", "9") == index().begin().page(body)
@@ -89,9 +77,7 @@ def test_a_list_without_items_is_an_empty_cluster() -> None:
     ids=["empty", "object", "html", "pod", "no uid"],
 )  # fmt: skip
 def test_a_single_answer_of_another_kind_is_an_error(body: bytes) -> None:
-    """
-    An answer that is no ServiceAccount is neither a yes nor a no.
-    """
+    """An answer that is no ServiceAccount is neither a yes nor a no."""
     with pytest.raises(Unreachable):
         index().read(body)
 
@@ -102,9 +88,7 @@ def test_a_single_answer_of_another_kind_is_an_error(body: bytes) -> None:
     ids=["410", "expired", "gone", "500", "429"],
 )
 def test_an_error_line_says_whether_the_history_is_gone(code: int, reason: str, is_gone: bool) -> None:
-    """
-    An ERROR line carries the status; 410, Expired and Gone mean that only a list can tell.
-    """
+    """An ERROR line carries the status; 410, Expired and Gone mean that only a list can tell."""
     event = index().apply(line("ERROR", {"kind": "Status", "metadata": {}, "code": code, "reason": reason}))
 
     assert (EventKind.ERROR, code, reason, is_gone) == (event.kind, event.code, event.reason, event.is_gone)
@@ -125,8 +109,6 @@ def test_an_error_line_says_whether_the_history_is_gone(code: int, reason: str, 
     ids=["half", "null", "no object", "new type", "nobody", "no version", "empty bookmark", "annotation number"],
 )
 def test_a_line_that_cannot_be_read_is_an_error_that_quotes_nothing(bad: bytes) -> None:
-    """
-    A watch line is never skipped, since it may have been a delete; the error does not quote it.
-    """
+    """A watch line is never skipped, since it may have been a delete; the error does not quote it."""
     with pytest.raises(Unreachable, match=r"^a watch line [a-zA-Z ]*$"):
         index().apply(bad)

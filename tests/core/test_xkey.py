@@ -16,26 +16,20 @@ SEALED = bytes.fromhex(
 
 
 def test_known_box() -> None:
-    """
-    Sealing and opening agree with the vector that real servers accepted.
-    """
+    """Sealing and opening agree with the vector that real servers accepted."""
     assert SEALED == SENDER.seal(RECIPIENT.public, NONCE, b"hello")
     assert b"hello" == RECIPIENT.open(SENDER.public, SEALED)
 
 
 def test_public_halves() -> None:
-    """
-    The public keys are the vectors' own.
-    """
+    """The public keys are the vectors' own."""
     assert "XAD2G7F4CQQJHSFXKXOBWEHINS2CMN2K2FVKQU7NBPP4BMVYNUOHZWPX" == SENDER.public
     assert "XBMGTL7UKBKJOMWLVLWV4XPZWMFG3IY4WDSXIK5NLLKKDJ3I6GTHXST6" == RECIPIENT.public
 
 
 @given(message=st.binary(max_size=300), nonce=st.binary(min_size=24, max_size=24))
 def test_round_trip(message: bytes, nonce: bytes) -> None:
-    """
-    What one seals the other opens.
-    """
+    """What one seals the other opens."""
     assert message == RECIPIENT.open(SENDER.public, SENDER.seal(RECIPIENT.public, nonce, message))
 
 
@@ -52,40 +46,30 @@ def test_round_trip(message: bytes, nonce: bytes) -> None:
     ],
 )
 def test_boxes_that_do_not_open(sealed: bytes, theirs: str) -> None:
-    """
-    A box that is not for us, or not whole, is BadBox.
-    """
+    """A box that is not for us, or not whole, is BadBox."""
     with pytest.raises(BadBox):
         RECIPIENT.open(theirs, sealed)
 
 
 @given(sealed=st.binary(max_size=200), theirs=st.one_of(st.just(SENDER.public), st.text(max_size=60)))
 def test_any_bytes_are_refused(sealed: bytes, theirs: str) -> None:
-    """
-    Whatever nobody sealed is BadBox, never another exception.
-    """
+    """Whatever nobody sealed is BadBox, never another exception."""
     with pytest.raises(BadBox):
         RECIPIENT.open(theirs, b"xkv1" + sealed)
 
 
 def test_all_zero_sender_key_is_refused() -> None:
-    """
-    A public key of low order, with which anybody could guess the shared secret, opens nothing.
-    """
+    """A public key of low order, with which anybody could guess the shared secret, opens nothing."""
     with pytest.raises(BadBox):
         RECIPIENT.open(nkeys.encode_public(nkeys.Kind.CURVE, bytes(32)), SEALED)
 
 
 def test_signing_seed_is_no_curve_key() -> None:
-    """
-    An account seed where a curve seed belongs is named as such.
-    """
+    """An account seed where a curve seed belongs is named as such."""
     with pytest.raises(BadKey, match="account seed SA…"):
         xkey.parse_curve_key("SAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6IFO3A")
 
 
 def test_secret_has_no_repr() -> None:
-    """
-    A curve key prints its public half only.
-    """
+    """A curve key prints its public half only."""
     assert f"CurveKey({SENDER.public})" == repr(SENDER)
