@@ -22,15 +22,16 @@ from tests.fakes.server import claims_of
 
 @pytest.mark.parametrize("way", ["nkey", "password"])
 async def test_answers_in_config_mode(way: str) -> None:
-    """Logged in by nkey or password, the link gets a client's request and its answer lets the client in."""
+    """Logged in by nkey or password, the link gets a client's request, its answer lets the client in, and it knows its account."""
     mode = config_mode()
     login = nkey(mode.responder) if way == "nkey" else PasswordLogin("responder", nats_modes.PASSWORD)
     with NatsServer(mode.text) as server:
         async with linked(server.url, login=login, answer=yes(mode.issuer)) as desk:
             await until(lambda: desk.link.subscribed)
             knocked = await knock(server.url, auth_token="t")
+            account = desk.link.account
 
-    assert "PONG" == knocked.said
+    assert ("PONG", "AUTH") == (knocked.said, account)
     assert "t" == claims_of(desk.requests[0][0])["nats"]["connect_opts"]["auth_token"]
 
 

@@ -149,6 +149,16 @@ def test_an_account_that_no_file_names(tmp_path: Path, settings: dict[str, Any],
     assert "account Sys: it is the system account" == keys.accounts.placeable("Sys")
 
 
+def test_the_account_of_our_own_login_is_shut(tmp_path: Path) -> None:
+    """Nobody is placed where a server says that we are ourselves, whatever NATS_AUTH_ACCOUNT says."""
+    keys = keyring(tmp_path, nats_account="APP", nats_auth_account="", nats_accounts_dir=None)
+    before = keys.accounts.placeable("auth")
+    keys.accounts.own = lambda: "AUTH"
+
+    assert ("", "account auth: it is the callout account") == (before, keys.accounts.placeable("auth"))
+    assert ["", ""] == [keys.accounts.placeable(account) for account in ("APP", "OTHER")]
+
+
 def test_where_our_own_self_test_lands(tmp_path: Path) -> None:
     """
     The account of the rule that takes it, as the servers call it; without a rule NATS_ACCOUNT; unknown without the labels

@@ -152,10 +152,12 @@ async def test_an_account_that_the_callout_may_not_use(operator: World) -> None:
     assert (["tenant-foreign"], True) == (complaint["accounts"], FOREIGN.public in complaint["reason"])
 
 
-async def test_config_mode_places_by_name() -> None:
+@pytest.mark.parametrize("callout", ["AUTH", ""], ids=["told", "learned"])
+async def test_config_mode_places_by_name(callout: str) -> None:
     """
     Any account that the servers have, by its name in the policy: none needs a key of its own, and those of the system and
-    of the callout are shut whatever a template makes of a namespace's name. Our own self-test needs no rule.
+    of the callout are shut whatever a template makes of a namespace's name, also where only the server has told us what the
+    callout's is called. Our own self-test needs no rule.
     """
     with world_of("config-creds") as world:
         policy = with_policy(
@@ -163,7 +165,7 @@ async def test_config_mode_places_by_name() -> None:
         )
         self_test = world.folder / "self-test.token"
         self_test.write_text(world.token("late", "web"))
-        world.start_responder(POLICY_FILE=policy, SELF_TEST_TOKEN_FILE=str(self_test))
+        world.start_responder(POLICY_FILE=policy, SELF_TEST_TOKEN_FILE=str(self_test), NATS_AUTH_ACCOUNT=callout)
 
         assert "OTHER" == await landing(world, "shop")
         assert "APP" == await landing(world, "team-a", "orders")

@@ -23,6 +23,8 @@ class TargetAccounts:
         """Read the folder; `changed` is told of each change after that."""
         self._default, self._callout = settings.nats_account, settings.nats_auth_account
         self._any_name = settings.shadow or settings.mode is Mode.CONFIG
+        self.own: Callable[[], str] = str
+        """Says which account our own login is in, as far as a server has told: the callout account, by whatever name."""
         self._changed: Callable[[], None] = lambda: None
         self._folder: KeyFolder[AccountSigner] | None = None
         self.signers: Mapping[str, AccountSigner] = {}
@@ -48,7 +50,8 @@ class TargetAccounts:
         """Return why no client can be placed in this account now, or nothing. Asked at each login: it reads no file."""
         if account == self._default or account in self.signers:
             return ""
-        why = never_placed(account, self._callout) or ("" if self._any_name else self._why_no_key(account))
+        why = never_placed(account, self._callout) or never_placed(account, self.own())
+        why = why or ("" if self._any_name else self._why_no_key(account))
         return f"account {account}: {why}" if why else ""
 
     def _why_no_key(self, account: str) -> str:

@@ -93,6 +93,7 @@ class App:
             ),
             doubt=self._keyring.doubt,
         )
+        accounts.own = lambda: self._link.account
         self.readiness = Readiness(self._link, self._keys, self._workloads, self._labels, self._keyring)
         self._self_test = SelfTest(
             settings,

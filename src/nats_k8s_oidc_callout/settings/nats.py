@@ -73,7 +73,7 @@ class NatsVariables:
         default="",
         shown="operator mode: the account of `NATS_CREDS_FILE`",
         meaning="The callout account. Operator mode: its public key, required without creds. Config mode: its name, so "
-        "that clients are never put there.",
+        "that clients are never put there; nats-server 2.12 and later tell it.",
     )
     nats_auth_timeout_seconds: Seconds = variable(
         "NATS_AUTH_TIMEOUT_SECONDS",

@@ -1,11 +1,12 @@
 """nats-py's client for exactly one connection: it never reconnects, says when it ended, and signs nothing but nonces.
 
-It reaches into nats-py 2.16 at seven places, each pinned by a test in tests/adapters/test_nats*.py or tests/attack:
+It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/adapters/test_nats*.py or tests/attack:
 
 - `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
 - `_connect_command`, with `_server_info`: the last moment before a login leaves
 - `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
 - `_close`, with `_subs` and `_stop_processing`: every ending goes through it, and the public callbacks miss some
+- `_process_info`: the server's word for the account that we are in, which comes after the login
 - `_process_headers`: its own raises on headers that any publisher may send, and then its reader ends without a word
 - `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
 - `_transport._io_writer`: a peer that is gone cannot be closed politely
@@ -45,6 +46,8 @@ class Connection(Client):
         super().__init__()
         self.address = address
         self.ended = asyncio.Event()
+        self.account = ""
+        """Where we are logged in, as the server names it; nats-server before 2.12 does not tell. NATS_FACTS 8.7."""
         self._login = login
         self._context = context
 
@@ -101,6 +104,10 @@ class Connection(Client):
         if (self.address.must_tls or self._context is not None) and not self._server_info.get("tls_required"):
             raise Unreachable("TLS is configured but the server does not ask for it")
         return super()._connect_command()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        self.account = str(info.get("remote_account", self.account))
+        await super()._process_info(info, initial_connection)
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         return read_headers(headers) if headers else None

@@ -84,6 +84,11 @@ class Link:
         return self._service is not None and self._service.subscribed and self.connected
 
     @property
+    def account(self) -> str:
+        """The account that we are in, as the server names it; empty where it does not tell."""
+        return self._service.connection.account if self._service is not None else ""
+
+    @property
     def max_payload(self) -> int:
         """The longest message in bytes that the server takes."""
         return self._service.connection.max_payload if self._service is not None else DEFAULT_MAX_PAYLOAD
