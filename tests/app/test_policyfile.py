@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from nats_k8s_oidc_callout.core.grants.terms import InboxMode, ReplyMode
 from nats_k8s_oidc_callout.core.model import Allow
 from nats_k8s_oidc_callout.settings import Settings, read_policy
 from nats_k8s_oidc_callout.settings.policy import Base
+from tests.fakes.file_writers import mount, rename
 from tests.fakes.issuer import AUDIENCE, ISSUER
 from tests.test_responder import KUBERNETES, World
 
@@ -46,29 +46,6 @@ def write(path: Path, text: str) -> None:
         file.flush()
         time.sleep(0.001)
         file.write(text[half:])
-
-
-def rename(path: Path, text: str) -> None:
-    aside = path.with_name("aside")
-    aside.write_text(text)
-    aside.replace(path)
-
-
-def mount(path: Path, text: str) -> None:
-    """Change it as a kubelet changes a ConfigMap: a new folder, and one symlink that names it."""
-    folder = path.parent
-    new = folder / f"..{time.monotonic_ns()}"
-    new.mkdir()
-    (new / path.name).write_text(text)
-    data, aside = folder / "..data", folder / "..data_tmp"
-    old = data.resolve() if data.is_symlink() else None
-    aside.symlink_to(new.name)
-    aside.replace(data)
-    if not path.is_symlink():
-        path.unlink()
-        path.symlink_to(Path("..data") / path.name)
-    if old is not None:
-        shutil.rmtree(old)
 
 
 class Stage:

@@ -1,7 +1,6 @@
 """The policy file of a running responder: every refusal it can cause, and what becomes of a file that changes."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -14,6 +13,7 @@ from tests.e2e.responder import ResponderProcess
 from tests.e2e.test_configuration import refused, whole
 from tests.e2e.test_replicas import crowd
 from tests.e2e.worlds import World, world_of
+from tests.fakes.file_writers import mount, rename
 from tests.fakes.nats_world import until
 
 pytestmark = pytest.mark.e2e
@@ -53,30 +53,6 @@ def digest_of(text: str) -> str:
 def write(path: Path, text: str) -> None:
     """Write in place, as an editor or a script does."""
     path.write_text(text)
-
-
-def rename(path: Path, text: str) -> None:
-    """Write beside it, and put it in place in one step."""
-    aside = path.with_name("aside")
-    aside.write_text(text)
-    aside.replace(path)
-
-
-def mount(path: Path, text: str) -> None:
-    """Change it as a kubelet changes a ConfigMap: a new folder, and one symlink that names it."""
-    folder = path.parent
-    new = folder / f"..{time.monotonic_ns()}"
-    new.mkdir()
-    (new / path.name).write_text(text)
-    data, aside = folder / "..data", folder / "..data_tmp"
-    old = data.resolve() if data.is_symlink() else None
-    aside.symlink_to(new.name)
-    aside.replace(data)
-    if not path.is_symlink():
-        path.unlink(missing_ok=True)
-        path.symlink_to(Path("..data") / path.name)
-    if old is not None:
-        shutil.rmtree(old)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What a workload may do and why, or which check refuses its token."""
 
-import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -10,11 +9,10 @@ from typing import Any
 
 import click
 
-from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import questions
 from nats_k8s_oidc_callout.app.questions import Questions
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
-from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit
+from nats_k8s_oidc_callout.cli import FILE
+from nats_k8s_oidc_callout.cli.configuration import load_or_exit, run_or_exit
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants import entries
 from nats_k8s_oidc_callout.core.grants.annotations import ASKED, Grant
@@ -26,7 +24,6 @@ from nats_k8s_oidc_callout.core.identity import tokens
 from nats_k8s_oidc_callout.core.model import Allow, Deny, Drop, Reason, Token
 from nats_k8s_oidc_callout.core.nats.subjects import guide_inbox, private_inbox, subscribed
 from nats_k8s_oidc_callout.core.spelling import escape
-from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Settings
 
 Report = dict[str, Any]
@@ -62,16 +59,7 @@ def command(workload: tuple[str, str] | None, token_file: Path | None, as_json: 
     if (workload is None) == (token_file is None):
         raise click.UsageError("name one workload as NAMESPACE/NAME, or a token by --token-file")
     settings = load_or_exit()
-    logs = telemetry.configure("warn", "console")
-    try:
-        report = asyncio.run(_explain(settings, workload, _read(token_file) if token_file else ""))
-    except ConfigurationError as error:
-        give_up(error)
-    except (Unreachable, OSError) as error:
-        say(f"Cannot answer now: {error}", err=True)
-        sys.exit(EXIT_BAD_USE)
-    finally:
-        logs.close()
+    report = run_or_exit(_explain(settings, workload, token_file))
     if as_json:
         say_json(report)
     else:
@@ -86,7 +74,8 @@ def _read(file: Path) -> str:
         return opened.read(2 * tokens.MAX_BYTES).decode("utf-8", "surrogateescape")
 
 
-async def _explain(settings: Settings, workload: tuple[str, str] | None, text: str) -> Report:
+async def _explain(settings: Settings, workload: tuple[str, str] | None, token_file: Path | None) -> Report:
+    text = _read(token_file) if token_file else ""
     async with questions.open_with(settings) as source:
         if workload is not None:
             return await _explain_workload(settings, source, *workload)

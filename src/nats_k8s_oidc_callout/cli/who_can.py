@@ -1,6 +1,5 @@
 """Who of a whole cluster may publish or subscribe something, and what gives it to them."""
 
-import asyncio
 import json
 import os
 import sys
@@ -12,18 +11,17 @@ from typing import Any, NamedTuple
 
 import click
 
-from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.app import census
 from nats_k8s_oidc_callout.app.holders import Answer, Holder, Question, holders
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, FILE
-from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit, policy_or_exit
+from nats_k8s_oidc_callout.cli.configuration import give_up, load_or_exit, policy_or_exit, run_or_exit
 from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.cli.who_might import WAYS, tell_rules
 from nats_k8s_oidc_callout.core.grants.filter import Side
 from nats_k8s_oidc_callout.core.grants.globs import Glob
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.nats import subjects
-from nats_k8s_oidc_callout.errors import BadGlob, ConfigurationError, Unreachable
+from nats_k8s_oidc_callout.errors import BadGlob, ConfigurationError
 from nats_k8s_oidc_callout.settings import Settings, part
 from nats_k8s_oidc_callout.settings.policy.tables import SETTINGS as SILENT
 
@@ -91,17 +89,8 @@ def command(
     if rules_only:
         sys.exit(tell_rules(_policy_alone(policy), question, as_json=as_json))
     settings = load_or_exit(policy=False)
-    logs = telemetry.configure("warn", "console")
-    try:
-        rules = policy_or_exit(policy, settings)
-        answer = asyncio.run(_ask(settings, rules, question))
-    except ConfigurationError as error:
-        give_up(error)
-    except (Unreachable, OSError) as error:
-        say(f"Cannot answer now: {error}", err=True)
-        sys.exit(EXIT_BAD_USE)
-    finally:
-        logs.close()
+    rules = policy_or_exit(policy, settings)
+    answer = run_or_exit(_ask(settings, rules, question))
     sys.exit(_tell(answer, rules, question, shown))
 
 

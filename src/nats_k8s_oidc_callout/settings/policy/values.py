@@ -1,8 +1,9 @@
 """One value of a policy file: a node in, its type out, or None and a finding. Whatever a rule means is rules."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from ipaddress import ip_network
 
 from nats_k8s_oidc_callout.core.grants import intents
@@ -76,32 +77,12 @@ def glob(node: Node, where: str, found: Findings) -> Glob | None:
 
 def subject(node: Node, where: str, found: Findings) -> Template | None:
     """Return a subject whose variables are whole tokens."""
-    template = _template(node, where, found)
-    if template is None:
-        return None
-    if why := _misplaced(template):
-        found.add(node.line, "E11", f"{where} {_quoted(node.value)} {why}")
-    elif why := subjects.problem(VARIABLE.sub(_FILLED, template.text)):
-        found.add(node.line, "E14", f"{where} {_quoted(node.value)} {why}")
-    else:
-        return template
-    return None
+    return _template(node, where, found, _problems_of_subject)
 
 
 def root(node: Node, found: Findings) -> Template | None:
     """Return a root, which is a subject without wildcards."""
-    template = subject(node, "root", found)
-    if template is None:
-        return None
-    if not all(map(subjects.is_literal, template.text.split("."))):
-        found.add(
-            node.line, "E14", f"root {_quoted(node.value)} has a wildcard, but is a beginning: it grants `<root>.>`"
-        )
-    elif "root" in template.names:
-        found.add(node.line, "E10", f"root {_quoted(node.value)} is made of itself")
-    else:
-        return template
-    return None
+    return _template(node, "root", found, _problems_of_root)
 
 
 def ceiling(node: Node, found: Findings) -> Template | None:
@@ -116,30 +97,53 @@ def ceiling(node: Node, found: Findings) -> Template | None:
 
 def account(node: Node, found: Findings) -> Template | None:
     """Return the name of an account."""
-    template = _template(node, "account", found)
-    if template is None:
-        return None
-    if not _ACCOUNT.fullmatch(template.text):
-        found.add(node.line, "E20", f"account {_quoted(node.value)} is no name: it has white space or a wildcard")
-    elif why := _unsafe(template):
-        found.add(node.line, "E12", f"account {_quoted(node.value)} {why}")
-    else:
-        return template
-    return None
+    return _template(node, "account", found, _problems_of_account)
 
 
 def intent(node: Node, where: str, found: Findings, *, is_ceiling: bool = False) -> Template | None:
     """Return an intent; in a ceiling the stream or bucket may be a glob."""
-    template = _template(node, where, found)
-    if template is None:
+    return _template(node, where, found, partial(_problems_of_intent, is_ceiling=is_ceiling))
+
+
+def _template(
+    node: Node, where: str, found: Findings, problems: Callable[[Template], Iterator[tuple[str, str]]]
+) -> Template | None:
+    """Return a text with variables; tell the first of its `problems`, each a code and why."""
+    try:
+        template = Template.of(str(node.value))
+    except BadTemplate as error:
+        found.add(node.line, "E10", f"{where} {_quoted(node.value)} {error}")
         return None
-    for code, why in _problems_of_intent(template.text, is_ceiling=is_ceiling):
+    for code, why in problems(template):
         found.add(node.line, code, f"{where} {_quoted(node.value)} {why}")
         return None
     return template
 
 
-def _problems_of_intent(text: str, *, is_ceiling: bool) -> Iterator[tuple[str, str]]:
+def _problems_of_subject(template: Template) -> Iterator[tuple[str, str]]:
+    if why := _misplaced(template):
+        yield "E11", why
+    elif why := subjects.problem(VARIABLE.sub(_FILLED, template.text)):
+        yield "E14", why
+
+
+def _problems_of_root(template: Template) -> Iterator[tuple[str, str]]:
+    yield from _problems_of_subject(template)
+    if not all(map(subjects.is_literal, template.text.split("."))):
+        yield "E14", "has a wildcard, but is a beginning: it grants `<root>.>`"
+    if "root" in template.names:
+        yield "E10", "is made of itself"
+
+
+def _problems_of_account(template: Template) -> Iterator[tuple[str, str]]:
+    if not _ACCOUNT.fullmatch(template.text):
+        yield "E20", "is no name: it has white space or a wildcard"
+    if why := _unsafe(template):
+        yield "E12", why
+
+
+def _problems_of_intent(template: Template, *, is_ceiling: bool) -> Iterator[tuple[str, str]]:
+    text = template.text
     verb, _, rest = text.partition(":")
     names, filters = (
         ([], rest) if verb == intents.PUBLISH else (rest.split("/", 2)[:2], "/".join(rest.split("/", 2)[2:]))
@@ -155,14 +159,6 @@ def _problems_of_intent(text: str, *, is_ceiling: bool) -> Iterator[tuple[str, s
     problem = intents.problem_of_ceiling(filled) if is_ceiling else intents.parse(filled)
     if problem and isinstance(problem, str):
         yield "E15", problem
-
-
-def _template(node: Node, where: str, found: Findings) -> Template | None:
-    try:
-        return Template.of(str(node.value))
-    except BadTemplate as error:
-        found.add(node.line, "E10", f"{where} {_quoted(node.value)} {error}")
-        return None
 
 
 def _misplaced(template: Template) -> str:
