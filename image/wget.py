@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from nats_k8s_oidc_callout.adapters import telemetry
 from nats_k8s_oidc_callout.adapters.files import FileWatch
 from nats_k8s_oidc_callout.adapters.kubernetes import ApiServer, MountedCredentials
-from nats_k8s_oidc_callout.app import sources
+from nats_k8s_oidc_callout.app.key_endpoint import endpoint
 from nats_k8s_oidc_callout.core.spelling import escape
 from nats_k8s_oidc_callout.errors import CalloutError
 from nats_k8s_oidc_callout.settings import part
@@ -47,7 +47,7 @@ async def _fetch(url: str, env: Mapping[str, str]) -> bytes:
     found = {name: env[name] for name in _VARIABLES if env.get(name)}
     settings = part({"NATS_ACCOUNT": "none", **found})
     api = ApiServer(MountedCredentials(settings.k8s_credentials_dir, settings.api_server))
-    return (await sources.endpoint(settings, url, api, FileWatch().watch).fetch()).body
+    return (await endpoint(settings, url, api, FileWatch().watch).fetch()).body
 
 
 if __name__ == "__main__":
