@@ -45,6 +45,18 @@ async def test_answers_are_kept_for_two_seconds(world: World, looker: Looker) ->
     assert world.server.count("get") == 2
 
 
+async def test_an_answer_may_have_to_be_newer_than_its_question(world: World) -> None:
+    """
+    Nothing is kept then, and no version is named: with one the server may answer from what it had a while ago.
+    """
+    now = LiveLookup(world.api, world.index, lambda: 1000.0, keeps=False)
+    assert await now.look_up("team", "app", 1) is None
+    world.server.put("team", "app")
+    assert await now.look_up("team", "app", 1) is not None
+    assert [{}, {}] == [seen.params for seen in world.server.seen]
+    await now.close()
+
+
 async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) -> None:
     """
     What was answered about a deleted ServiceAccount does not hide the one that was made again under its name.

@@ -87,8 +87,28 @@ async def test_a_watch_that_hangs(truth: Truth) -> None:
     stage.arrive(10, truth[0])
     await stage.run(90)
 
-    assert stage.most <= 1
+    assert stage.most <= 2
     assert (10, 1) == (len(stage.live), stage.replicas[0].lists)
+    assert stage.replicas[0].looks < 10
+
+
+async def test_what_a_replica_that_is_behind_lets_in_ends_in_time() -> None:
+    """
+    The other one looks the ServiceAccount up, and ends it within 5 s; it needs no list for that.
+    """
+    stage = Stage()
+    behind, ahead = stage.replicas
+    behind.source.list_again = lambda: None  # type: ignore[method-assign]
+    behind.lag = 10_000
+    stage.change(("uid-one", NARROW))
+    await stage.run(10)
+    stage.replicas = [behind]
+    stage.arrive(20)
+    stage.replicas = [behind, ahead]
+    await stage.run(5)
+
+    assert {1} == {client.kicks for client in stage.clients}
+    assert (0, 1) == (ahead.lists, ahead.looks)
 
 
 async def test_what_is_condemned_is_not_forgotten() -> None:

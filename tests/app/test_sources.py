@@ -11,6 +11,7 @@ from nats_k8s_oidc_callout.adapters.telemetry import Metrics
 from nats_k8s_oidc_callout.app import sources
 from nats_k8s_oidc_callout.app.sources import FileKeys, FolderWorkloads
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.issuer import issuer_key, jwks
 from tests.fakes.waiting import until
 
@@ -46,6 +47,9 @@ async def test_a_folder_is_in_sync_while_all_of_it_can_be_read(tmp_path: Path) -
     (tmp_path / "bad.yaml").write_text("{")
     await folder.prime()
     folder.list_again()
+    # It says nothing of this moment, and need not: it is read again and again.
+    with pytest.raises(Unreachable):
+        await folder.look_now("team", "app", 1.0)
 
     assert [False, True, False] == [*seen, folder.in_sync("team")]
     assert folder.listed_at > 0

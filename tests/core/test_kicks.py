@@ -268,6 +268,7 @@ def test_a_mass_waits_until_it_is_believed() -> None:
             kicks.add(session(cid), Reason.DELETED, NOW)
         guards = replace(FINE, listed_at=listed_at)
         assert not run(kicks, NOW, 59, guards, 300)
+        assert kicks.wants_list is not believed
         assert (len(run(kicks, NOW + 59, 30, guards, 300)) == 150) is believed
 
 
@@ -306,6 +307,7 @@ def test_what_was_dropped_takes_no_room() -> None:
 
 def test_workloads_and_namespaces_are_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nats_k8s_oidc_callout.core.sessions.kicks._WORKLOADS", 10)
+    monkeypatch.setattr("nats_k8s_oidc_callout.core.sessions.turns._NAMESPACES", 10)
     kicks = Kicks("a", 10_000)
     for cid in range(50):
         kicks.add(session(cid, f"n{cid}", f"w{cid}"), Reason.NARROWED, NOW)

@@ -11,9 +11,10 @@ from nats_k8s_oidc_callout.adapters.telemetry import SessionMetrics
 from nats_k8s_oidc_callout.app.facts import facts_of, grants_of
 from nats_k8s_oidc_callout.app.sessions.judging import Judging
 from nats_k8s_oidc_callout.app.sessions.kicker import Kicker
+from nats_k8s_oidc_callout.app.sessions.looks import Looks
 from nats_k8s_oidc_callout.app.sessions.view import LiveView
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
-from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
+from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.sessions.kicks import Guards, Kicks
 from nats_k8s_oidc_callout.core.sessions.label import Label, of_kid, of_uid
 from nats_k8s_oidc_callout.core.sessions.table import Table
@@ -42,6 +43,11 @@ class Source:
     def list_again(self) -> None:
         self._replica.relist()
 
+    async def look_now(self, *_: object) -> ServiceAccount | None:
+        self._replica.looks += 1
+        truth = self._replica.stage.truth
+        return None if truth is None else self._replica.index.entry(*truth)
+
 
 class Accounts:
     """Every account is where it says."""
@@ -59,7 +65,7 @@ class Replica:
         self.rejects = False
         self.index = Index(settings.sa_annotation_prefix)
         self.facts = facts_of(settings, KeySet(), self.index)
-        self.source, self.lists = Source(self), 0
+        self.source, self.lists, self.looks = Source(self), 0, 0
         fakes: tuple[Any, Any] = self.source, Accounts()
         self.view = LiveView(
             settings, self.facts, *fakes, lambda: None, rejected=lambda: self.rejects, clock=lambda: stage.now
@@ -70,6 +76,7 @@ class Replica:
         self.kicker = Kicker(
             stage, self.table, self.kicks, self.judging, lambda: self.guards, SessionMetrics(), lambda: stage.now  # type: ignore[arg-type]
         )  # fmt: skip
+        self.asking = Looks(self.view, self.source.look_now, clock=lambda: stage.now)
         self.index.on_change = self.judging.account_changed
 
     def hear(self, workload: tuple[str, str], truth: Truth | None) -> None:
@@ -92,6 +99,7 @@ class Replica:
 
     async def turn(self) -> None:
         await self.judging._work()
+        self.asking.turn()
         self.kicker.turn()
         await asyncio.sleep(0)
         await asyncio.sleep(0)

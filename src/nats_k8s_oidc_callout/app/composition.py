@@ -173,7 +173,8 @@ class App:
             leaving=lambda: self.readiness.leaving,
             listed_at=lambda: workloads.listed_at,
         )
-        live = LiveSessions(self._settings, view, keyring, signs, workloads.list_again, metrics.sessions)
+        asks = workloads.list_again, workloads.look_now
+        live = LiveSessions(self._settings, view, keyring, signs, *asks, metrics.sessions)
         workloads.index.on_change = live.judging.account_changed
         keys.on_fetched = live.judging.keys_fetched
         self._labels.on_change = live.judging.labels_changed

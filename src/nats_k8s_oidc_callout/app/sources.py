@@ -22,7 +22,7 @@ from nats_k8s_oidc_callout.app.key_endpoint import endpoint
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, ParsedKeys, parse_jwks
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import Workload
-from nats_k8s_oidc_callout.errors import ConfigurationError
+from nats_k8s_oidc_callout.errors import ConfigurationError, Unreachable
 from nats_k8s_oidc_callout.settings import Cluster, Settings
 
 log = structlog.get_logger("sources")
@@ -148,6 +148,7 @@ class ClusterWorkloads:
         self._api = api
         self._informer = Informer(api, index, namespaces, on_restart=count_restart(metrics))
         self._lookup = LiveLookup(api, index, time.monotonic)
+        self._now = LiveLookup(api, index, time.monotonic, keeps=False)
         self.loops: Sequence[Loop] = [("informer", self._informer.run)]
 
     @property
@@ -160,11 +161,16 @@ class ClusterWorkloads:
     async def look_up(self, workload: Workload, budget: float) -> ServiceAccount | None:
         return await self._lookup.look_up(workload.namespace, workload.name, budget, uid=workload.uid)
 
+    async def look_now(self, namespace: str, name: str, budget: float) -> ServiceAccount | None:
+        """Return what the cluster has at this moment. Raises Unreachable; whoever asks does so once at a time for each."""
+        return await self._now.look_up(namespace, name, budget)
+
     async def prime(self) -> None:
         """There is nothing to prepare."""
 
     async def close(self) -> None:
         await self._lookup.close()
+        await self._now.close()
         await self._api.close()
 
     def last_contact(self) -> float | None:
@@ -221,6 +227,10 @@ class FolderWorkloads:
 
     async def look_up(self, workload: Workload, _: float) -> ServiceAccount | None:
         return self.index.find(workload.namespace, workload.name)
+
+    async def look_now(self, _: str, __: str, ___: float) -> ServiceAccount | None:
+        """It is read whole every 2 seconds: `listed_at` says all that there is to say."""
+        raise Unreachable("the folder is read every 2 seconds")
 
     async def prime(self) -> None:
         await self._manifests.poll()

@@ -68,12 +68,15 @@ class LiveLookup(Generic[T]):
         monotonic: Callable[[], float],
         *,
         flight_seconds: float = FLIGHT_SECONDS,
+        keeps: bool = True,
     ) -> None:
+        """Without `keeps` each answer is newer than its question."""
         self._api = api
         self._reader = reader
         self._kind = reader.kind
         self._monotonic = monotonic
         self._flight_seconds = flight_seconds
+        self._keeps = keeps
         self._slots = asyncio.Semaphore(AT_ONCE)
         # Each as long as a flight of its namespace is under way.
         self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -136,11 +139,13 @@ class LiveLookup(Generic[T]):
         except (aiohttp.ClientError, OSError) as error:
             # TimeoutError is an OSError.
             return Unreachable(f"the API server did not answer ({type(error).__name__})")
-        self._keep(key, answer)
+        if self._keeps:
+            self._keep(key, answer)
         return answer
 
     async def _ask(self, namespace: str, name: str, uid: str) -> T | None:
         path = single(self._kind, namespace, name)
+        # Without a resourceVersion the answer is the newest state, never one that the server has kept for a while.
         limit = self._flight_seconds
         async with self._api.get(path, {}, total_seconds=limit, silence_seconds=limit) as response:
             if response.status == 404:

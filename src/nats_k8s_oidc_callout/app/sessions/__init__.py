@@ -3,6 +3,7 @@
 In the responder:
 
 view        what holds today, for a judgement
+looks       asks the cluster about one ServiceAccount, before a session ends for what our watch says of it
 judging     who is judged, and when: after a change, after an arrival, again later
 arrivals    what the servers tell: events, and whole lists to repair what events missed
 kicker      ends sessions, as fast as the rate and the guards allow

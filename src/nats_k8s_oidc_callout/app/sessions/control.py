@@ -17,6 +17,7 @@ from nats_k8s_oidc_callout.app.sessions.guards import LiveGuards, Signs
 from nats_k8s_oidc_callout.app.sessions.hold import Hold
 from nats_k8s_oidc_callout.app.sessions.judging import Judging
 from nats_k8s_oidc_callout.app.sessions.kicker import Kicker
+from nats_k8s_oidc_callout.app.sessions.looks import LookNow, Looks
 from nats_k8s_oidc_callout.app.sessions.view import LiveView
 from nats_k8s_oidc_callout.app.sources import Loop
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
@@ -57,6 +58,7 @@ class LiveSessions:
         keyring: Keyring,
         signs: Signs,
         list_again: Callable[[], None],
+        look_now: LookNow,
         metrics: SessionMetrics,
     ) -> None:
         """`list_again` asks for a whole list of the ServiceAccounts, as a mass of deletions must be confirmed."""
@@ -76,6 +78,7 @@ class LiveSessions:
         self.kicks = Kicks(replica, settings.session_kicks_per_second)
         self.judging = Judging(self.table, view, self.kicks)
         self._guards = LiveGuards(signs, lambda: self._arrivals.complete, lambda: self.judging.settled)
+        self._looks = Looks(view, look_now)
         self._kicker = Kicker(self._system, self.table, self.kicks, self.judging, self._guards, metrics)
         self._arrivals = Arrivals(
             self._system,
@@ -91,6 +94,7 @@ class LiveSessions:
         self._hold = Hold(f"{settings.session_subjects}.control", self.kicks, replica)
         self._missing: Sequence[str] | None = None
         self._masses: frozenset[str] = frozenset()
+        self._wanted_list = False
         self._mirror(metrics)
 
     @property
@@ -110,6 +114,7 @@ class LiveSessions:
             ("session events", self._arrivals.hear),
             ("session lists", self._arrivals.repair),
             ("session judging", self.judging.run),
+            ("session looks", self._looks.run),
             ("session kicks", self._kick),
             ("session renewals", self._tick),
             ("session permissions", self._check),
@@ -161,9 +166,9 @@ class LiveSessions:
                 pending={reason.value: number for reason, number in self.kicks.pending.items()},
                 sessions=len(self.table),
             )
-            if cause == "deleted":
-                self._list_again()
-        self._masses = masses
+        if self.kicks.wants_list and not self._wanted_list:
+            self._list_again()
+        self._masses, self._wanted_list = masses, self.kicks.wants_list
 
     async def _check(self) -> None:
         """Look for ever whether the servers let us do what we need: after each connect, and every so often."""

@@ -52,6 +52,7 @@ class Judging:
             self._view.appeared(namespace, name)
         if not self._table.has(workload):
             return
+        self._view.proofs.changed(workload)
         if new is None:
             self._deleted_at[workload] = self._clock()
         change = self._queue.get(workload, _Change())

@@ -19,6 +19,7 @@ from nats_k8s_oidc_callout.core.nats.signers import Signers
 from nats_k8s_oidc_callout.core.sessions.grown import Grown
 from nats_k8s_oidc_callout.core.sessions.judging import Kids, Listed, Policies, Today
 from nats_k8s_oidc_callout.core.sessions.label import of_kid
+from nats_k8s_oidc_callout.core.sessions.proofs import Proofs
 from nats_k8s_oidc_callout.core.sessions.table import Session, session_of
 from nats_k8s_oidc_callout.settings import Mode, Settings
 
@@ -61,6 +62,7 @@ class LiveView:
         self.release = settings.session_release
         self.namespaces: Container[str] | None = frozenset(settings.k8s_namespaces) or None
         self.policies = Policies()
+        self.proofs = Proofs()
         self.grown: Grown[Made] = Grown(contained, lambda made: len(made.encoded))
         self.policies.have(facts.grants.policy_mark, self._clock())
 
@@ -101,11 +103,25 @@ class LiveView:
         return self._workloads.in_sync(namespace)
 
     def is_ahead_of(self, session: Session) -> bool:
-        """Say whether all ServiceAccounts were listed since a session began, and have them listed if not."""
-        if session.seen < self._workloads.listed_at:
+        """Say whether its ServiceAccount was listed or looked up since a session began, and have it looked up if not."""
+        if session.seen < max(self._workloads.listed_at, self.proofs.of(session.workload)):
             return True
-        self._workloads.list_again()
+        self.proofs.want(session.workload, self._clock())
         return False
+
+    def looked_up(self, workload: _Workload, found: ServiceAccount | None, asked: float) -> None:
+        """Take in what the cluster, asked at `asked` (Unix seconds), says of a ServiceAccount.
+
+        When that is what we have, we are not behind. Else the watch will tell, or a list, and its sessions are judged anew.
+        """
+        held = self.account_of(*workload)
+        if held is not None and found is not None and not self._facts.accounts.is_whole(workload[0]):
+            # Its annotations count for nobody's end.
+            found = found._replace(annotations=held.annotations)
+        if found == held:
+            self.proofs.same(workload, asked)
+        elif self.proofs.other(workload, asked):
+            self._workloads.list_again()
 
     def account_of(self, namespace: str, name: str) -> ServiceAccount | None:
         return self._facts.accounts.find(namespace, name)

@@ -15,7 +15,7 @@ from nats_k8s_oidc_callout.core.sessions.table import Session
 NEW_SECONDS = 2.0
 """A session that appears and does not fit is judged again so much later: our watch may be behind another replica's."""
 PROOF_SECONDS = 1.0
-"""How often we look whether a list came in that is newer than a session."""
+"""How often we look whether we know by now what is newer than a session."""
 STRANGE_SECONDS = 180.0
 """Policy files reach nodes up to 90 s apart, and new versions of us as far as a rollout takes."""
 KEY_SECONDS = 60.0

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from nats_k8s_oidc_callout.core.sessions.judging import Reason
 from nats_k8s_oidc_callout.core.sessions.masses import CAUSE_OF, Masses
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Session
-from nats_k8s_oidc_callout.core.sessions.turns import Bucket, Queue, Slot
+from nats_k8s_oidc_callout.core.sessions.turns import Bucket, Buckets, Queue, Slot
 
 BACK_OFF_SECONDS = (2.0, 10.0, 60.0, 300.0)
 """After the first, second … kick of a workload, for those of its sessions that came after it."""
@@ -95,7 +95,7 @@ class Kicks:
         self._share = per_second / 4
         # A quarter is for renewals: else a mass of others would have them all expire.
         self._others, self._renewals = Bucket(per_second - self._share), Bucket(self._share)
-        self._namespaces: OrderedDict[str, Bucket] = OrderedDict()
+        self._namespaces = Buckets(self._share)
         self._pending: dict[Slot, _Pending] = {}
         self._counts: Counter[Reason] = Counter()
         self._queues = {reason: Queue() for reason in (*_ORDER, Reason.RENEWAL)}
@@ -119,6 +119,11 @@ class Kicks:
     def masses(self) -> frozenset[str]:
         """The causes (of CAUSES) that wait since they condemn too many to be believed at once."""
         return self._masses.waiting
+
+    @property
+    def wants_list(self) -> bool:
+        """Whether deletions wait for a whole list of ServiceAccounts."""
+        return self._masses.wants_list
 
     def waiting(self, since: float) -> dict[Reason, int]:
         """Return how many wait since before this moment, by reason. Looks at all of them."""
@@ -255,7 +260,9 @@ class Kicks:
             kick = self._pending[heap[0][2]].kick
             if reason in CAUSE_OF and not guards.settled and now - kick.since < SETTLE_SECONDS:
                 continue
-            if self._masses.holds(reason, namespace) or (reason in _TENANTS and not self._bucket(namespace).has(now)):
+            if self._masses.holds(reason, namespace) or (
+                reason in _TENANTS and not self._namespaces.of(namespace).has(now)
+            ):
                 continue
             heappop(heap)
             queue.entries -= 1
@@ -272,19 +279,11 @@ class Kicks:
             heappush(self._later, (until, serial, slot))
         return until <= now
 
-    def _bucket(self, namespace: str) -> Bucket:
-        found = self._namespaces.get(namespace)
-        if found is None:
-            found = self._namespaces[namespace] = Bucket(self._share)
-            if len(self._namespaces) > _WORKLOADS:
-                self._namespaces.popitem(last=False)
-        return found
-
     def _taken(self, kick: Kick, bucket: Bucket, now: float) -> Kick:
         bucket.take()
         self._forget(_slot(kick.session, kick.reason))
         if kick.reason in _TENANTS:
-            self._bucket(kick.session.label.namespace).take()
+            self._namespaces.of(kick.session.label.namespace).take()
         if kick.reason in _BACKING:
             self._note_round(kick.session, now)
         return kick

@@ -10,6 +10,9 @@ MASS_SECONDS = 60.0
 """How long a cause waits that condemns more than so many sessions, and more than this share of all."""
 MASS_SESSIONS = 100
 MASS_SHARE = 0.2
+LIST_SECONDS = 30.0
+"""After so long a mass of deletions wants a list. Not before: a tenant with many sessions can make one begin and end as
+he likes, and must not have all ServiceAccounts listed each time."""
 
 CAUSE_OF = {
     Reason.DELETED: "deleted",
@@ -39,6 +42,8 @@ class Masses:
         # Of each namespace no more than its tenant can condemn without being a mass.
         self._spread = 0
         self._most = 0.0
+        self.wants_list = False
+        """Deletions wait for a whole list of ServiceAccounts that begins after them."""
 
     @property
     def waiting(self) -> frozenset[str]:
@@ -82,3 +87,5 @@ class Masses:
                 del self._found[cause]
             elif now - mass.began >= MASS_SECONDS and (cause != "deleted" or listed_at > mass.began):
                 self._found[cause] = mass._replace(released=True)
+        mass = self._found.get("deleted")
+        self.wants_list = mass is not None and now - mass.began >= LIST_SECONDS and listed_at <= mass.began

@@ -7,6 +7,8 @@ from heapq import heapify, heappush
 
 from nats_k8s_oidc_callout.core.sessions.table import Connection
 
+_NAMESPACES = 10_000
+
 Slot = tuple[Connection, bool]
 """A session that is to end, and whether for a renewal."""
 
@@ -28,6 +30,27 @@ class Bucket:
 
     def take(self) -> None:
         self._left -= 1
+
+
+class Buckets:
+    """A bucket of the same rate for each namespace."""
+
+    __slots__ = ("_of", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._of: OrderedDict[str, Bucket] = OrderedDict()
+        self._rate = rate
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def of(self, namespace: str) -> Bucket:
+        found = self._of.get(namespace)
+        if found is None:
+            found = self._of[namespace] = Bucket(self._rate)
+            if len(self._of) > _NAMESPACES:
+                self._of.popitem(last=False)
+        return found
 
 
 class Queue:
