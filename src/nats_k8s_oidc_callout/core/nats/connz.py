@@ -77,17 +77,36 @@ class _Server(msgspec.Struct):
     time: str = ""
 
 
-class _Listed(msgspec.Struct):
+class _Listed(msgspec.Struct, rename={"user": "authorized_user", "host": "ip", "connection": "name"}):
     cid: _Count
     start: str
-    kind: str = ""
-    type: str = ""
-    ip: str = ""
-    name: str = ""
+    account: str = ""
+    user: str = ""
+    host: str = ""
+    connection: str = ""
     lang: str = ""
     version: str = ""
-    authorized_user: str = ""
+    kind: str = ""
+    type: str = ""
+    issuer_key: str = ""
+
+
+class _Told(
+    msgspec.Struct,
+    rename={"cid": "id", "account": "acc", "connection": "name", "version": "ver", "type": "client_type"},
+):
+    """The same in an event. A struct does not rename what it inherits."""
+
+    cid: _Count
+    start: str
     account: str = ""
+    user: str = ""
+    host: str = ""
+    connection: str = ""
+    lang: str = ""
+    version: str = ""
+    kind: str = ""
+    type: str = ""
     issuer_key: str = ""
 
 
@@ -111,23 +130,9 @@ class _Answer(msgspec.Struct):
     error: _Problem | None = None
 
 
-class _Client(msgspec.Struct):
-    id: _Count
-    start: str
-    host: str = ""
-    acc: str = ""
-    user: str = ""
-    name: str = ""
-    lang: str = ""
-    ver: str = ""
-    kind: str = ""
-    client_type: str = ""
-    issuer_key: str = ""
-
-
 class _Event(msgspec.Struct):
     server: _Server
-    client: _Client
+    client: _Told
     timestamp: str = ""
     reason: str | None = None
 
@@ -149,22 +154,7 @@ def _rows(found: _List, now: float) -> Iterator[Row]:
             start = _seconds(one.start)
         except Unreadable:
             continue
-        yield Row(
-            server,
-            name,
-            one.cid,
-            one.account,
-            one.authorized_user[:USER_LONGEST],
-            cut(one.ip),
-            cut(one.name),
-            cut(one.lang),
-            cut(one.version),
-            cut(one.kind),
-            cut(one.type),
-            start,
-            now,
-            cut(one.issuer_key),
-        )
+        yield _row(server, name, one, start, now)
 
 
 def read_event(data: bytes) -> Row | Left:
@@ -172,23 +162,28 @@ def read_event(data: bytes) -> Row | Left:
     found = _event(data)
     client, server = found.client, _id(found.server)
     if found.reason is not None:
-        return Left(server, client.id, cut(found.reason))
+        return Left(server, client.cid, cut(found.reason))
     start = _seconds(client.start)
+    now = _seconds(found.timestamp) if found.timestamp else start
+    return _row(server, cut(found.server.name), client, start, now)
+
+
+def _row(server: str, name: str, one: _Listed | _Told, start: float, now: float) -> Row:
     return Row(
         server,
-        cut(found.server.name),
-        client.id,
-        client.acc,
-        client.user[:USER_LONGEST],
-        cut(client.host),
-        cut(client.name),
-        cut(client.lang),
-        cut(client.ver),
-        cut(client.kind),
-        cut(client.client_type),
+        name,
+        one.cid,
+        one.account,
+        one.user[:USER_LONGEST],
+        cut(one.host),
+        cut(one.connection),
+        cut(one.lang),
+        cut(one.version),
+        cut(one.kind),
+        cut(one.type),
         start,
-        _seconds(found.timestamp) if found.timestamp else start,
-        cut(client.issuer_key),
+        now,
+        cut(one.issuer_key),
     )
 
 
