@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.nats.system import Listing
 from nats_k8s_oidc_callout.adapters.telemetry import SessionMetrics
+from nats_k8s_oidc_callout.app.sessions import arrivals
 from nats_k8s_oidc_callout.app.sessions.arrivals import Arrivals
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row
 from nats_k8s_oidc_callout.core.sessions.table import Connection, Session, Table, session_of
@@ -190,6 +191,20 @@ async def test_lists_come_when_they_are_needed() -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def test_a_server_that_is_lost_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been cut off: nothing tells that it is back, and its sessions are renewed in time all the same."""
+    monkeypatch.setattr(arrivals, "_LOST_SECONDS", 0.1)
+    servers = Servers(row(1), gone=["S2"])
+    stage = Stage(servers)
+    task = asyncio.create_task(stage.arrivals.repair())
+    try:
+        await until(lambda: len(servers.asked) >= 3)
+        servers.gone, servers.rows = frozenset(), [row(1), row(2, server="S2", server_name="n2")]
+        await until(lambda: stage.cids == [1, 2])
+    finally:
+        task.cancel()
 
 
 async def test_a_session_that_a_list_brings_is_due_by_its_end() -> None:

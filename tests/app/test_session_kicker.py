@@ -112,6 +112,7 @@ async def test_one_that_is_not_there_waits_for_nothing(stage: Stage, answer: Kic
     await stage.turn(0.0, answer)
 
     assert (1, {}, 0) == (len(stage.kicked), stage.kicks.pending, len(stage.table))
+    assert stage.kicker.in_doubt.is_set() is (answer is Kicked.NO_SERVER)
 
 
 async def test_one_that_left_while_its_kick_was_unheard_waits_for_nothing(stage: Stage) -> None:

@@ -3,7 +3,8 @@
     python -m tests.clients.stock_world renewals [10]         sessions of a minute, through so many renewals
     python -m tests.clients.stock_world kick|expiry           once each, without session control
     python -m tests.clients.stock_world kick-refused|expiry-refused   and each login is refused for 14 s
-    python -m tests.clients.stock_world held                  renewals are due, and logins do not work
+    python -m tests.clients.stock_world held|stale|apart      renewals are due, and logins do not work: the self-test fails;
+                                                              the keys are too old; the responder's node is cut off
 
 A library more at the end (`… kick go`) leaves out the others.
 """
@@ -15,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from nats.aio.client import Client
@@ -25,8 +26,11 @@ from tests.clients import builds
 from tests.clients.stock_heard import Heard
 from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
 from tests.clients.world import stranger
-from tests.e2e.session_plans import one_node
+from tests.e2e.clients import ask
+from tests.e2e.session_plans import islands, one_node, stale_keys
 from tests.e2e.worlds import BINARIES, World, world_of
+from tests.fakes.nats_world import free_port
+from tests.fakes.tcp_proxy import tcp_proxy
 
 CROWD, CONNECTIONS = "crowd", 20
 PAUSE_SECONDS = 0.05
@@ -53,7 +57,16 @@ class Stock:
         self.lost: dict[str, int] = {}
         """How many numbers of the stream each never got, at the end."""
         self.pending = 0.0
-        """How many renewals waited, at the end."""
+        """How many renewals waited, or found no server, while logins did not work."""
+        self.during: Sequence[Heard] = ()
+        """What was heard until logins worked again."""
+        self.kicked = 0.0
+        """How many sessions were ended for a renewal in all."""
+
+    def renewed(self, result: str = "done") -> float:
+        """Return how many kicks for a renewal ended so."""
+        name = f'nats_auth_session_kicks_total{{reason="renewal",result="{result}"}}'
+        return self.world.responder.metrics().get(name, 0.0)
 
     def heard(self) -> list[Heard]:
         return [Heard.of(client) for client in self.clients]
@@ -117,8 +130,10 @@ def write(world: World, name: str) -> None:
 
 
 @asynccontextmanager
-async def stock(world: World, programs: dict[str, list[str]], **variables: str) -> AsyncIterator[Stock]:
-    """Start a responder and the programs, and publish until the block ends."""
+async def stock(
+    world: World, programs: dict[str, list[str]], before: str = "", **variables: str
+) -> AsyncIterator[Stock]:
+    """Start a responder and the programs, and publish until the block ends; `before` as of a ResponderProcess."""
     observer, system = await stranger(world, "platform"), await stranger(world, "system")
     stream = observer.jetstream()
     await stream.add_stream(StreamConfig(name="STOCK", subjects=["shop.js"]))
@@ -135,7 +150,7 @@ async def stock(world: World, programs: dict[str, list[str]], **variables: str) 
             tokens.write(world.token(NAMESPACE, name, uid="uid"))
             more = {"CONNECTIONS": str(CONNECTIONS)} if name == CROWD else {}
             clients.append(Workload(name, command, world.client_url, tokens, more))
-        await asyncio.to_thread(lambda: world.start_responder(exactly=world.environment() | variables))
+        await asyncio.to_thread(lambda: world.start_responder(exactly=world.environment() | variables, before=before))
         for client in clients:
             stack.enter_context(client)
         one = Stock(world, observer, system, clients)
@@ -199,8 +214,84 @@ async def held(world: World, programs: dict[str, list[str]], session_seconds: in
     async with stock(world, programs, **variables) as one:
         # A session is up to a tenth shorter.
         await asyncio.sleep(session_seconds * 0.9 - 5)
-        one.pending = world.responder.metrics()['nats_auth_sessions_pending{reason="renewal"}']
+        one.pending = _pending(world)
+        one.during = one.heard()
     return one
+
+
+def _pending(world: World) -> float:
+    return world.responder.metrics()['nats_auth_sessions_pending{reason="renewal"}']
+
+
+# No setting says how long keys are good: a day.
+_SHORT_KEYS = """
+from functools import partial
+from nats_k8s_oidc_callout.adapters import jwks
+from nats_k8s_oidc_callout.app import sources
+sources.KeySet = partial(sources.KeySet, staleness_seconds=8.0)
+jwks.REFRESH_SECONDS = jwks.MIN_REFRESH_SECONDS = jwks.MAX_BACKOFF_SECONDS = jwks.MAX_BACKOFF_WITHOUT_KEYS_SECONDS = 1.0
+"""
+
+
+async def stale(world: World, programs: dict[str, list[str]], session_seconds: int = 46) -> Stock:
+    """Take the key endpoint away until renewals are due, and bring it back before sessions end by themselves."""
+    async with stock(world, programs, _SHORT_KEYS, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
+        ends = time.monotonic() + session_seconds * 0.9 - 5
+        world.keys.down()
+        while time.monotonic() < ends:
+            await asyncio.sleep(0.2)
+        assert not world.responder.ready
+        one.pending, one.during = _pending(world), one.heard()
+        world.keys.up()
+        await _renewed(one, session_seconds)
+    return one
+
+
+async def apart(binary: str, programs: dict[str, list[str]], session_seconds: int = 46) -> Stock:
+    """Cut the responder's node off from the clients' until renewals are due, and join them again."""
+    ports = [free_port() for _ in range(3)]
+    async with AsyncExitStack() as proxies:
+        lines = [await proxies.enter_async_context(tcp_proxy(port)) for port in ports]
+        # What waits for the nodes to find each other must not stop what lies between them.
+        world_between = world_of(islands(ports, [line.port for line in lines]), binary)
+        world = await asyncio.to_thread(world_between.__enter__)
+        try:
+            await asyncio.to_thread(_until_jetstream, world)
+            async with stock(world, programs, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
+                await asyncio.sleep(5)
+                for line in lines:
+                    line.cut()
+                assert not (await ask(world, **world.fields(world.token()))).let_in
+                while _servers(world) > 2:
+                    await asyncio.sleep(0.2)
+                one.pending, one.during = one.renewed("no_server"), one.heard()
+                for line in lines:
+                    line.mend()
+                await _renewed(one, session_seconds)
+        finally:
+            await asyncio.to_thread(world_between.__exit__, None, None, None)
+    return one
+
+
+def _servers(world: World) -> float:
+    return world.responder.metrics()['nats_auth_session_servers{state="known"}']
+
+
+def _until_jetstream(world: World) -> None:
+    deadline = time.monotonic() + 30
+    while not world.server.monitor("jsz").get("meta_cluster", {}).get("leader"):
+        assert time.monotonic() < deadline, "JetStream has no leader"
+        time.sleep(0.1)
+
+
+async def _renewed(one: Stock, seconds: float) -> None:
+    """Return when each client has come back once, at the latest when all sessions have ended by themselves."""
+    deadline = time.monotonic() + seconds
+    while any(not heard.times("reconnected", 0) for heard in one.heard()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+    # Whoever closes for good does so after a login that fails.
+    await asyncio.sleep(3)
+    one.kicked = one.renewed()
 
 
 def told(one: Stock) -> str:
@@ -222,6 +313,10 @@ async def _run(world: World, how: str, rest: Sequence[str]) -> str:
     count = int(rest[0]) if rest and rest[0].isdigit() else 10
     languages = [one for one in rest if not one.isdigit()] or list(builds.LANGUAGES)
     programs = commands(languages)
+    if how == "apart":
+        return told(await apart(str(BINARIES["2.15"]() or ""), programs))
+    if how == "stale":
+        return told(await stale(world, programs))
     if how == "renewals":
         one = await renewals(world, programs, count, 60)
     elif how == "held":
@@ -234,7 +329,7 @@ async def _run(world: World, how: str, rest: Sequence[str]) -> str:
 def main() -> int:
     """Do as the arguments say and print what was heard."""
     how, *rest = sys.argv[1:]
-    with world_of(one_node, str(BINARIES["2.15"]() or "")) as world:
+    with world_of(stale_keys if how == "stale" else one_node, str(BINARIES["2.15"]() or "")) as world:
         sys.stdout.write(asyncio.run(_run(world, how, rest)))
     return 0
 

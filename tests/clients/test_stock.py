@@ -11,8 +11,8 @@ import pytest
 
 from tests.clients import builds
 from tests.clients.stock_heard import Heard
-from tests.clients.stock_world import CONNECTIONS, CROWD, Stock, commands, held, renewals
-from tests.e2e.session_plans import one_node
+from tests.clients.stock_world import CONNECTIONS, CROWD, Stock, apart, commands, held, renewals, stale
+from tests.e2e.session_plans import one_node, stale_keys
 from tests.e2e.worlds import BINARIES, world_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
@@ -77,5 +77,35 @@ def test_nobody_is_renewed_while_logins_do_not_work() -> None:
     with world_of(one_node, str(BINARIES["2.15"]() or "")) as world:
         one = asyncio.run(held(world, _programs(("go", "node")), SESSION_SECONDS))
 
-    assert [0, 0] == [heard.fewest_reconnects for heard in one.heard()]
+    assert [0, 0] == [heard.fewest_reconnects for heard in one.during]
     assert one.pending >= 1
+
+
+def test_nobody_is_renewed_while_keys_are_stale_and_all_are_afterwards() -> None:
+    """
+    The key endpoint is away for longer than keys are good. When it is back renewals go on, before any session ends.
+    """
+    with world_of(stale_keys, str(BINARIES["2.15"]() or "")) as world:
+        one = asyncio.run(stale(world, _programs(("go", "node")), SESSION_SECONDS))
+
+    assert [0, 0] == [heard.fewest_reconnects for heard in one.during]
+    assert one.pending == 2
+    _all_renewed(one)
+
+
+def test_nobody_is_renewed_across_a_partition_and_all_are_afterwards() -> None:
+    """
+    The responder's node is cut off from the clients', whose logins fail then. When it is back their sessions are found again,
+    and renewed before they end.
+    """
+    one = asyncio.run(apart(str(BINARIES["2.15"]() or ""), _programs(("go", "node")), SESSION_SECONDS))
+
+    assert [0, 0] == [heard.fewest_reconnects for heard in one.during]
+    assert one.pending >= 1
+    _all_renewed(one)
+
+
+def _all_renewed(one: Stock) -> None:
+    """Each client was sent to log in again once, and is there."""
+    assert 2 == one.kicked
+    assert [(1, []), (1, [])] == [(len(heard.times("reconnected", 0)), heard.closed) for heard in one.heard()]

@@ -100,9 +100,12 @@ class ResponderProcess:
     The metrics are rendered for each who asks, so that tests can compare them before and after; `as_shipped` once a second.
     """
 
-    def __init__(self, env: Mapping[str, str], *, name: str = "responder", as_shipped: bool = False) -> None:
+    def __init__(
+        self, env: Mapping[str, str], *, name: str = "responder", as_shipped: bool = False, before: str = ""
+    ) -> None:
+        """`before` are lines of Python for what no setting changes, as how long keys are good."""
         self.env = environment(env)
-        self._command = ["-m", "nats_k8s_oidc_callout"] if as_shipped else ["-c", _FRESH_METRICS]
+        self._command = ["-m", "nats_k8s_oidc_callout"] if as_shipped else ["-c", before + _FRESH_METRICS]
         self.log_file = new_log(name)
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0

@@ -103,6 +103,32 @@ def one_node(folder: Path) -> Plan:
     return _config(folder, "imports", jetstream=True)
 
 
+def stale_keys(folder: Path) -> Plan:
+    """The same, with keys from an endpoint that a test can take away."""
+    return replace(one_node(folder), keys_by_url=True)
+
+
+def islands(ports: Sequence[int], seen: Sequence[int]) -> Callable[[Path], Plan]:
+    """Return the plan of three nodes with JetStream; the first and the others see each other through `seen` alone.
+
+    These ports stand for `ports`, where the nodes listen for routes. The second and the third are also joined directly.
+    """
+
+    def plan(folder: Path) -> Plan:
+        one = _config(folder, "imports", jetstream=True)
+        routes: Sequence[Sequence[int]] = ([seen[1], seen[2]], [seen[0], ports[2]], [seen[0], ports[1]])
+        texts = [
+            f"{one.texts[0]}server_name: n{number}\n"
+            f"cluster {{ name: c, listen: 127.0.0.1:{ports[number]}, advertise: 127.0.0.1:{seen[number]}, "
+            f"routes: [ {', '.join(f'nats-route://127.0.0.1:{port}' for port in routes[number])} ] }}\n"
+            for number in range(3)
+        ]
+        return replace(one, texts=texts)
+
+    plan.__name__ = "sessions-islands"
+    return plan
+
+
 def one_node_over_tls(folder: Path) -> Plan:
     """One node in config mode with TLS, and imports."""
     return plans.over_tls(_config(folder, "imports"), folder)

@@ -99,11 +99,12 @@ class World:
         ready: bool = True,
         exactly: Mapping[str, str] | None = None,
         as_shipped: bool = False,
+        before: str = "",
         **variables: str,
     ) -> ResponderProcess:
         """Start a responder, the first of which is `responder`; `variables` go over the plan's, or `exactly` these."""
         env = self.environment() if exactly is None else exactly
-        process = ResponderProcess(dict(env) | variables, name=self.name, as_shipped=as_shipped)
+        process = ResponderProcess(dict(env) | variables, name=self.name, as_shipped=as_shipped, before=before)
         started = self._stack.enter_context(process)
         self.responders.append(started)
         return started.wait_ready() if ready else started

@@ -1,6 +1,7 @@
 """What the servers tell of sessions: events as they happen, and whole lists that repair what events missed."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
@@ -21,6 +22,8 @@ _TURN = 100
 # Rows of a list between two turns of others: a session of a workload that nobody judged yet takes 0.1 ms.
 _SLICE = 50
 _RETRY_SECONDS = 5.0
+# After a server is gone lists come soon, then ever more seldom.
+_LOST_SECONDS = 3.0
 # A server that we did not know tells of its clients one by one: one list for all of them.
 _SETTLE_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
@@ -56,6 +59,7 @@ class Arrivals:
         self._servers: set[str] = set()
         self._tried = self._complete_for = -1
         self._told = False
+        self._lost_at = -math.inf
         self.unlabelled: Counter[str] = Counter()
         """Connections of each account that carry no label of ours, by the last list."""
         self.silent: frozenset[str] = frozenset()
@@ -117,7 +121,10 @@ class Arrivals:
         while True:
             self._tried = self._system.connects
             ok = self._system.connected and await self.list_all()
-            await self._until_wanted(self._every if ok else _RETRY_SECONDS)
+            lost = time.monotonic() - self._lost_at
+            # A server that is gone may only be cut off. When it is back nothing tells of it, and renewals do not wait long.
+            pause = min(self._every, max(_LOST_SECONDS, lost / 2))
+            await self._until_wanted(pause if ok else _RETRY_SECONDS)
 
     async def _until_wanted(self, seconds: float) -> None:
         """Return when a list is needed, or after so many seconds."""
@@ -202,6 +209,7 @@ class Arrivals:
 
     def _forget(self, server: str) -> int:
         """Forget a server that is gone: it sends no word of its clients."""
+        self._lost_at = time.monotonic()
         self._servers.discard(server)
         gone = self._table.forget_server(server)
         for session in gone:

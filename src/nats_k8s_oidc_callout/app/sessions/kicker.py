@@ -50,7 +50,7 @@ class Kicker:
         self._ending: dict[Connection, _Ending] = {}
         self._ghosts: OrderedDict[Connection, None] = OrderedDict()
         self.in_doubt = asyncio.Event()
-        """A server took a kick and did not tell of the end: a list is needed."""
+        """A server took a kick and did not tell of the end, or is gone: a list is needed."""
 
     async def run(self) -> None:
         """Kick for ever."""
@@ -121,6 +121,7 @@ class Kicker:
         elif kicked is Kicked.NO_SERVER:
             for gone in self._table.forget_server(session.server):
                 self.ended(gone.key)
+            self.in_doubt.set()
         elif self._table.find(session.key) is not None:
             self._kicks.again(kick, self._clock())
 
