@@ -56,7 +56,7 @@ class Row:
         )
         aim = most + (", none lost" if most and self.lost is not None else "")
         verdict = {None: "", True: "ok", False: "missed"}[self.reached]
-        against = ", ".join(filter(None, (self.against, other)))
+        against = ", ".join(filter(None, (self.against, other))) if other else ""
         return self.what, measured, against, "" if self.times is None else f"{self.times:.2f} ×", aim, verdict
 
 
