@@ -1,11 +1,13 @@
-"""sessions, and its kick, hold and resume, on three real nodes: both modes, and both ways to the system account."""
+"""sessions, and its kick, hold and resume, on three real nodes, both modes and ways: also as docs/INCIDENTS.md says them."""
 
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,15 @@ rules:
   - {name: others, match: {namespaces: [team-b]}, account: OTHER}
   - {name: rest, match: {}}
 """
+# The three commands of docs/INCIDENTS.md, as it says them: for one workload here, one there.
+LOOK, KICK, HOLD = (
+    line.replace("my-app/my-nats-client", "team-a/orders").split()
+    for line in re.findall(
+        r"^    nats-k8s-oidc-callout sessions(.*)$",
+        (Path(__file__).parents[2] / "docs" / "INCIDENTS.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+)
 
 
 async def run(world: World, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
@@ -61,16 +72,18 @@ async def test_the_commands(mode: str, way: str) -> None:
                 for who in (("team-a", "orders"), ("team-a", "worker"), ("team-b", "web"))
                 for number in range(2)
             ]
-            held = (await run(world, "hold"))[0]["text"]
+            held = (await run(world, *HOLD))[0]["text"]
+            looked = (await run(world, *LOOK))[0]["text"]
             world.accounts.write("team-a", "worker", uid="another")
             *listed, last = await run(world, "--json")
-            await run(world, "kick", "team-a/orders", "--json")
+            await run(world, *KICK)
             await until(lambda: all(login.client.is_closed for login in logins[:2]))
             resumed = (await run(world, "resume"))[0]["text"]
             await until(lambda: all(login.client.is_closed for login in logins[2:4]))
             *left, _ = await run(world, "--json")
 
     assert ["1 replica answered"] * 2 == [text.splitlines()[-1] for text in (held, resumed)]
+    assert (2, 0) == (looked.count("team-a/orders"), looked.count("team-a/worker"))
     shown = [(one["workload"], one["account"], one["state"]) for one in listed]
     target = world.plan.target
     assert [("team-a/orders", target, "live")] * 2 == shown[:2]
