@@ -19,17 +19,13 @@ _STARTS_SECONDS = 15
 
 
 def test_every_target_has_a_corpus_and_is_run() -> None:
-    """
-    The runner knows every target, and each has inputs to begin with.
-    """
+    """The runner knows every target, and each has inputs to begin with."""
     assert set(TARGETS) == set(NAMES) == {folder.name for folder in CORPUS.iterdir()}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_kept_inputs_hold(name: str) -> None:
-    """
-    What once was found, or shows the shape of a good input, is taken or refused as it should be.
-    """
+    """What once was found, or shows the shape of a good input, is taken or refused as it should be."""
     inputs = sorted((CORPUS / name).iterdir())
 
     assert inputs
@@ -39,9 +35,7 @@ def test_kept_inputs_hold(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_short_input_holds(name: str) -> None:
-    """
-    Nothing, each single byte, and each kept input cut off anywhere or with a byte changed, is no surprise either.
-    """
+    """Nothing, each single byte, and each kept input cut off anywhere or with a byte changed, is no surprise either."""
     target = TARGETS[name]
     target(b"")
     for byte in range(256):
@@ -56,9 +50,7 @@ def test_every_short_input_holds(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not SECONDS, reason="FUZZ_SECONDS is not set: `make fuzz` runs the fuzzers")
 def test_fuzzers_find_nothing() -> None:
-    """
-    Each fuzzer runs for FUZZ_SECONDS and finds nothing.
-    """
+    """Each fuzzer runs for FUZZ_SECONDS and finds nothing."""
     if importlib.util.find_spec("atheris") is None:
         pytest.skip(f"atheris is not installed for Python {sys.version.split()[0]}")
     # What each did is shown by `pytest -s`.

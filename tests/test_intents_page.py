@@ -10,9 +10,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "JETSTREAM_INTENTS.md"
 
 
 def test_the_page_prints_what_each_intent_comes_to() -> None:
-    """
-    Every verb has its row, and `consume` one for each of its forms, with exactly the entries that are granted.
-    """
+    """Every verb has its row, and `consume` one for each of its forms, with exactly the entries that are granted."""
     rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| (`[^|]+`) \|$", PAGE.read_text(), re.MULTILINE)
     printed = {intents.parse(text): tuple(re.findall(r"`([^`]+)`", entries)) for text, entries in rows}
 

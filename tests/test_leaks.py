@@ -102,9 +102,7 @@ def log_with(line: str) -> tuple[bytes, int]:
 
 @pytest.mark.parametrize(("kind", "line"), PLANTS.values(), ids=PLANTS)
 def test_planted_leak_is_found_with_its_kind_and_line(kind: str, line: str) -> None:
-    """
-    A piece of a secret in a log is found, in whatever form, and the finding names kind and line.
-    """
+    """A piece of a secret in a log is found, in whatever form, and the finding names kind and line."""
     log, offset = log_with(line)
 
     assert [Finding(kind, offset)] == secrets().scan(log)
@@ -112,26 +110,20 @@ def test_planted_leak_is_found_with_its_kind_and_line(kind: str, line: str) -> N
 
 @pytest.mark.parametrize("line", CLEAN.values(), ids=CLEAN)
 def test_what_a_log_may_say_is_no_finding(line: str) -> None:
-    """
-    Names, uids, jti, kid, issuer and audiences of a token may stand in a log.
-    """
+    """Names, uids, jti, kid, issuer and audiences of a token may stand in a log."""
     assert [] == secrets().scan(line.encode())
 
 
 @pytest.mark.parametrize("text", [PAYLOAD, SIGNATURE, SEED, PASSWORD], ids=["payload", "signature", "seed", "password"])
 def test_every_16_bytes_in_a_row_are_found(text: str) -> None:
-    """
-    Wherever a leak begins inside a secret, 16 bytes are enough.
-    """
+    """Wherever a leak begins inside a secret, 16 bytes are enough."""
     windows = {text[i : i + 16] for i in range(len(text) - 15)}
 
     assert len(windows) == len({finding.offset for finding in secrets().scan("\n".join(windows).encode())})
 
 
 def test_creds_file_stands_for_its_seed_and_its_jwt() -> None:
-    """
-    A registered creds file makes its seed and its JWT secrets, and its comments none.
-    """
+    """A registered creds file makes its seed and its JWT secrets, and its comments none."""
     creds = f"-----BEGIN NATS USER JWT-----\n{TOKEN}\n------END NATS USER JWT------\n{SEED}\n"
     known = Secrets()
     known.register("creds", creds)
@@ -142,9 +134,7 @@ def test_creds_file_stands_for_its_seed_and_its_jwt() -> None:
 
 
 def test_placeholder_of_one_letter_is_no_secret() -> None:
-    """
-    A token of one letter over and over is not found in other rows of that letter.
-    """
+    """A token of one letter over and over is not found in other rows of that letter."""
     known = Secrets()
     known.register("token", "A" * 17000)
 
@@ -152,9 +142,7 @@ def test_placeholder_of_one_letter_is_no_secret() -> None:
 
 
 def test_processes_of_a_run_share_their_secrets(tmp_path: Path) -> None:
-    """
-    A secret that a child process registered is looked for here, through the file in CALLOUT_TEST_SECRETS.
-    """
+    """A secret that a child process registered is looked for here, through the file in CALLOUT_TEST_SECRETS."""
     shared = tmp_path / "secrets"
     code = f"from tests.leaks import SECRETS; SECRETS.register('seed', {SEED!r})"
     subprocess.run(
@@ -168,7 +156,5 @@ def test_processes_of_a_run_share_their_secrets(tmp_path: Path) -> None:
 
 
 def test_register_returns_what_it_was_given() -> None:
-    """
-    A builder can register in passing.
-    """
+    """A builder can register in passing."""
     assert SEED == Secrets().register("seed", SEED)

@@ -49,9 +49,7 @@ def metadata(wheel: zipfile.Path) -> Message:
 
 
 def test_its_page_is_whole(metadata: Message) -> None:
-    """
-    The page on an index has a text without links that only a checkout could follow, links, and Python versions.
-    """
+    """The page on an index has a text without links that only a checkout could follow, links, and Python versions."""
     page = metadata.get_payload()
 
     assert "text/markdown" == metadata["Description-Content-Type"].partition(";")[0]
@@ -62,9 +60,7 @@ def test_its_page_is_whole(metadata: Message) -> None:
 
 
 def test_a_workload_installs_nats_py_alone(metadata: Message, workload: Path, tmp_path: Path) -> None:
-    """
-    The bare package needs nats-py and no more; the command says which extra is missing.
-    """
+    """The bare package needs nats-py and no more; the command says which extra is missing."""
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     imported = run([workload, "-c", "from nats_k8s_oidc_callout.client import connect; print(connect)"], tmp_path)
     started = run([workload, "-m", "nats_k8s_oidc_callout", "serve"], tmp_path)
@@ -78,9 +74,7 @@ def test_a_workload_installs_nats_py_alone(metadata: Message, workload: Path, tm
 
 
 def test_the_image_needs_no_rich(tmp_path: Path) -> None:
-    """
-    Without the extra `demo` every command is there, and `demo` names what is missing.
-    """
+    """Without the extra `demo` every command is there, and `demo` names what is missing."""
     without = "import sys; sys.modules['rich'] = None; from nats_k8s_oidc_callout.cli import main; main(sys.argv[1:])"
     listed = run([sys.executable, "-c", without, "--help"], tmp_path)
     shown = run([sys.executable, "-c", without, "demo"], tmp_path)
@@ -90,9 +84,7 @@ def test_the_image_needs_no_rich(tmp_path: Path) -> None:
 
 
 def test_serving_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
-    """
-    What is imported stays in memory: nothing for people, for other commands, for other ways to run, or for tests.
-    """
+    """What is imported stays in memory: nothing for people, for other commands, for other ways to run, or for tests."""
     loading = "import sys; sys.modules['rich'] = None; import nats_k8s_oidc_callout.cli.serve; print(*sys.modules)"
     loaded = run([sys.executable, "-c", loading], tmp_path).stdout.split()
 
@@ -105,9 +97,7 @@ def test_serving_loads_nothing_that_it_does_not_use(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_strict_type_checker_accepts_the_client(workload: Path, tmp_path: Path) -> None:
-    """
-    Mypy --strict of a workload sees the types of `connect`.
-    """
+    """Mypy --strict of a workload sees the types of `connect`."""
     (tmp_path / "app.py").write_text("from nats_k8s_oidc_callout.client import connect\n\nreveal_type(connect)\n")
     command: list[str | Path] = [
         "--strict",

@@ -60,9 +60,7 @@ def collected(files: set[str]) -> set[str]:
 
 
 def test_each_row_of_the_threat_table_names_tests_that_exist() -> None:
-    """
-    No row of the threat table is without a test that pytest can collect, and each says whether it is stopped.
-    """
+    """No row of the threat table is without a test that pytest can collect, and each says whether it is stopped."""
     table = rows(DOCUMENT.read_text())
     files = {node.partition("::")[0] for cells in table.values() for node in proofs(cells[-1])}
 
@@ -72,9 +70,7 @@ def test_each_row_of_the_threat_table_names_tests_that_exist() -> None:
 
 
 def test_the_whole_checklist_is_answered() -> None:
-    """
-    Every number of the checklist stands in the table.
-    """
+    """Every number of the checklist stands in the table."""
     assert CHECKLIST == {int(number[1:]) for number in rows(DOCUMENT.read_text()) if number.startswith("C")}
 
 
@@ -102,7 +98,5 @@ def test_the_whole_checklist_is_answered() -> None:
     ],
 )
 def test_a_row_without_proof_is_found(row: str, wrong: list[str]) -> None:
-    """
-    The check above sees a row without a test, with one that is gone, and with a case that is gone.
-    """
+    """The check above sees a row without a test, with one that is gone, and with a case that is gone."""
     assert wrong == missing(rows(row), {"tests/a.py::test_x[one]"})

@@ -34,9 +34,7 @@ def test_each_make_target_has_one_recipe() -> None:
 
 @pytest.mark.go
 def test_workflows_are_well_formed() -> None:
-    """
-    Actionlint finds nothing: no unknown key, no bad expression, no event that does not exist.
-    """
+    """Actionlint finds nothing: no unknown key, no bad expression, no event that does not exist."""
     linted = subprocess.run(
         [build.build("actionlint"), "-shellcheck=", "-pyflakes="],
         cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
@@ -47,9 +45,7 @@ def test_workflows_are_well_formed() -> None:
 
 
 def test_workflows_run_our_own_targets() -> None:
-    """
-    Each command is a make target, so that a developer can run what the public CI runs; publishing alone is not.
-    """
+    """Each command is a make target, so that a developer can run what the public CI runs; publishing alone is not."""
     lines = {path.name: list(commands(path)) for path in WORKFLOWS}
     asked = [line for file in lines.values() for line in file if line.startswith("make ")]
     others = [(name, line) for name, file in lines.items() for line in file if not line.startswith("make ")]
@@ -59,18 +55,14 @@ def test_workflows_run_our_own_targets() -> None:
 
 
 def test_nothing_may_more_than_it_needs() -> None:
-    """
-    Each workflow reads by default; a job that may write says what.
-    """
+    """Each workflow reads by default; a job that may write says what."""
     assert [{"contents": "read"}] * len(WORKFLOWS) == [
         yaml.safe_load(path.read_text())["permissions"] for path in WORKFLOWS
     ]
 
 
 def test_actions_of_others_are_pinned() -> None:
-    """
-    Each action is named by its commit, with the version beside it, the same everywhere: a tag can be moved.
-    """
+    """Each action is named by its commit, with the version beside it, the same everywhere: a tag can be moved."""
     used = {found for path in WORKFLOWS for found in USES.findall(path.read_text())}
     moving = {(action, at) for action, at in used if not re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", at)}
 

@@ -32,9 +32,7 @@ def sessions(made: Stage) -> SessionMetrics:
 
 
 def test_nothing_is_told_while_session_control_is_off(stage: Make) -> None:
-    """
-    Without session control a scrape has no series of sessions, whatever was counted.
-    """
+    """Without session control a scrape has no series of sessions, whatever was counted."""
     off = stage()
     sessions(off).kicked("deleted", "done")
 
@@ -54,9 +52,7 @@ def test_all_is_there_from_the_start(made: Stage) -> None:
 
 
 def test_what_others_own_is_read_at_each_scrape(made: Stage) -> None:
-    """
-    Gauges are as their owner says at that moment; one that cannot say costs its own series only.
-    """
+    """Gauges are as their owner says at that moment; one that cannot say costs its own series only."""
     metrics = sessions(made)
     metrics.sessions = lambda: {"APP": 3, "templated": 2}
     metrics.unlabelled, metrics.pending = lambda: 4, lambda: {"narrowed": 5}

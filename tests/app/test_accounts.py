@@ -53,9 +53,7 @@ def signer(keys: Keyring, account: str) -> Signer | None:
 
 
 def test_every_good_file_is_an_account(tmp_path: Path) -> None:
-    """
-    Each account is signed for by the key in its file, which names it in `issuer_account` unless it is its own.
-    """
+    """Each account is signed for by the key in its file, which names it in `issuer_account` unless it is its own."""
     keys = keyring(tmp_path)
 
     assert ["", "", ""] == [keys.accounts.placeable(account) for account in (APP.public, "SHOP", "EDGE")]
@@ -101,9 +99,7 @@ async def test_a_key_that_goes_takes_its_account_along(tmp_path: Path) -> None:
 async def test_files_that_open_nothing(
     tmp_path: Path, name: str, account: SigningKey, key: SigningKey, why: str
 ) -> None:
-    """
-    Neither the callout account nor the system's is placed into, whatever a file says; its gauge tells.
-    """
+    """Neither the callout account nor the system's is placed into, whatever a file says; its gauge tells."""
     keys = keyring(tmp_path)
     (tmp_path / "accounts" / name).write_text(f"{account.public}\n{SEEDS[key]}\n")
     await look(keys)
@@ -115,9 +111,7 @@ async def test_files_that_open_nothing(
 
 
 async def test_bad_or_no_files_at_all(tmp_path: Path) -> None:
-    """
-    A bad file says why, so does a folder that is gone; NATS_ACCOUNT needs neither.
-    """
+    """A bad file says why, so does a folder that is gone; NATS_ACCOUNT needs neither."""
     keys = keyring(tmp_path)
     (tmp_path / "accounts" / "SHOP").write_text(SEEDS[SHOP])
     await look(keys)
@@ -140,9 +134,7 @@ async def test_bad_or_no_files_at_all(tmp_path: Path) -> None:
     ],
 )
 def test_an_account_that_no_file_names(tmp_path: Path, settings: dict[str, Any], why: str) -> None:
-    """
-    Config mode places into any account by name, operator mode by its files alone; nobody into the system account.
-    """
+    """Config mode places into any account by name, operator mode by its files alone; nobody into the system account."""
     keys = keyring(tmp_path, **settings)
 
     assert (why and f"account OTHER: {why}") == keys.accounts.placeable("OTHER")

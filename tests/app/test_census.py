@@ -51,9 +51,7 @@ async def test_the_cluster_is_listed_page_by_page() -> None:
     ],
 )
 async def test_half_a_list_is_none(answer: Any, why: str) -> None:
-    """
-    Whatever goes wrong on the last page, nothing that was told before passes for the whole.
-    """
+    """Whatever goes wrong on the last page, nothing that was told before passes for the whole."""
     async with started() as world:
         fill(world.server, 600)
         world.server.once["list"] = [_as_ever(world), answer]
@@ -70,9 +68,7 @@ def _as_ever(world: World) -> Any:
 
 
 async def test_a_folder_of_manifests_is_as_good(tmp_path: Path) -> None:
-    """
-    A broken file among them is an error: who it names is not known.
-    """
+    """A broken file among them is an error: who it names is not known."""
     desk = Desk.new(tmp_path)
     desk.account("pay", "api", {"nats.io/allowed-pub-subjects": "a.>", "other": "x"})
 
@@ -89,9 +85,7 @@ async def test_a_folder_of_manifests_is_as_good(tmp_path: Path) -> None:
 
 
 async def test_labels_of_a_folder(tmp_path: Path) -> None:
-    """
-    A Namespace beside the ServiceAccounts has its labels; one without a manifest is not there.
-    """
+    """A Namespace beside the ServiceAccounts has its labels; one without a manifest is not there."""
     desk = Desk.new(tmp_path)
     manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a, other: b}}\n"
     (desk.folder / "accounts" / "shop.yaml").write_text(manifest)
@@ -106,9 +100,7 @@ async def test_labels_of_a_folder(tmp_path: Path) -> None:
 
 
 async def test_labels_of_a_cluster() -> None:
-    """
-    One list of all, or of each namespace alone that the settings name.
-    """
+    """One list of all, or of each namespace alone that the settings name."""
     async with started() as world:
         body = b'{"kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": [%s]}'
         one = b'{"metadata": {"name": "shop", "uid": "u", "labels": {"team": "a", "other": "x"}}}'

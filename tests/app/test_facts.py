@@ -18,9 +18,7 @@ def mark(digest: str = "", **more: str) -> str:
 
 
 def test_policy_mark_is_the_same_everywhere() -> None:
-    """
-    Two replicas with the same settings find the same mark, whatever version they are of.
-    """
+    """Two replicas with the same settings find the same mark, whatever version they are of."""
     assert "842317" == mark()
     assert mark("file") == mark("file", SESSION_RENEWAL="off", LOG_LEVEL="debug")
 
@@ -37,17 +35,13 @@ def test_policy_mark_is_the_same_everywhere() -> None:
     ],
 )
 def test_what_makes_grants_moves_it(name: str, value: str) -> None:
-    """
-    A setting that decides what is granted changes the mark, beside a file too: rules may be silent.
-    """
+    """A setting that decides what is granted changes the mark, beside a file too: rules may be silent."""
     assert mark() != mark(**{name: value})
     assert mark("file") not in (mark(), mark("file", **{name: value}), mark("other"))
 
 
 def test_how_many_answers_moves_it() -> None:
-    """
-    So do the numbers that go with the reply permission.
-    """
+    """So do the numbers that go with the reply permission."""
     plain = mark(REPLY_MODE="responses")
 
     assert plain != mark(REPLY_MODE="responses", ALLOW_RESPONSES_MAX="2")
@@ -64,9 +58,7 @@ def test_how_many_answers_moves_it() -> None:
     ],
 )
 def test_labels_are_written_when_they_are_wanted(env: dict[str, str], labelled: bool) -> None:
-    """
-    Only with session control, and unless they are turned off.
-    """
+    """Only with session control, and unless they are turned off."""
     facts = facts_of(load(env), KeySet(), Index("nats.io/"))
 
     assert (labelled, "b" if labelled else "") == (bool(facts.grants.policy_mark), facts.release)

@@ -25,17 +25,13 @@ def keyring(folder: Path, files: FileWatch, **settings: Any) -> Keyring:
 
 
 def test_no_system_login(tmp_path: Path) -> None:
-    """
-    Without a file there is none, and imports must do.
-    """
+    """Without a file there is none, and imports must do."""
     assert keyring(tmp_path, FileWatch()).system_login() is None
 
 
 @pytest.mark.parametrize("setting", ["nats_system_creds_file", "nats_system_nkey_file"])
 def test_a_system_login_is_followed(tmp_path: Path, setting: str) -> None:
-    """
-    A new seed counts at the next login; a bad file leaves the old one, and is told.
-    """
+    """A new seed counts at the next login; a bad file leaves the old one, and is told."""
     path, files = tmp_path / "system", FileWatch()
     path.write_text(USER_SEED)
     keys = keyring(tmp_path, files, **{setting: path})
@@ -51,9 +47,7 @@ def test_a_system_login_is_followed(tmp_path: Path, setting: str) -> None:
 
 
 def test_a_system_login_of_operator_mode(tmp_path: Path) -> None:
-    """
-    In operator mode its JWT logs in, whose end is told; a seed alone is refused.
-    """
+    """In operator mode its JWT logs in, whose end is told; a seed alone is refused."""
     path = tmp_path / "system"
     usual = {"nats_account": ACCOUNT.public, "nats_auth_account": CALLOUT.public, "nats_system_creds_file": path}
     usual["nats_account_signing_key_file"] = tmp_path / "signing"

@@ -46,9 +46,7 @@ async def running(labels: NamespaceLabels) -> AsyncIterator[None]:
 
 
 async def test_without_labels_nothing_is_asked(world: World) -> None:
-    """
-    While no rule goes by labels nobody needs the right to see Namespaces.
-    """
+    """While no rule goes by labels nobody needs the right to see Namespaces."""
     labels = labels_in(world)
     async with running(labels):
         assert await labels.prepare([], 1) is None
@@ -60,9 +58,7 @@ async def test_without_labels_nothing_is_asked(world: World) -> None:
 
 
 async def test_labels_are_followed(world: World) -> None:
-    """
-    Labels are listed, change and go as the cluster's do; a release of some namespaces follows only these.
-    """
+    """Labels are listed, change and go as the cluster's do; a release of some namespaces follows only these."""
     world.server.label("other", team="x")
     labels = labels_in(world, TEAM, k8s_namespaces=("shop",))
     async with running(labels):
@@ -79,9 +75,7 @@ async def test_labels_are_followed(world: World) -> None:
 
 
 async def test_other_labels_come_whole_or_not_at_all(world: World) -> None:
-    """
-    Labels of another policy count once all namespaces are listed; the watch of those before ends with their use.
-    """
+    """Labels of another policy count once all namespaces are listed; the watch of those before ends with their use."""
     labels = labels_in(world, TEAM)
     async with running(labels):
         before = labels.source
@@ -103,9 +97,7 @@ async def test_other_labels_come_whole_or_not_at_all(world: World) -> None:
 
 
 async def test_a_look_up_outlives_its_policy(world: World) -> None:
-    """
-    Whoever looks a namespace up while the policy changes learns the labels of the new one.
-    """
+    """Whoever looks a namespace up while the policy changes learns the labels of the new one."""
     labels = labels_in(world, TEAM)
     async with running(labels):
         prepared = await labels.prepare([TEAM, STAGE], 1)

@@ -228,9 +228,7 @@ async def test_rules_and_their_labels_come_into_force_together(tmp_path: Path, m
 
 
 def test_nothing_is_what_policy_check_compares_with() -> None:
-    """
-    `policy check --against none` compares with the very rule that a responder without a file goes by.
-    """
+    """`policy check --against none` compares with the very rule that a responder without a file goes by."""
     settings = Settings(
         nats_account="SHOP",
         inbox_mode=InboxMode.PRIVATE,

@@ -10,9 +10,7 @@ from tests.mutants import SOURCE
 
 
 def test_stopped_while_it_starts(tmp_path: Path) -> None:
-    """
-    SIGTERM ends the process by a handler of its own from before the imports on: as process 1 nothing else would.
-    """
+    """SIGTERM ends the process by a handler of its own from before the imports on: as process 1 nothing else would."""
     # The first thing that the command line imports, here with a signal that arrives just then.
     (tmp_path / "click.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(20)\n"

@@ -33,9 +33,7 @@ def mounted(tmp_path: Path) -> Path:
 
 
 def test_a_pair_that_changes_one_by_one(mounted: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """
-    Between the new certificate and its key the old context stays in use; with the key the new one takes over.
-    """
+    """Between the new certificate and its key the old context stays in use; with the key the new one takes over."""
     fresh = tmp_path_factory.mktemp("fresh")
     mint_tls(fresh)
     files, watch = made(mounted)
@@ -55,18 +53,14 @@ def test_a_pair_that_changes_one_by_one(mounted: Path, tmp_path_factory: pytest.
 
 
 def test_when_the_certificates_end(mounted: Path) -> None:
-    """
-    The ends of certificate and CA are known, for their metric.
-    """
+    """The ends of certificate and CA are known, for their metric."""
     files, _ = made(mounted)
 
     assert all(end is not None and end > 0 for end in files.expiries().values())
 
 
 def test_files_that_never_went_together(mounted: Path) -> None:
-    """
-    At the start there is no older context to keep: that is an error, which quotes no key.
-    """
+    """At the start there is no older context to keep: that is an error, which quotes no key."""
     (mounted / "client.key").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n")
 
     with pytest.raises(ConfigurationError) as raised:

@@ -121,9 +121,7 @@ RENAMED = Today("BPP", FITS.grant)
     ],
 )
 def test_a_session_ends_for_what_holds_today(today: dict[str, Any], expected: str | None) -> None:
-    """
-    A session that we knew before the change is judged at once, by the gravest of what is against it.
-    """
+    """A session that we knew before the change is judged at once, by the gravest of what is against it."""
     found = verdict(Holds(**today))
 
     assert found == (KEEP if expected is None else Revoke(Reason(expected)))
@@ -139,18 +137,14 @@ def test_a_session_ends_for_what_holds_today(today: dict[str, Any], expected: st
 def test_one_that_appears_is_judged_two_seconds_later(
     today: dict[str, Any], seen: float, changed_at: float, wait: float | None
 ) -> None:
-    """
-    A session that came after our last change may come from a replica that is ahead of us.
-    """
+    """A session that came after our last change may come from a replica that is ahead of us."""
     found = verdict(Holds(**today), seen=seen, changed_at=changed_at)
 
     assert isinstance(found, Revoke) if wait is None else found == Later(wait)
 
 
 def test_nothing_is_absent_while_the_watch_is_behind() -> None:
-    """
-    A ServiceAccount that is not there may not have been listed yet. Of what fits a change will be told.
-    """
+    """A ServiceAccount that is not there may not have been listed yet. Of what fits a change will be told."""
     assert (
         Later(2.0)
         == verdict(Holds(in_sync=False, account=None))
@@ -172,9 +166,7 @@ def test_nothing_is_absent_while_the_watch_is_behind() -> None:
     ],
 )
 def test_a_watch_that_hangs_condemns_nobody_who_came_later(today: dict[str, Any], proves: bool) -> None:
-    """
-    One that came after our last change ends when all were listed since; nobody needs a list for what is revoked.
-    """
+    """One that came after our last change ends when all were listed since; nobody needs a list for what is revoked."""
     holds = Holds(**today, ahead=False)
     found = verdict(holds, seen=NOW - 50, changed_at=NOW - 60)
     assert found == Later(1.0) if proves else isinstance(found, Revoke)
@@ -186,9 +178,7 @@ def test_a_watch_that_hangs_condemns_nobody_who_came_later(today: dict[str, Any]
 @pytest.mark.parametrize("today", [{"refused": True}, {"grant": OTHER}, {"grant": RENAMED}])
 @pytest.mark.parametrize(("began", "wait"), [(-181.0, 0.0), (-180.0, 0.0), (-20.0, 160.0), (3600.0, 180.0)])
 def test_sessions_of_a_policy_that_we_never_had_wait(today: dict[str, Any], began: float, wait: float) -> None:
-    """
-    They are judged three minutes after the last of them began, those of our own policies at once.
-    """
+    """They are judged three minutes after the last of them began, those of our own policies at once."""
     holds = Holds(**today)
     for start in (NOW - 500, NOW + began, NOW - 400):
         holds.policies.meet(Session("S1", 2, "APP", FITS, start), NOW)
@@ -254,9 +244,7 @@ def test_without_labels_only_what_is_certain_counts(holds: Holds, deleted_at: fl
 
 
 def test_what_strangers_call_policies_is_bounded() -> None:
-    """
-    Of 64 strange policies the last start is known; of the rest it is taken to be now.
-    """
+    """Of 64 strange policies the last start is known; of the rest it is taken to be now."""
     policies = Policies()
     for number in range(100):
         label = msgspec.structs.replace(FITS, policy=f"{number:06x}")
@@ -285,9 +273,7 @@ def test_what_strangers_call_policies_is_bounded() -> None:
 def test_a_key_is_gone_when_two_fetches_a_minute_apart_lack_it(
     fetches: list[tuple[float, str]], known: set[str] | None
 ) -> None:
-    """
-    An empty key set says nothing.
-    """
+    """An empty key set says nothing."""
     kids = Kids()
     for at, names in fetches:
         kids.fetched(list(names), at)
@@ -309,9 +295,7 @@ def test_a_key_is_gone_when_two_fetches_a_minute_apart_lack_it(
     ],
 )
 def test_grown_grants_are_kept(grants: list[int | None], kept: list[int], narrowed: list[int]) -> None:
-    """
-    Who began with less than today stays; the last four such grants are remembered.
-    """
+    """Who began with less than today stays; the last four such grants are remembered."""
     grown = Grown(within)
     for old, new in zip([None, *grants], grants, strict=False):
         grown.change(WORKLOAD, (f"{old:08x}", old) if old else None, (f"{new:08x}", new) if new else None)

@@ -21,9 +21,7 @@ def session(cid: int = 1, server: str = "S1", name: str = "web", seconds: int = 
 
 
 def test_sessions_are_found_by_connection_and_workload() -> None:
-    """
-    A session is taken in once, found by both, and forgotten by both.
-    """
+    """A session is taken in once, found by both, and forgotten by both."""
     table, one, other = Table(), session(1), session(2)
 
     assert [True, True, False] == [table.put(one), table.put(other), table.put(one)]
@@ -36,9 +34,7 @@ def test_sessions_are_found_by_connection_and_workload() -> None:
 
 
 def test_a_server_that_is_gone_takes_its_sessions_along() -> None:
-    """
-    It sends no word of them.
-    """
+    """It sends no word of them."""
     table = Table()
     for one in (session(2), session(3, account="B"), session(1, "S2")):
         table.put(one)
@@ -51,9 +47,7 @@ def test_a_server_that_is_gone_takes_its_sessions_along() -> None:
     ("seconds", "window"), [(600, 30.0), (3600, 120.0), (7200, 120.0), (60, 20.0), (41, 20.0), (40, None), (10, None)]
 )
 def test_renewal_comes_in_the_first_half_of_the_window(seconds: int, window: float | None) -> None:
-    """
-    The window is 5 % of a session, from 20 s to 2 minutes; one that is shorter than two of them is not renewed.
-    """
+    """The window is 5 % of a session, from 20 s to 2 minutes; one that is shorter than two of them is not renewed."""
     one = session(seconds=seconds)
 
     assert (window is None) == (one.due is None)
@@ -79,9 +73,7 @@ def test_renewal_never_loops(seconds: int, cid: int) -> None:
 
 
 def test_due_sessions_come_once_in_their_order() -> None:
-    """
-    What is due is handed out once, the earliest first; what has gone meanwhile is not.
-    """
+    """What is due is handed out once, the earliest first; what has gone meanwhile is not."""
     table = Table()
     for number in range(400):
         table.put(session(number, seconds=600 + number))
@@ -97,9 +89,7 @@ def test_due_sessions_come_once_in_their_order() -> None:
 
 
 def test_the_heap_forgets_what_is_gone() -> None:
-    """
-    Connections that come and go leave nothing behind until the hour is over.
-    """
+    """Connections that come and go leave nothing behind until the hour is over."""
     table = Table()
     for number in range(5000):
         table.put(session(number))
@@ -112,24 +102,18 @@ def test_the_heap_forgets_what_is_gone() -> None:
     ("text", "kept"), [("short", "short"), ("x" * 200, "x" * 128), ("é" * 100, "é" * 64), ("\ud800" * 10, "?" * 10)]
 )
 def test_long_texts_are_cut(text: str, kept: str) -> None:
-    """
-    Of what a client chose 128 bytes are kept, never half a character.
-    """
+    """Of what a client chose 128 bytes are kept, never half a character."""
     assert kept == cut(text)
 
 
 def test_shares_spread() -> None:
-    """
-    Connections that came together are not due together.
-    """
+    """Connections that came together are not due together."""
     assert len({share("S1", cid) for cid in range(1000)}) > 500
     assert all(0 <= share("S1", cid) < 1 for cid in range(1000))
 
 
 def test_twenty_thousand_sessions_fit() -> None:
-    """
-    The table of 20,000 sessions takes less than 18 MB, in 300 accounts of 2,000 workloads.
-    """
+    """The table of 20,000 sessions takes less than 18 MB, in 300 accounts of 2,000 workloads."""
     table = Table()
     before = sys.getallocatedblocks()
     for number in range(20_000):
@@ -148,9 +132,7 @@ def test_twenty_thousand_sessions_fit() -> None:
 
 
 def test_a_connection_is_a_session_by_its_label_or_by_its_plain_name() -> None:
-    """
-    A plain name is taken only where there are no labels, and is never renewed; the kind is that of policies.
-    """
+    """A plain name is taken only where there are no labels, and is never renewed; the kind is that of policies."""
     row = Row("S1", "n1", 7, "APP", str(LABEL), "10.0.0.1", "c", "go", "1", "Client", "websocket", START, START, "APP")
     plain = msgspec.structs.replace(row, user=f"system:serviceaccount:{LABEL.namespace}:{LABEL.name}")
     others = [
@@ -171,9 +153,7 @@ def test_a_connection_is_a_session_by_its_label_or_by_its_plain_name() -> None:
 
 
 def test_due_times_go_by_the_servers_clock() -> None:
-    """
-    A server that is a minute ahead ends its sessions a minute earlier, by our clock.
-    """
+    """A server that is a minute ahead ends its sessions a minute earlier, by our clock."""
     table, one = Table(), session(1)
     table.put(one, ahead=60.0)
     assert one.due is not None
@@ -183,9 +163,7 @@ def test_due_times_go_by_the_servers_clock() -> None:
 
 
 def test_a_tenant_with_too_many_connections_hides_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Past the most that are held the fullest namespace loses one for another's; its own are not taken in.
-    """
+    """Past the most that are held the fullest namespace loses one for another's; its own are not taken in."""
     monkeypatch.setattr("nats_k8s_oidc_callout.core.sessions.table.SESSIONS_MAX", 10)
     table = Table()
 

@@ -40,27 +40,21 @@ CLUSTERS = [
 
 @pytest.mark.parametrize(("env", "cluster", "kubeconfig"), CLUSTERS)
 def test_cluster(env: dict[str, str], cluster: Cluster, kubeconfig: str) -> None:
-    """
-    In a pod, else by a kubeconfig, else by manifests alone.
-    """
+    """In a pod, else by a kubeconfig, else by manifests alone."""
     loaded = load(without(CONFIG, "KUBERNETES_SERVICE_HOST") | env)
 
     assert (cluster, kubeconfig) == (loaded.cluster, loaded.kubeconfig)
 
 
 def test_nothing_mounted_and_nothing_to_mount_it_for() -> None:
-    """
-    With manifests and keys from a file, a pod needs no token of its own.
-    """
+    """With manifests and keys from a file, a pod needs no token of its own."""
     env = {"SERVICE_ACCOUNTS_DIR": "/manifests", "JWKS_FILE": "/jwks.json", "K8S_CREDENTIALS_DIR": "/empty-mount"}
 
     assert Cluster.IN_CLUSTER is load(CONFIG | env).cluster
 
 
 def test_kubeconfig_has_keys_of_its_own_server() -> None:
-    """
-    With a kubeconfig there is no default URL: its server is asked.
-    """
+    """With a kubeconfig there is no default URL: its server is asked."""
     env = without(CONFIG, "KUBERNETES_SERVICE_HOST") | {"KUBECONFIG": "/kube.yaml"}
 
     assert "" == load(env).jwks_url
@@ -78,9 +72,7 @@ def test_kubeconfig_has_keys_of_its_own_server() -> None:
     ],
 )
 def test_issuer_without_a_token_that_tells(mounted: bytes) -> None:
-    """
-    A mounted token that tells no issuer leaves Kubernetes' usual one.
-    """
+    """A mounted token that tells no issuer leaves Kubernetes' usual one."""
     env = without(CONFIG, "KUBERNETES_SERVICE_HOST") | {"KUBECONFIG": "/kube.yaml"}
 
     assert ("https://kubernetes.default.svc",) == load(env, FILES | {f"{MOUNT}/token": mounted}).jwt_issuer

@@ -9,9 +9,7 @@ from tests.settings.whole import ACCOUNT, CALLOUT, CONFIG, FILES, OPERATOR, cred
 
 
 def test_all_problems_at_once() -> None:
-    """
-    Bad values, rules between variables and what files hold are all told in one go.
-    """
+    """Bad values, rules between variables and what files hold are all told in one go."""
     env = {
         "NATS_URL": "ftp://x",
         "NATS_TLS_CERT_FILE": "/cert.pem",
@@ -30,9 +28,7 @@ def test_all_problems_at_once() -> None:
 
 
 def test_nothing_set() -> None:
-    """
-    Without any variable the three things that have no default are told.
-    """
+    """Without any variable the three things that have no default are told."""
     names = [problem.split(":")[0] for problem in problems({})]
 
     assert ["NATS_ACCOUNT", "SERVICE_ACCOUNTS_DIR"] == names
@@ -155,9 +151,7 @@ CROSS = [
 
 @pytest.mark.parametrize(("env", "expected"), CROSS)
 def test_rules_between_variables(env: dict[str, str], expected: list[str]) -> None:
-    """
-    Variables that do not go together are told by the name that the user took.
-    """
+    """Variables that do not go together are told by the name that the user took."""
     assert expected == problems(env)
 
 
@@ -169,18 +163,14 @@ def test_rules_between_variables(env: dict[str, str], expected: list[str]) -> No
     ],
 )
 def test_callout_account_of_creds(jwt_issuer: SigningKey, issuer_account: str, expected: str) -> None:
-    """
-    In operator mode the callout account is the one that the creds belong to.
-    """
+    """In operator mode the callout account is the one that the creds belong to."""
     loaded = load(OPERATOR, FILES | {"/creds": creds(jwt_issuer, issuer_account)})
 
     assert (Mode.OPERATOR, expected) == (loaded.mode, loaded.nats_auth_account)
 
 
 def test_operator_mode_without_creds() -> None:
-    """
-    Operator mode works with keys and the callout account given one by one.
-    """
+    """Operator mode works with keys and the callout account given one by one."""
     env = {
         "NATS_ACCOUNT": ACCOUNT.public,
         "NATS_AUTH_ACCOUNT": CALLOUT.public,

@@ -22,9 +22,7 @@ from tests.settings.whole import (
 
 
 def test_signing_keys_in_their_order() -> None:
-    """
-    One seed a line, in the order written, each once; comments and empty lines do not count.
-    """
+    """One seed a line, in the order written, each once; comments and empty lines do not count."""
     data = f"# new\n{OTHER_ACCOUNT_SEED}\n\n  {ACCOUNT_SEED}\r\n{ACCOUNT_SEED}\n".encode()
 
     assert (CALLOUT, ACCOUNT) == settings.read_signing_keys(data)
@@ -45,9 +43,7 @@ def test_signing_keys_in_their_order() -> None:
     ],
 )
 def test_signing_keys_refused(data: bytes, text: str) -> None:
-    """
-    A seed of another kind is told by both kinds, never by itself.
-    """
+    """A seed of another kind is told by both kinds, never by itself."""
     with pytest.raises(BadKey) as caught:
         settings.read_signing_keys(data)
 
@@ -56,9 +52,7 @@ def test_signing_keys_refused(data: bytes, text: str) -> None:
 
 @pytest.mark.parametrize("seed", [ACCOUNT_SEED, OTHER_ACCOUNT_SEED], ids=["own key", "signing key"])
 def test_account_signer(seed: str) -> None:
-    """
-    Account and seed stand in two lines, in either order; comments do not count.
-    """
+    """Account and seed stand in two lines, in either order; comments do not count."""
     lines = ["# nsc", ACCOUNT.public, seed]
     for text in ("\n".join(lines), "\r\n".join(lines[::-1])):
         found = settings.read_account_signer(text.encode())
@@ -83,9 +77,7 @@ TWO_LINES = "must hold two lines: the account's public key (A…), and its seed 
     ],
 )
 def test_account_signer_refused(lines: list[str], text: str) -> None:
-    """
-    What is wrong is told without quoting a line.
-    """
+    """What is wrong is told without quoting a line."""
     with pytest.raises(BadKey) as caught:
         settings.read_account_signer("\n".join(lines).encode())
 
@@ -93,9 +85,7 @@ def test_account_signer_refused(lines: list[str], text: str) -> None:
 
 
 def test_xkeys() -> None:
-    """
-    One or two curve keys, in the order in which to try them; a third is refused.
-    """
+    """One or two curve keys, in the order in which to try them; a third is refused."""
     seeds = [nkeys.encode_seed(Kind.CURVE, bytes([n]) * 32) for n in range(3)]
     two = settings.read_xkeys("\n".join(seeds[:2]).encode())
 
@@ -105,9 +95,7 @@ def test_xkeys() -> None:
 
 
 def test_creds() -> None:
-    """
-    A login is a creds file, or a seed alone, which has no JWT and no account.
-    """
+    """A login is a creds file, or a seed alone, which has no JWT and no account."""
     whole, bare = settings.read_creds(creds()), settings.read_creds(USER_SEED.encode())
 
     assert (USER, CALLOUT.public) == (whole.key, whole.account)
@@ -124,9 +112,7 @@ def test_creds() -> None:
     ],
 )
 def test_creds_refused(data: bytes) -> None:
-    """
-    Anything else is no login.
-    """
+    """Anything else is no login."""
     with pytest.raises(BadKey):
         settings.read_creds(data)
 
@@ -158,9 +144,7 @@ def test_sentinel() -> None:
     ],
 )
 def test_sentinel_that_may_do_something(nats: dict[str, object]) -> None:
-    """
-    Only a deny of everything on both sides is nothing.
-    """
+    """Only a deny of everything on both sides is nothing."""
     assert not settings.read_sentinel(sentinel_jwt(**nats).encode()).denies_all
 
 
@@ -174,8 +158,6 @@ def test_sentinel_that_may_do_something(nats: dict[str, object]) -> None:
     ],
 )
 def test_sentinel_refused(data: bytes) -> None:
-    """
-    Anything else is no sentinel.
-    """
+    """Anything else is no sentinel."""
     with pytest.raises(BadKey):
         settings.read_sentinel(data)

@@ -109,9 +109,7 @@ def test_what_a_rule_can_say(fields: str, base: Base) -> None:
 
 
 def test_every_mistake_is_told_at_once() -> None:
-    """
-    Those of the form and those of the meaning, and a mistake in `defaults` once, whoever takes it.
-    """
+    """Those of the form and those of the meaning, and a mistake in `defaults` once, whoever takes it."""
     text = (
         "version: 1\ndefaults: {root: '>', session: 1s}\nroles: {r: {publish: ['a..b', '{team}']}}\nrules:\n"
         "- {name: a, match: {}, publsh: [], account: SYS}\n- {name: b, match: {}, roles: [r, s]}\naccounts: ['{x}']\n"
@@ -134,9 +132,7 @@ def test_every_mistake_is_told_at_once() -> None:
     ],
 )
 def test_what_the_platform_gives_is_never_cut(entry: str, field: str, most: int) -> None:
-    """
-    A grant that would not hold all that its roles give is an error of the file.
-    """
+    """A grant that would not hold all that its roles give is an error of the file."""
 
     def told(number: int) -> list[str]:
         listed = [entry.format(i) for i in range(number)]

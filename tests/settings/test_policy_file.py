@@ -37,9 +37,7 @@ def _rules(text: str) -> tuple[Rule, ...]:
 
 
 def test_what_nobody_says_comes_from_the_settings() -> None:
-    """
-    But which connections are let in, and that annotations count for nothing, is the file's own default.
-    """
+    """But which connections are let in, and that annotations count for nothing, is the file's own default."""
     (rule,) = _rules("rules: [{name: a, match: {}}]")
 
     assert Template("APP", ()) == rule.account
@@ -102,9 +100,7 @@ def test_roles_are_taken_in_order_and_told_by_name() -> None:
 
 
 def test_a_file_decides() -> None:
-    """
-    The policy that comes of it is the one that the responder asks: names, labels, accounts, `revoked`.
-    """
+    """The policy that comes of it is the one that the responder asks: names, labels, accounts, `revoked`."""
     file = _loaded(
         "version: 1\naccounts: ['team-*']\nrules:\n"
         "- {name: closed, match: {namespaces: [sandbox, 'x-*']}, refuse: INC-1}\n"
@@ -143,9 +139,7 @@ _ALL = ",".join(f"r{i}" for i in range(64))
     ids=["own", "roles", "revoked"],
 )  # fmt: skip
 def test_the_heaviest_file_is_read_soon(text: str) -> None:
-    """
-    A second on a machine of its own, and about two with all warnings; other processes may have most of this one.
-    """
+    """A second on a machine of its own, and about two with all warnings; other processes may have most of this one."""
     content = f"version: 1\n{text}".encode()
     assert 600_000 < len(content) <= 1 << 20 or "roles" in text
     began = time.process_time()

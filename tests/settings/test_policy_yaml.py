@@ -31,9 +31,7 @@ def _said(content: bytes) -> tuple[Any, list[str]]:
     ],
 )  # fmt: skip
 def test_only_true_false_whole_numbers_and_null_are_no_texts(text: str, value: object) -> None:
-    """
-    What YAML 1.1 would make a date, a float or a boolean stays what is written.
-    """
+    """What YAML 1.1 would make a date, a float or a boolean stays what is written."""
     assert _said(f"a: {text}\n".encode()) == ({"a": value}, [])
 
 
@@ -59,9 +57,7 @@ def test_what_cannot_be_read_as_a_whole_is_one_finding(content: bytes, said: str
 
 
 def test_a_repeated_key_is_told_and_the_first_counts() -> None:
-    """
-    The rest is still looked at: all is told at once.
-    """
+    """The rest is still looked at: all is told at once."""
     assert _said(b"a: 1\nb: {c: 1,\n c: 2}\na: 2\n") == (
         {"a": 1, "b": {"c": 1}},
         ["3: E02 'c' is there a second time", "4: E02 'a' is there a second time"],
@@ -75,9 +71,7 @@ def test_a_value_has_the_line_of_its_key() -> None:
 
 
 def test_the_most_mistakes_of_a_file_are_told_soon() -> None:
-    """
-    A file of nothing but mistakes costs seconds at the most, and nobody gets a hundred thousand lines.
-    """
+    """A file of nothing but mistakes costs seconds at the most, and nobody gets a hundred thousand lines."""
     began = time.perf_counter()
     _, said = _said(b"{" + b"a,\n" * 340_000 + b"}")
 

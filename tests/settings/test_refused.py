@@ -93,9 +93,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "value", "problem"), REFUSED, ids=[f"{row[0]}-{n}" for n, row in enumerate(REFUSED)])
 def test_refused(name: str, value: str, problem: str) -> None:
-    """
-    One wrong variable is one problem, led by its name.
-    """
+    """One wrong variable is one problem, led by its name."""
     base = OPERATOR if value == CALLOUT.public else CONFIG
 
     assert [f"{name}: {problem}"] == problems(base | {name: value})

@@ -21,9 +21,7 @@ PATHS = {name for name in VARIABLES if name.endswith(("_FILE", "_DIR", "_PATH"))
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_no_value_is_ever_shown(name: str) -> None:
-    """
-    Whatever stands in a variable, a seed above all, is in no problem, no warning and no repr.
-    """
+    """Whatever stands in a variable, a seed above all, is in no problem, no warning and no repr."""
     seed = nkeys.encode_seed(Kind.ACCOUNT, secrets.token_bytes(32))
     marker = secrets.token_hex(16)
     values = [seed, f"{seed}\n", f"-----BEGIN {marker}"]
@@ -46,9 +44,7 @@ def test_no_value_is_ever_shown(name: str) -> None:
 
 
 def test_no_secret_of_a_valid_configuration_is_shown() -> None:
-    """
-    Token, user, password and seeds are in no repr of settings that are fine.
-    """
+    """Token, user, password and seeds are in no repr of settings that are fine."""
     marker = secrets.token_hex(16)
     base = without(CONFIG, "NATS_CREDS_FILE") | {"NATS_SIGNING_KEY_FILE": "/account.seed"}
     for env in (
@@ -78,9 +74,7 @@ def test_no_secret_of_a_valid_configuration_is_shown() -> None:
     ],
 )
 def test_no_contents_of_a_file_are_shown(name: str, shape: str) -> None:
-    """
-    A file that is wrong is told by its path, never by what it holds.
-    """
+    """A file that is wrong is told by its path, never by what it holds."""
     marker = secrets.token_hex(28).upper()
     env = {name: "/secret", "NATS_ACCOUNT": ACCOUNT.public, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     with pytest.raises(ConfigurationError) as caught:

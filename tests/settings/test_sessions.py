@@ -37,9 +37,7 @@ WARNINGS = [
 
 @pytest.mark.parametrize(("env", "name", "expected"), WARNINGS)
 def test_warnings(env: dict[str, str], name: str, expected: bool) -> None:
-    """
-    What has no effect is told, and so is what costs a client its session.
-    """
+    """What has no effect is told, and so is what costs a client its session."""
     assert expected == warned(CONFIG | env, name)
 
 
@@ -81,9 +79,7 @@ PROBLEMS = [
 
 @pytest.mark.parametrize(("env", "expected"), PROBLEMS)
 def test_problems(env: dict[str, str], expected: str) -> None:
-    """
-    What cannot work is an error.
-    """
+    """What cannot work is an error."""
     assert [expected] == problems(env)
 
 
@@ -103,7 +99,5 @@ def own(name: str, uid: str) -> dict[str, bytes | None]:
     ],
 )
 def test_release(env: dict[str, str], files: dict[str, bytes | None], expected: str) -> None:
-    """
-    Releases of one name in two clusters are told apart by our uid: printf u-1 | sha256sum.
-    """
+    """Releases of one name in two clusters are told apart by our uid: printf u-1 | sha256sum."""
     assert expected == load(CONFIG | ON | env, files).session_release

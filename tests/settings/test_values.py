@@ -74,9 +74,7 @@ DEFAULTS = {
 
 
 def test_defaults() -> None:
-    """
-    With no more than account and login in a pod, everything else has the documented default.
-    """
+    """With no more than account and login in a pod, everything else has the documented default."""
     loaded = load(CONFIG)
 
     assert DEFAULTS == {name: getattr(loaded, name) for name in DEFAULTS}
@@ -142,16 +140,12 @@ TAKEN = [
 
 @pytest.mark.parametrize(("name", "value", "field", "expected"), TAKEN)
 def test_taken(name: str, value: str, field: str, expected: object) -> None:
-    """
-    A variable sets its field.
-    """
+    """A variable sets its field."""
     assert expected == getattr(load(CONFIG | {name: value}), field)
 
 
 def test_answers_are_counted_with_responses() -> None:
-    """
-    How many answers, and for how long, can be said where the reply permission is in force.
-    """
+    """How many answers, and for how long, can be said where the reply permission is in force."""
     replies = {"ALLOW_RESPONSES_MAX": "3", "ALLOW_RESPONSES_TTL_SECONDS": "2.5"}
     loaded = load(CONFIG | {"REPLY_MODE": "responses"} | replies)
 
@@ -159,9 +153,7 @@ def test_answers_are_counted_with_responses() -> None:
 
 
 def test_alias_alone() -> None:
-    """
-    The Go service's name of the creds file is enough by itself.
-    """
+    """The Go service's name of the creds file is enough by itself."""
     env = without(CONFIG, "NATS_CREDS_FILE") | {"NATS_USER_CREDS_FILE": "/creds"}
 
     assert Path("/creds") == load(env).nats_creds_file
@@ -183,9 +175,7 @@ URLS = [
 def test_servers(
     url: str, servers: tuple[Address, ...], user: str | None, password: str | None, token_: str | None
 ) -> None:
-    """
-    User info is taken out of the URLs, decoded, and a user alone is a token.
-    """
+    """User info is taken out of the URLs, decoded, and a user alone is a token."""
     loaded = load(
         {
             "NATS_ACCOUNT": "APP",
@@ -202,9 +192,7 @@ def test_servers(
 
 @given(st.dictionaries(st.sampled_from(VARIABLES), st.text(min_size=1, max_size=60)))
 def test_any_text_is_settings_or_problems(env: dict[str, str]) -> None:
-    """
-    No text in any variable makes anything but settings or problems.
-    """
+    """No text in any variable makes anything but settings or problems."""
     try:
         load(CONFIG | env)
     except ConfigurationError as error:
@@ -216,9 +204,7 @@ def test_any_text_is_settings_or_problems(env: dict[str, str]) -> None:
 
 
 def test_settings_do_not_change() -> None:
-    """
-    Settings are decided once.
-    """
+    """Settings are decided once."""
     loaded = load(CONFIG)
 
     with pytest.raises(FrozenInstanceError):
@@ -226,9 +212,7 @@ def test_settings_do_not_change() -> None:
 
 
 def test_the_process_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Only the mapping that was handed over counts.
-    """
+    """Only the mapping that was handed over counts."""
     monkeypatch.setenv("PORT", "1")
 
     assert 8080 == load(CONFIG).port

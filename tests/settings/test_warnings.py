@@ -57,9 +57,7 @@ WARNINGS = [
 
 @pytest.mark.parametrize(("env", "name", "expected"), WARNINGS)
 def test_warnings(env: dict[str, str], name: str, expected: bool) -> None:
-    """
-    What works but should be known is a warning, not a problem.
-    """
+    """What works but should be known is a warning, not a problem."""
     assert expected == warned(env, name)
 
 
@@ -72,18 +70,14 @@ def test_warnings(env: dict[str, str], name: str, expected: bool) -> None:
     ],
 )
 def test_each_way_to_answer_has_its_price(mode: str, expected: str) -> None:
-    """
-    What a reply mode gives away, or takes, is said at the start.
-    """
+    """What a reply mode gives away, or takes, is said at the start."""
     told = [line for line in load(CONFIG | {"REPLY_MODE": mode}).warnings if line.startswith("REPLY_MODE: ")]
 
     assert [True] == [expected in line for line in told]
 
 
 def test_unknown_variable_with_a_likeness() -> None:
-    """
-    A variable that nobody reads is told with the setting it resembles, and without its value.
-    """
+    """A variable that nobody reads is told with the setting it resembles, and without its value."""
     warnings = load(CONFIG | {"NATS_CRED_FILE": "s3cret"}).warnings
 
     assert "NATS_CRED_FILE: is no setting of this program; is NATS_CREDS_FILE meant?" in warnings
@@ -103,16 +97,12 @@ FROM_KUBELET = (
 
 @pytest.mark.parametrize("ending", FROM_KUBELET)
 def test_kubelet_variables(ending: str) -> None:
-    """
-    What the kubelet sets for a Service `nats` neither disturbs nor warns.
-    """
+    """What the kubelet sets for a Service `nats` neither disturbs nor warns."""
     assert load(CONFIG) == load(CONFIG | {f"NATS_{ending}": "tcp://10.0.0.7:4222"})
 
 
 def test_no_service_name_collides() -> None:
-    """
-    No Service makes the kubelet set a variable of ours, but for the API server's own two.
-    """
+    """No Service makes the kubelet set a variable of ours, but for the API server's own two."""
     names = {name for one in VARIABLES.values() for name in one.names}
     injected = {name for name in names if any(name.endswith(f"_{ending}") for ending in FROM_KUBELET)}
 

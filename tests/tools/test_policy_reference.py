@@ -32,9 +32,7 @@ def _told(text: str) -> tuple[list[str], bool]:
 
 
 def test_the_schema_and_the_reference_are_up_to_date() -> None:
-    """
-    `make docs` brings both up to date.
-    """
+    """`make docs` brings both up to date."""
     document = policy_reference.DOCUMENT.read_text(encoding="utf-8")
 
     assert policy_reference.updated(document) == document
@@ -81,17 +79,13 @@ def test_every_example_fits(path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_by_line_and_field(text: str, said: str) -> None:
-    """
-    The schema refuses the same file.
-    """
+    """The schema refuses the same file."""
     assert _told(text) == ([said], False)
 
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_schema_refuses_just_what_the_form_forbids(path: Path) -> None:
-    """
-    What a text means the schema cannot tell: of our bad files it takes those whose form is good.
-    """
+    """What a text means the schema cannot tell: of our bad files it takes those whose form is good."""
     told, is_valid = _told(path.read_text(encoding="utf-8"))
 
     assert is_valid == (not told)
