@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from nats_k8s_oidc_callout.adapters.kubernetes import Pace
-from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_module
+from nats_k8s_oidc_callout.adapters.kubernetes import pages as pages_module
 from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.fakes import api_server as fake
@@ -79,7 +79,7 @@ async def test_a_page_too_large_to_hold_is_asked_for_in_smaller_ones(
     """
     Tenants can fill a page with 500 objects of 256 KiB: then the list goes on in smaller pages.
     """
-    monkeypatch.setattr(reflector_module, "PAGE_BYTES_MAX", 20_000)
+    monkeypatch.setattr(pages_module, "PAGE_BYTES_MAX", 20_000)
     fill(world.server, 600)
     async with running(world.reflector()):
         await until(lambda: world.synced == 1)
@@ -232,7 +232,7 @@ async def test_pages_grow_again_after_heavy_ones(world: World, monkeypatch: pyte
     """
     One heavy namespace makes the pages small for as long as it lasts, not for the rest of the list.
     """
-    monkeypatch.setattr(reflector_module, "PAGE_BYTES_MAX", 100_000)
+    monkeypatch.setattr(pages_module, "PAGE_BYTES_MAX", 100_000)
     for number in range(20):
         world.server.put("bad", f"app-{number}", allowed_pub_subjects="x" * 20_000)
     fill(world.server, 1200)

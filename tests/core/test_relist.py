@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from nats_k8s_oidc_callout.core.kubernetes.relist import Relist
+from nats_k8s_oidc_callout.core.kubernetes.relist import STEP_ITEMS, Relist
 from nats_k8s_oidc_callout.core.kubernetes.wire import NAMESPACES, NamespaceMeta
 from tests.fakes.namespaces import item, page
 
@@ -36,3 +36,15 @@ def test_what_no_page_had_goes_once_all_are_in() -> None:
     assert {"a", "b", "t", "new"} == index.held
     assert (2, {"a", "new"}, 1) == (relist.commit(), index.held, index.skipped)
     assert 0 == relist.commit()
+
+
+def test_a_page_is_taken_in_step_by_step() -> None:
+    """No step has more than so many items, whatever they are, and what the page says of the list is known before the first."""
+    index = Names()
+    many = 2 * STEP_ITEMS + 1
+    found, steps = Relist(index, set()).steps(page(*(item(f"n{number}") for number in range(many))))
+
+    held = [len(index.held) - 3, *(len(index.held) - 3 for _ in steps)]
+
+    assert "9" == found.resource_version
+    assert ([0, STEP_ITEMS, 2 * STEP_ITEMS], many) == (held, len(index.held) - 3)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pytest
 
 from nats_k8s_oidc_callout.adapters.kubernetes import LiveLookup, Pace, Reflector
-from nats_k8s_oidc_callout.adapters.kubernetes import reflector as reflector_module
+from nats_k8s_oidc_callout.adapters.kubernetes import pages as pages_module
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from tests.e2e.cluster import Cluster
 from tests.fakes.api_server import FakeApiServer
@@ -218,7 +218,7 @@ async def test_a_list_of_several_pages_is_one_state(
     """
     What there is is listed to the last page, and nothing of another namespace.
     """
-    monkeypatch.setattr(reflector_module, "PAGE_ITEMS", 3)
+    monkeypatch.setattr(pages_module, "PAGE_ITEMS", 3)
     there = {name: things.put(name) for name in ("a", "b", "c", "d", "e", "f", "g")}
     server.put(f"other-{namespace}", "a")
     reflector = things.reflector(SHORT)

@@ -7,7 +7,7 @@ import click.testing
 import msgspec
 import pytest
 
-from nats_k8s_oidc_callout.adapters.kubernetes import listing
+from nats_k8s_oidc_callout.adapters.kubernetes import pages
 from nats_k8s_oidc_callout.cli import main
 from tests.e2e.cluster import Cluster
 from tests.settings.whole import creds
@@ -67,7 +67,7 @@ def test_everybody_is_counted_once(
     """
     By pages of three. Labels of namespaces come by one list, or in a scope by one of each name that a rule allows.
     """
-    monkeypatch.setattr(listing, "PAGE_ITEMS", 3)
+    monkeypatch.setattr(pages, "PAGE_ITEMS", 3)
     name = f"census-{scope or 'all'}"
     _grant(census, name, scope)
     (tmp_path / "creds").write_bytes(creds())

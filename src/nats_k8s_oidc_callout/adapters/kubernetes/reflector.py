@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import NoReturn
 
@@ -13,19 +13,16 @@ from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiS
 from nats_k8s_oidc_callout.adapters.kubernetes.failure import Failed, from_error, from_status
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.pace import Pace
+from nats_k8s_oidc_callout.adapters.kubernetes.pages import pages
 from nats_k8s_oidc_callout.adapters.kubernetes.paths import collection
 from nats_k8s_oidc_callout.adapters.kubernetes.trouble import Trouble
-from nats_k8s_oidc_callout.bounded.bodies import TooLarge, read_body
+from nats_k8s_oidc_callout.bounded.bodies import read_body
 from nats_k8s_oidc_callout.core.kubernetes.relist import Index
 from nats_k8s_oidc_callout.core.kubernetes.versions import is_older
 from nats_k8s_oidc_callout.core.kubernetes.wire import EventKind
 
 log = structlog.get_logger("informer")
 
-PAGE_ITEMS = 500
-"""Blocks the loop for some milliseconds a page; 5,000 would block it for 90, 100 would cost twice the CPU."""
-PAGE_BYTES_MAX = 4 * 1024 * 1024
-"""A usual page has 0.5 MiB, but whoever may create ServiceAccounts can fill 500 of them with 256 KiB each."""
 RELEASE_SECONDS = 60.0
 """Longest time between lists that bring back annotations which count again."""
 AGAIN_SECONDS = 5.0
@@ -152,7 +149,7 @@ class Reflector:
             self._need_list("hourly")
             return
         # No contact: where looks succeed and watches do not the age must grow, for the alert on it.
-        theirs = self._index.kind.read_version(await self._page(1, ""))
+        theirs = self._index.kind.read_version(await self._page({"limit": "1"}, OBJECT_BYTES_MAX))
         older = is_older(theirs, self._version)
         if older:
             self._went_back(theirs)
@@ -175,25 +172,16 @@ class Reflector:
         self._listed_from, self._asked = began, False
         # No resourceVersion: the newest state. With "0" the server ignores the limit and sends everything at once.
         relist = self._index.begin(self._namespace)
-        token, items = "", PAGE_ITEMS
-        while True:
-            try:
-                body = await self._page(items, token)
-            except TooLarge:
-                if items == 1:
-                    raise
-                items = max(1, items // 8)
-                continue
-            # The heavy ones may all be behind us.
-            items = min(PAGE_ITEMS, items * 2)
-            page = relist.page(body)
-            self.last_contact = self._monotonic()
-            token = page.continue_token
-            if not token:
-                break
+        version = ""
+        async with aclosing(pages(self._page, relist.steps)) as listed:
+            async for page, steps in listed:
+                self.last_contact = self._monotonic()
+                version = page.resource_version
+                for _ in steps:
+                    await asyncio.sleep(0)
         gone = relist.commit()
         self._listed_at, self.listed_at = self._monotonic(), began_at
-        self._version = page.resource_version
+        self._version = version
         # From the beginning: what happened since may be of another history already.
         pace = self._pace
         self._whole_due = began + pace.whole_least + (pace.whole_most - pace.whole_least) * self._chance()
@@ -210,16 +198,15 @@ class Reflector:
         """Say whether annotations that count again are to be listed now: not at each change, which tenants make."""
         return self._index.wants_list(self._namespace) and self._monotonic() - self._listed_at >= RELEASE_SECONDS
 
-    async def _page(self, items: int, token: str) -> bytes:
+    async def _page(self, params: Mapping[str, str], bytes_max: int) -> bytes:
         self._verb = "list"
-        params = {**self._params, "limit": str(items)}
-        if token:
-            params["continue"] = token
         seconds = self._pace.page
-        async with self._api.get(self._path, params, total_seconds=seconds, silence_seconds=seconds) as response:
+        async with self._api.get(
+            self._path, {**self._params, **params}, total_seconds=seconds, silence_seconds=seconds
+        ) as response:
             if response.status != 200:
                 raise from_status(response, "list", self._resource)
-            return await read_body(response, PAGE_BYTES_MAX if items > 1 else OBJECT_BYTES_MAX)
+            return await read_body(response, bytes_max)
 
     async def _watch(self) -> None:
         self._verb = "watch"

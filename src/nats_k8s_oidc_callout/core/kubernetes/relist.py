@@ -1,9 +1,12 @@
 """A whole list, taken into the index of its kind page by page."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Generic, Protocol
 
 from nats_k8s_oidc_callout.core.kubernetes.wire import Event, Kind, M, Page
+
+STEP_ITEMS = 100
+"""So many items of a page are taken in at once: that is half a millisecond."""
 
 
 class Listed(Protocol[M]):
@@ -37,13 +40,24 @@ class Relist(Generic[M]):
 
         Raises Unreachable when it is no list of this kind: `{}` must never pass for an empty cluster.
         """
+        page, steps = self.steps(body)
+        for _ in steps:
+            pass
+        return page
+
+    def steps(self, body: bytes) -> tuple[Page, Iterator[None]]:
+        """Do what `page` does, but take in only as many items a step as hold nobody up."""
         page, items = self._index.kind.read_page(body)
-        for meta in items:
+        return page, self._take(items)
+
+    def _take(self, items: Iterator[M | None]) -> Iterator[None]:
+        for number, meta in enumerate(items, 1):
             if meta is None:
                 self._index.skipped += 1
             else:
                 self._unseen.discard(self._index.listed(meta))
-        return page
+            if number % STEP_ITEMS == 0:
+                yield
 
     def commit(self) -> int:
         """Remove every entry that no page had, and return how many went."""
