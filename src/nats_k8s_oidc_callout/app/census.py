@@ -71,7 +71,8 @@ async def _of_folder(folder: Path, settings: Settings) -> AsyncIterator[Counted]
         raise Unreachable(f"{folder}: {manifests.failing}")
     for manifest in manifests.manifests:
         if not settings.k8s_namespaces or manifest.namespace in settings.k8s_namespaces:
-            yield Counted(manifest.namespace, manifest.name, *manifest.account)
+            account = manifest.account
+            yield Counted(manifest.namespace, manifest.name, account.uid, account.annotations)
 
 
 async def labels(settings: Settings, keys: Collection[str]) -> Callable[[str], Mapping[str, str] | None]:

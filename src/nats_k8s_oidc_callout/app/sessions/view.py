@@ -117,7 +117,7 @@ class LiveView:
         held = self.account_of(*workload)
         if held is not None and found is not None and not self._facts.accounts.is_whole(workload[0]):
             # Its annotations count for nobody's end.
-            found = found._replace(annotations=held.annotations)
+            found = ServiceAccount(found.uid, held.annotations)
         if found == held:
             self.proofs.same(workload, asked)
         elif self.proofs.other(workload, asked):

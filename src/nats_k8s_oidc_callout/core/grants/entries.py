@@ -51,16 +51,18 @@ class Reader:
         """Return those of ours, or None when there is nothing under the prefix."""
         if not annotations:
             return None
+        # Nearly all have none.
+        under_prefix = [pair for pair in annotations.items() if pair[0].startswith(self._prefix)]
+        if not under_prefix:
+            return None
         found = Annotations()
         unknown: list[str] = []
-        for key, text in annotations.items():
+        for key, text in under_prefix:
             ours = self._keys.get(key)
             if ours is not None:
                 found[ours] = cut(text)
-            elif len(unknown) < UNKNOWN_MAX and key.startswith(self._prefix):
+            elif len(unknown) < UNKNOWN_MAX:
                 unknown.append(key[:_UNKNOWN_CHARACTERS])
-        if not found and not unknown:
-            return None
         found.unknown = tuple(unknown)
         found.digest = digest_of(found, unknown)
         found.weight = _HEADS_BYTES + sum(map(text_weight, (*found.values(), *unknown)))
