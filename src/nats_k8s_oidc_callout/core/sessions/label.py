@@ -72,8 +72,8 @@ def written(proved: Proved, expires: int, grant: str, policy: str, release: str)
     """Return the user's name for a session that a token begins; what else it says is as in `Label`."""
     # Without making a Label of it: this is done at each login.
     who = proved.workload
-    uid, jti = of_uid(who.uid), digest(who.jti, 8)
-    return _text(who.namespace, who.name, expires, uid, grant, of_kid(proved.kid), jti, proved.issued, policy, release)
+    uid, kid, jti = of_uid(who.uid), of_kid(proved.kid), of_jti(who.jti)
+    return _text(who.namespace, who.name, expires, uid, grant, kid, jti, proved.issued, policy, release)
 
 
 def parse(user: str) -> Label | None:
@@ -121,6 +121,12 @@ def of_uid(uid: str) -> str:
     if start.isascii() and start.isalnum():
         return start
     return start if _UID.fullmatch(start) else digest(uid, 8)
+
+
+@lru_cache(maxsize=2048)
+def of_jti(jti: str) -> str:
+    """Return what a label says of a token's id: a token comes again, by each connection of its pod and at each reconnect."""
+    return digest(jti, 8)
 
 
 @lru_cache(maxsize=64)
