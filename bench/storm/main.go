@@ -4,6 +4,8 @@
 //
 // FILE holds one token a line. The logins use them in order, from line `skip` on; `cycle` limits them to that many
 // lines, which then come again and again. Prints one JSON object: what became of the logins, and how long they took.
+// With -hold every connection that is let in stays until the last login has ended, as real clients would; -each adds the
+// moments of each login.
 package main
 
 import (
@@ -15,9 +17,11 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -25,7 +29,12 @@ import (
 type outcome struct {
 	answer string
 	took   time.Duration
+	moments
+	held net.Conn
 }
+
+// moments of one login, since the storm began: when it dialled, had its INFO, and had the answer.
+type moments struct{ began, informed, ended time.Duration }
 
 // result is what is printed; times are in milliseconds, over the logins that were let in or refused.
 type result struct {
@@ -39,6 +48,11 @@ type result struct {
 	P99       float64        `json:"p99_ms"`
 	Longest   float64        `json:"longest_ms"`
 	Parallel  int            `json:"parallel"`
+	CPU       float64        `json:"clients_cpu_ms"`
+	// What all processes of the machine used meanwhile, and what its host took away; 0 where the kernel does not tell.
+	Machine float64 `json:"machine_cpu_ms"`
+	// Began, informed, ended in milliseconds, and 1 for one that was let in.
+	Each [][4]float64 `json:"each,omitempty"`
 }
 
 func main() {
@@ -50,6 +64,8 @@ func main() {
 	logins := flag.Int("logins", 1000, "logins in all")
 	seconds := flag.Float64("seconds", 0, "stop after so many seconds, if that is sooner (0: never)")
 	patience := flag.Float64("patience", 5, "seconds that one login may take")
+	hold := flag.Bool("hold", false, "keep each connection until the last login has ended")
+	each := flag.Bool("each", false, "print the moments of each login, too")
 	flag.Parse()
 	tokens, err := read(*file, *skip, *cycle, *logins)
 	if err != nil {
@@ -57,7 +73,7 @@ func main() {
 		os.Exit(2)
 	}
 	limit := time.Duration(*seconds * float64(time.Second))
-	found := storm(*server, tokens, *parallel, *logins, limit, time.Duration(*patience*float64(time.Second)))
+	found := storm(*server, tokens, *parallel, *logins, limit, time.Duration(*patience*float64(time.Second)), *hold, *each)
 	if err := json.NewEncoder(os.Stdout).Encode(found); err != nil {
 		os.Exit(1)
 	}
@@ -79,10 +95,13 @@ func read(file string, skip, cycle, logins int) ([]string, error) {
 	return lines[skip : skip+wanted], nil
 }
 
-func storm(server string, tokens []string, parallel, logins int, limit, patience time.Duration) result {
+func storm(
+	server string, tokens []string, parallel, logins int, limit, patience time.Duration, hold, each bool,
+) result {
 	outcomes := make([]outcome, logins)
 	var next atomic.Int64
 	var clients sync.WaitGroup
+	spent, busy := cpu(), machine()
 	began := time.Now()
 	for range parallel {
 		clients.Go(func() {
@@ -91,14 +110,34 @@ func storm(server string, tokens []string, parallel, logins int, limit, patience
 				if number >= logins || (limit > 0 && time.Since(began) > limit) {
 					return
 				}
-				start := time.Now()
-				answer := login(server, tokens[number%len(tokens)], number, patience)
-				outcomes[number] = outcome{answer, time.Since(start)}
+				outcomes[number] = login(server, tokens[number%len(tokens)], number, patience, began, hold)
 			}
 		})
 	}
 	clients.Wait()
-	return summary(outcomes, time.Since(began), parallel)
+	found := summary(outcomes, time.Since(began), parallel)
+	found.CPU, found.Machine = milliseconds(cpu()-spent), milliseconds(machine()-busy)
+	for _, one := range outcomes {
+		if one.held != nil {
+			one.held.Close()
+		}
+		if each && one.answer != "" {
+			in := map[bool]float64{true: 1}[one.answer == "allowed"]
+			found.Each = append(found.Each, [4]float64{
+				milliseconds(one.began), milliseconds(one.informed), milliseconds(one.ended), in,
+			})
+		}
+	}
+	return found
+}
+
+func milliseconds(length time.Duration) float64 { return float64(length.Microseconds()) / 1000 }
+
+// cpu returns the processor time that this process has used.
+func cpu() time.Duration {
+	var used syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func summary(outcomes []outcome, took time.Duration, parallel int) result {
@@ -123,20 +162,49 @@ func summary(outcomes []outcome, took time.Duration, parallel int) result {
 	}
 	slices.Sort(times)
 	at := func(share float64) float64 {
-		return float64(times[int(share*float64(len(times)-1))].Microseconds()) / 1000
+		return milliseconds(times[int(share*float64(len(times)-1))])
 	}
 	found.PerSecond = float64(found.Logins) / took.Seconds()
 	found.P50, found.P99, found.Longest = at(0.5), at(0.99), at(1)
 	return found
 }
 
-// login connects once, and says what the server answered: allowed, refused, or what went wrong.
-func login(server, token string, number int, patience time.Duration) string {
+// machine returns the processor time that all processes have used, and the time that the host took away.
+func machine() time.Duration {
+	body, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(body), "\n")
+	var ticks time.Duration
+	for place, field := range strings.Fields(line) {
+		// cpu user nice system idle iowait irq softirq steal: all but idle and iowait.
+		if count, err := strconv.Atoi(field); err == nil && place <= 8 && place != 4 && place != 5 {
+			ticks += time.Duration(count)
+		}
+	}
+	return ticks * 10 * time.Millisecond
+}
+
+// login connects once, and says what the server answered (allowed, refused, or what went wrong), and when.
+func login(server, token string, number int, patience time.Duration, epoch time.Time, hold bool) (found outcome) {
+	found.began = time.Since(epoch)
+	defer func() {
+		found.ended = time.Since(epoch)
+		found.took = found.ended - found.began
+	}()
 	connection, err := net.DialTimeout("tcp", server, patience)
 	if err != nil {
-		return "no connection"
+		found.answer = "no connection"
+		return found
 	}
-	defer connection.Close()
+	defer func() {
+		if hold && found.answer == "allowed" {
+			found.held = connection
+			return
+		}
+		connection.Close()
+	}()
 	if tcp, ok := connection.(*net.TCPConn); ok {
 		// Gone without TIME_WAIT: a storm would use up the machine's ports within seconds.
 		_ = tcp.SetLinger(0)
@@ -144,14 +212,22 @@ func login(server, token string, number int, patience time.Duration) string {
 	_ = connection.SetDeadline(time.Now().Add(patience))
 	lines := bufio.NewReaderSize(connection, 4096)
 	if info, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(info, "INFO ") {
-		return "no INFO"
+		found.answer = "no INFO"
+		return found
 	}
+	found.informed = time.Since(epoch)
 	connect := fmt.Sprintf(
 		`CONNECT {"verbose":false,"pedantic":false,"lang":"storm","version":"1","protocol":1,`+
 			`"name":"storm-%d","auth_token":"%s"}`+"\r\nPING\r\n", number, token)
 	if _, err := connection.Write([]byte(connect)); err != nil {
-		return "not sent"
+		found.answer = "not sent"
+		return found
 	}
+	found.answer = answer(lines)
+	return found
+}
+
+func answer(lines *bufio.Reader) string {
 	for {
 		line, err := lines.ReadString('\n')
 		var slow net.Error
