@@ -104,10 +104,36 @@ def profile(found: dict[str, Any]) -> str:
     return bars(f"Where the {found['us']:.0f} µs of a login go (grey: bare cryptography)", rows)
 
 
+def reconnect(found: dict[str, Any]) -> str:
+    """Logins that are refused when so many come at once, by the whole cores that the replicas have (simulated)."""
+    left, right, top, floor = 70, _WIDTH - 110, 60, 300
+    sweep = found["sweep"]
+    most = max(row["clients"] for row in sweep)
+    parts = [text(left, 46, "logins that are refused, as a share of the clients", size=12)]
+    for percent in (0, 25, 50, 75, 100):
+        y = floor - (floor - top) * percent / 100
+        parts += [box(left, y, right - left, 1, "#d0d7de"), text(left - 8, y + 4, f"{percent} %", "end")]
+    for clients in range(0, most + 1, 5000):
+        parts.append(text(left + (right - left) * clients / most, floor + 18, f"{clients:,}", "middle"))
+    parts.append(text((left + right) / 2, floor + 38, "clients that come at once", "middle"))
+    for number, cores in enumerate(dict.fromkeys(row["replicas"] for row in sweep)):
+        line = [
+            (left + (right - left) * row["clients"] / most, floor - (floor - top) * row["late"])
+            for row in sweep
+            if row["replicas"] == cores
+        ]
+        points = " ".join(f"{x:.0f},{y:.0f}" for x, y in line)
+        colour = _COLOURS[number % len(_COLOURS)]
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        y = 70 + 20 * number
+        parts += [box(right + 12, y, 12, 12, colour), text(right + 30, y + 10, f"{cores} core{'s' * (cores > 1)}")]
+    return page("Replicas of one core each, five nodes of eight cores (simulated)", 350, parts)
+
+
 def draw(results: Path, images: Path) -> list[Path]:
     """Draw a plot into `images` for each of the results that are there; return the files."""
     drawn = []
-    for kind in (storm, decide, profile):
+    for kind in (storm, decide, profile, reconnect):
         found = results / f"{kind.__name__}.json"
         if found.exists():
             drawn.append(images / f"performance-{kind.__name__}.svg")

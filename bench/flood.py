@@ -5,7 +5,7 @@ login itself, and would be what is measured. Prints the latency of the good logi
 quiet one of the same run. Everything stays on 127.0.0.1; each phase ends by its count and its time.
 
 On a machine that does other things as well, run it as `chrt -f 1 python bench/flood.py …` (root): else what is measured
-is how long everybody waits for a processor. `--cpu 0.5` gives the responder the CPU limit of the chart (quiet too): a cgroup's quota where root may make one, else
+is how long everybody waits for a processor. `--cpu 0.5` gives the responder a CPU limit (quiet too): a cgroup's quota where root may make one, else
 SIGSTOP and SIGCONT in its periods, which is coarser: it stops whether or not the quota is used up.
 """
 
