@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials, CredentialSource
-from nats_k8s_oidc_callout.bounded.trust import system_cas
 from nats_k8s_oidc_callout.core.names import PROGRAM
 
 HEADERS = {
@@ -77,7 +76,7 @@ class ApiServer:
             f"{self._source.base_url}{path}",
             params=params,
             headers={**HEADERS, **who.headers},
-            ssl=who.tls or system_cas(),
+            ssl=who.tls if who.tls is not None else True,
             # A redirect would carry the token elsewhere.
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
