@@ -35,7 +35,12 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> FakeServers:
     for module in (sessions, session_kicks):
         monkeypatch.setattr(module, "connect", connect)
         monkeypatch.setattr(module.time, "time", lambda: NOW)
+
+    async def counters(_: str, __: int) -> dict[str, float]:
+        return {"nats_auth_sessions_held": 0.0}
+
     monkeypatch.setattr(responder_status, "readiness", readiness)
+    monkeypatch.setattr(responder_status, "counters", counters)
     return fake
 
 
@@ -187,6 +192,24 @@ def test_nobody_is_sent_away_while_logins_fail(
 
     assert (2, True, 0) == (refused.exit_code, why in refused.stderr, forced.exit_code)
     assert ([("S1", 1)], [("127.0.0.1", 1)]) == (servers.kicked, asked)
+
+
+def test_nobody_is_sent_away_while_an_operator_holds(
+    desk: Desk, servers: FakeServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody said that nobody is to be ended: only who says that it is meant does it all the same."""
+
+    async def counters(*_: Any) -> dict[str, float]:
+        return {"nats_auth_sessions_held": 1.0}
+
+    monkeypatch.setattr(responder_status, "counters", counters)
+    servers.rows = [row(1)]
+
+    refused, dry, forced = (run(desk, "kick", "--all", *more) for more in ((), ("--dry-run",), ("--force",)))
+
+    assert (2, 0, 0) == (refused.exit_code, dry.exit_code, forced.exit_code)
+    assert "Nothing was ended: an operator holds all kicks (`sessions resume` ends that)" in refused.stderr
+    assert [("S1", 1)] == servers.kicked
 
 
 @pytest.mark.parametrize(

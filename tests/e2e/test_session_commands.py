@@ -54,7 +54,7 @@ async def run(world: World, *arguments: str, code: int = 0) -> list[dict[str, An
 @pytest.mark.parametrize(("mode", "way"), [("config", "imports"), ("operator", "login")])
 async def test_the_commands(mode: str, way: str) -> None:
     """
-    All accounts and nodes are listed, one workload's sessions are kicked and no other's; on hold nobody else is ended.
+    All accounts and nodes are listed, one workload's sessions are kicked and no other's; on hold nobody is ended.
     """
     binary = BINARIES["2.11" if way == "login" else "2.15"]()
     assert binary, "nats-server is not built (make tools)"
@@ -76,14 +76,16 @@ async def test_the_commands(mode: str, way: str) -> None:
             looked = (await run(world, *LOOK))[0]["text"]
             world.accounts.write("team-a", "worker", uid="another")
             *listed, last = await run(world, "--json")
-            await run(world, *KICK)
-            await until(lambda: all(login.client.is_closed for login in logins[:2]))
+            refused = (await run(world, *KICK, code=2))[0]["text"]
             resumed = (await run(world, "resume"))[0]["text"]
             await until(lambda: all(login.client.is_closed for login in logins[2:4]))
+            await run(world, *KICK)
+            await until(lambda: all(login.client.is_closed for login in logins[:2]))
             *left, _ = await run(world, "--json")
 
     assert ["1 replica answered"] * 2 == [text.splitlines()[-1] for text in (held, resumed)]
     assert (2, 0) == (looked.count("team-a/orders"), looked.count("team-a/worker"))
+    assert "an operator holds all kicks" in refused
     shown = [(one["workload"], one["account"], one["state"]) for one in listed]
     target = world.plan.target
     assert [("team-a/orders", target, "live")] * 2 == shown[:2]

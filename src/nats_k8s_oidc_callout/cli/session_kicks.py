@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from nats_k8s_oidc_callout.adapters.nats.system import Kicked
+from nats_k8s_oidc_callout.adapters.telemetry.sessions import SessionMetric
 from nats_k8s_oidc_callout.app.sessions.by_hand import Outcome, kick_all, ours
 from nats_k8s_oidc_callout.app.sessions.connecting import connect
 from nats_k8s_oidc_callout.app.sessions.listing import Answer, Found, Question, ask
@@ -37,7 +38,7 @@ class _Wish(NamedTuple):
 @click.option("--namespace", default="", metavar="N", help="All sessions of this namespace.")
 @click.option("--all", "everybody", is_flag=True, help="All sessions of this release.")
 @click.option("--dry-run", is_flag=True, help="Say which would be ended, and end none.")
-@click.option("--force", is_flag=True, help="Also when no responder that is ready runs here: logins may fail then.")
+@click.option("--force", is_flag=True, help="Also when no responder that is ready runs here, or it holds.")
 @click.option("--any-release", is_flag=True, help="Also sessions that another release, or another cluster, let in.")
 @click.option("--json", "as_lines", is_flag=True, help="Print one JSON object a line, the summary last.")
 def command(
@@ -46,8 +47,8 @@ def command(
     """End sessions now, SESSION_KICKS_PER_SECOND of them in a second. Run it where a responder runs (kubectl exec).
 
     A client reconnects and logs in again with the token in its file: it gets what it may do now, and a later end. Some
-    clients close for good when logins fail at that moment, so this refuses unless the responder beside it is ready, and
-    stops when that is no longer so; --force does without. Only sessions with a label of this release are ended.
+    clients close for good when logins fail at that moment, so this refuses unless the responder beside it is ready, or
+    while it holds (`sessions hold`), and stops when that changes; --force does without. Only sessions with a label of this release are ended.
 
     For each: done; gone, when it had ended already; silent, when its server did not answer. Exits 1 when nothing was
     to be ended, or something may have been left; 2 when nothing was tried.
@@ -85,7 +86,10 @@ async def _kick(settings: Settings, question: Question, wish: _Wish) -> int:
 
 
 class _Beside:
-    """Says why logins may fail now: what the responder on HOST and PORT says of itself."""
+    """Says why nobody is to be sent away now: logins may fail, or an operator holds all kicks.
+
+    So the responder on HOST and PORT says of itself.
+    """
 
     def __init__(self, settings: Settings, *, force: bool) -> None:
         self._host, self._port, self._force = responder_status.loopback(settings.host), settings.port, force
@@ -96,7 +100,10 @@ class _Beside:
         found = responder_status.responder(
             await responder_status.readiness(self._host, self._port), f"{self._host}:{self._port}"
         )
-        return "" if found.status is Status.OK else f"the responder: {found.detail}"
+        if found.status is not Status.OK:
+            return f"the responder: {found.detail}"
+        counters = await responder_status.counters(self._host, self._port)
+        return "an operator holds all kicks (`sessions resume` ends that)" if counters.get(SessionMetric.HELD) else ""
 
 
 class _Teller:
