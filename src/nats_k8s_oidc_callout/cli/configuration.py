@@ -42,9 +42,12 @@ def policy_or_exit(path: Path | None, settings: Settings) -> Policy:
     if path is None:
         return policy_of(settings)
     found = policy_at(path, settings)
-    if isinstance(found, Policy):
-        return found
-    say(*found, err=True)
+    return found if isinstance(found, Policy) else stop(*found)
+
+
+def stop(*why: str) -> NoReturn:
+    """Print why there is no answer, and exit 2."""
+    say(*why, err=True)
     sys.exit(EXIT_BAD_USE)
 
 
@@ -52,8 +55,7 @@ def give_up(error: ConfigurationError) -> NoReturn:
     """Print every problem of the configuration, and exit 2."""
     many = len(error.problems) > 1
     number = f"{len(error.problems)} problems" if many else "one problem"
-    say(f"Invalid configuration, {number}:", *(f"  {problem}" for problem in error.problems), err=True)
-    sys.exit(EXIT_BAD_USE)
+    stop(f"Invalid configuration, {number}:", *(f"  {problem}" for problem in error.problems))
 
 
 def run_or_exit(work: Coroutine[Any, Any, T]) -> T:
@@ -64,7 +66,6 @@ def run_or_exit(work: Coroutine[Any, Any, T]) -> T:
     except ConfigurationError as error:
         give_up(error)
     except (Unreachable, OSError) as error:
-        say(f"Cannot answer now: {error}", err=True)
-        sys.exit(EXIT_BAD_USE)
+        stop(f"Cannot answer now: {error}")
     finally:
         logs.close()

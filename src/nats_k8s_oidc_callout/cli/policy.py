@@ -1,13 +1,12 @@
 """What a policy file says, before anybody is judged by it."""
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,14 +15,14 @@ from nats_k8s_oidc_callout.app import census
 from nats_k8s_oidc_callout.app.accounts import TargetAccounts
 from nats_k8s_oidc_callout.app.survey import Survey, survey
 from nats_k8s_oidc_callout.bounded.files import read_file
-from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, admission, policytest
-from nats_k8s_oidc_callout.cli.configuration import give_up
+from nats_k8s_oidc_callout.cli import admission, policytest
+from nats_k8s_oidc_callout.cli.configuration import load_or_exit, stop
 from nats_k8s_oidc_callout.cli.output import say, say_json
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.grants.rules import Rule
 from nats_k8s_oidc_callout.core.spelling import escape
-from nats_k8s_oidc_callout.errors import CalloutError, ConfigurationError
-from nats_k8s_oidc_callout.settings import Settings, load
+from nats_k8s_oidc_callout.errors import CalloutError
+from nats_k8s_oidc_callout.settings import Settings
 from nats_k8s_oidc_callout.settings.policy import Base, Finding, PolicyFile
 from nats_k8s_oidc_callout.settings.policy.loading import read
 from nats_k8s_oidc_callout.settings.policy.review import review
@@ -90,7 +89,8 @@ def check(file: Path, with_settings: bool, cluster: bool, against: str | None, s
 
 
 def _look(path: Path, *, with_settings: bool, cluster: bool, against: str | None) -> tuple[Checked, Report]:
-    settings = _settings() if with_settings or cluster else None
+    # The file is looked at here, and its findings are no bad configuration.
+    settings = load_or_exit(policy=False) if with_settings or cluster else None
     base = Base.of(settings) if settings else Base()
     checked = _checked(path, base)
     if settings is not None and not checked.has_errors:
@@ -102,28 +102,15 @@ def _look(path: Path, *, with_settings: bool, cluster: bool, against: str | None
     return checked, _report(checked, settings, found, old)
 
 
-def _settings() -> Settings:
-    # The file is looked at here, and its findings are no bad configuration.
-    try:
-        return load({name: value for name, value in os.environ.items() if name != "POLICY_FILE"})
-    except ConfigurationError as error:
-        give_up(error)
-
-
 def _checked(path: Path, base: Base) -> Checked:
     try:
         content = read_file(path)
     except OSError as error:
-        _cannot(f"{path} cannot be read: {error.strerror}")
+        stop(f"Cannot answer now: {path} cannot be read: {error.strerror}")
     file, findings = read(content, base)
     if not _FORM.intersection(finding.code for finding in findings):
         findings = tuple(sorted((*findings, *review(file, time.time()))))
     return Checked(str(path), file, findings)
-
-
-def _cannot(why: str) -> NoReturn:
-    say(f"Cannot answer now: {why}", err=True)
-    sys.exit(EXIT_BAD_USE)
 
 
 def _old(against: str, base: Base) -> Policy:
@@ -132,7 +119,7 @@ def _old(against: str, base: Base) -> Policy:
     old = _checked(Path(against), base)
     if old.has_errors:
         error = next(finding for finding in old.findings if finding.is_error)
-        _cannot(f"{against}:{error}")
+        stop(f"Cannot answer now: {against}:{error}")
     return old.file.policy
 
 
@@ -157,7 +144,7 @@ def _surveyed(settings: Settings, policy: Policy, old: Policy | None) -> Survey:
     try:
         return asyncio.run(ask())
     except (CalloutError, OSError) as error:
-        _cannot(str(error))
+        stop(f"Cannot answer now: {error}")
 
 
 def _report(checked: Checked, settings: Settings | None, found: Survey | None, old: Policy | None) -> Report:

@@ -10,7 +10,7 @@ from nats_k8s_oidc_callout.app.sessions.connecting import connect
 from nats_k8s_oidc_callout.app.sessions.listing import Answer, Question, ask
 from nats_k8s_oidc_callout.app.sessions.today import Census, take_census
 from nats_k8s_oidc_callout.cli import EXIT_BAD_USE, session_kicks
-from nats_k8s_oidc_callout.cli.configuration import load_or_exit, run_or_exit
+from nats_k8s_oidc_callout.cli.configuration import load_or_exit, run_or_exit, stop
 from nats_k8s_oidc_callout.cli.output import say
 from nats_k8s_oidc_callout.cli.session_rows import as_json, count, footer, read_who, say_line, summary, table
 from nats_k8s_oidc_callout.settings import SessionControl, Settings
@@ -104,8 +104,7 @@ def _resume() -> None:
 def _tell(word: str) -> None:
     settings = load_or_exit()
     if settings.session_control is SessionControl.OFF:
-        say("SESSION_CONTROL is off: no replica ends a session, and none listens", err=True)
-        sys.exit(EXIT_BAD_USE)
+        stop("SESSION_CONTROL is off: no replica ends a session, and none listens")
     found = run_or_exit(replicas.tell(settings, word))
     for answer in found:
         say(f"{answer.replica} {'holds' if answer.held else 'ends sessions'}")
