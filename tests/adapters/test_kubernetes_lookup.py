@@ -32,9 +32,7 @@ async def looker(world: World) -> AsyncIterator[Looker]:
 
 
 async def test_answers_are_kept_for_two_seconds(world: World, looker: Looker) -> None:
-    """
-    Yes and no are both kept for 2 s: a storm of one bad name costs one GET.
-    """
+    """Yes and no are both kept for 2 s: a storm of one bad name costs one GET."""
     assert await looker.lookup.look_up("team", "app", 1) is None
     world.server.put("team", "app")
     looker.now += 1.9
@@ -46,9 +44,7 @@ async def test_answers_are_kept_for_two_seconds(world: World, looker: Looker) ->
 
 
 async def test_an_answer_may_have_to_be_newer_than_its_question(world: World) -> None:
-    """
-    Nothing is kept then, and no version is named: with one the server may answer from what it had a while ago.
-    """
+    """Nothing is kept then, and no version is named: with one the server may answer from what it had a while ago."""
     now = LiveLookup(world.api, world.index, lambda: 1000.0, keeps=False)
     assert await now.look_up("team", "app", 1) is None
     world.server.put("team", "app")
@@ -58,9 +54,7 @@ async def test_an_answer_may_have_to_be_newer_than_its_question(world: World) ->
 
 
 async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) -> None:
-    """
-    What was answered about a deleted ServiceAccount does not hide the one that was made again under its name.
-    """
+    """What was answered about a deleted ServiceAccount does not hide the one that was made again under its name."""
     assert await looker.lookup.look_up("team", "app", 1, uid="old") is None
     world.server.put("team", "app")
 
@@ -68,9 +62,7 @@ async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) 
 
 
 async def test_a_namespace_is_asked_about_itself(world: World) -> None:
-    """
-    A Namespace's labels are asked for by its name, and anew for each uid: one made again has other labels.
-    """
+    """A Namespace's labels are asked for by its name, and anew for each uid: one made again has other labels."""
     lookup = LiveLookup(world.api, world.labels, lambda: 1000.0)
     world.server.label("team", team="a")
     before = await lookup.look_up("team", "", 1, uid="old")
@@ -92,9 +84,7 @@ LONG = ",".join(f"orders.{number}.>" for number in range(5000))
 
 
 async def test_kept_answers_are_bounded(world: World, looker: Looker) -> None:
-    """
-    What is kept has a top in bytes, annotations counted, and the oldest go first.
-    """
+    """What is kept has a top in bytes, annotations counted, and the oldest go first."""
     for number in range(70):
         world.server.put("team", f"app-{number}", allowed_pub_subjects=LONG)
         await looker.lookup.look_up("team", f"app-{number}", 1)
@@ -106,9 +96,7 @@ async def test_kept_answers_are_bounded(world: World, looker: Looker) -> None:
 
 
 async def test_old_tokens_keep_no_annotations(world: World, looker: Looker) -> None:
-    """
-    Of a ServiceAccount that was made again only the uid is kept for askers of the old one, however heavy it is.
-    """
+    """Of a ServiceAccount that was made again only the uid is kept for askers of the old one, however heavy it is."""
     world.server.put("team", "app", "uid-new", allowed_pub_subjects=LONG)
     for number in range(50):
         found = await looker.lookup.look_up("team", "app", 1, uid=f"uid-{number}")
@@ -124,9 +112,7 @@ async def test_old_tokens_keep_no_annotations(world: World, looker: Looker) -> N
 async def test_kept_answers_are_forgotten_while_idle(
     world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    A timer forgets what is over, and only that: nobody has to ask for it.
-    """
+    """A timer forgets what is over, and only that: nobody has to ask for it."""
     monkeypatch.setattr(lookup, "KEPT_SECONDS", 0.01)
     await looker.lookup.look_up("team", "old", 1)
     looker.now += 0.02
@@ -150,9 +136,7 @@ class Slot(asyncio.Semaphore):
 
 
 async def test_large_answers_are_read_one_at_a_time(world: World, looker: Looker) -> None:
-    """
-    Of sixteen ServiceAccounts of a megabyte, which etcd would hold, each is read in its turn, and all are found.
-    """
+    """Of sixteen ServiceAccounts of a megabyte, which etcd would hold, each is read in its turn, and all are found."""
     slot = looker.lookup._large = Slot(1)
     # However slow this machine is.
     looker.lookup._flight_seconds = 30.0
@@ -167,9 +151,7 @@ async def test_large_answers_are_read_one_at_a_time(world: World, looker: Looker
 
 
 async def test_one_name_is_asked_once_at_a_time(world: World, looker: Looker) -> None:
-    """
-    A hundred waiters for one name share a single GET.
-    """
+    """A hundred waiters for one name share a single GET."""
     world.server.put("team", "app")
     world.server.answer_after = 0.1
     found = await asyncio.gather(*(looker.lookup.look_up("team", "app", 1) for _ in range(100)))
@@ -179,9 +161,7 @@ async def test_one_name_is_asked_once_at_a_time(world: World, looker: Looker) ->
 
 
 async def test_at_most_sixteen_are_asked_at_once(world: World, looker: Looker) -> None:
-    """
-    However many names are unknown, the API server sees sixteen GETs at a time.
-    """
+    """However many names are unknown, the API server sees sixteen GETs at a time."""
     world.server.answer_after = 0.05
     await asyncio.gather(*(looker.lookup.look_up(f"team-{number % 6}", f"app-{number}", 2) for number in range(60)))
 
@@ -209,9 +189,7 @@ async def test_nobody_waits_behind_another_namespace(world: World, looker: Looke
 async def test_a_storm_beyond_the_bound_is_refused_at_once(
     world: World, looker: Looker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """
-    Names beyond the bound of what may wait are unreachable at once, instead of piling up.
-    """
+    """Names beyond the bound of what may wait are unreachable at once, instead of piling up."""
     monkeypatch.setattr("nats_k8s_oidc_callout.adapters.kubernetes.lookup.WAITING_MAX", 5)
     world.server.faults["get"] = fake.hangs()
     asked = (looker.lookup.look_up("team", f"app-{number}", 0.1) for number in range(8))
@@ -221,9 +199,7 @@ async def test_a_storm_beyond_the_bound_is_refused_at_once(
 
 
 async def test_a_look_never_takes_longer_than_its_budget(world: World, looker: Looker) -> None:
-    """
-    A server that hangs costs a waiter its budget and no more; queueing for a slot counts.
-    """
+    """A server that hangs costs a waiter its budget and no more; queueing for a slot counts."""
     world.server.faults["get"] = fake.hangs()
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -235,9 +211,7 @@ async def test_a_look_never_takes_longer_than_its_budget(world: World, looker: L
 
 
 async def test_a_waiter_that_gives_up_leaves_the_answer_to_the_others(world: World, looker: Looker) -> None:
-    """
-    Cancelling one waiter does not cancel the GET that others wait for.
-    """
+    """Cancelling one waiter does not cancel the GET that others wait for."""
     world.server.put("team", "app")
     world.server.answer_after = 0.1
     first = asyncio.create_task(looker.lookup.look_up("team", "app", 1))
@@ -259,9 +233,7 @@ async def test_a_waiter_that_gives_up_leaves_the_answer_to_the_others(world: Wor
 async def test_a_server_that_cannot_tell_says_neither_yes_nor_no(
     world: World, looker: Looker, fault: fake.Handler
 ) -> None:
-    """
-    Anything but a ServiceAccount or a 404 is Unreachable, and is not kept as an answer.
-    """
+    """Anything but a ServiceAccount or a 404 is Unreachable, and is not kept as an answer."""
     world.server.put("team", "app")
     world.server.faults["get"] = fault
     with pytest.raises(Unreachable):
@@ -272,9 +244,7 @@ async def test_a_server_that_cannot_tell_says_neither_yes_nor_no(
 
 
 async def test_names_are_quoted(world: World, looker: Looker) -> None:
-    """
-    A name cannot leave its path, even if somebody forgot to check it.
-    """
+    """A name cannot leave its path, even if somebody forgot to check it."""
     world.server.put("team", "app")
 
     assert await looker.lookup.look_up("team", "../../namespaces/team/serviceaccounts/app", 1) is None
@@ -282,9 +252,7 @@ async def test_names_are_quoted(world: World, looker: Looker) -> None:
 
 
 async def test_closing_ends_the_flights(world: World, looker: Looker) -> None:
-    """
-    At shutdown nobody keeps waiting: the flights end, and their waiters get Unreachable.
-    """
+    """At shutdown nobody keeps waiting: the flights end, and their waiters get Unreachable."""
     world.server.faults["get"] = fake.hangs()
     waiter = asyncio.create_task(looker.lookup.look_up("team", "app", 1))
     await until(lambda: world.server.count("get") == 1)

@@ -127,9 +127,7 @@ async def test_a_tenant_who_flaps_loads_nobody(replica: Replica) -> None:
 
 @pytest.mark.parametrize("fault", [fake.answers(500), fake.answers(403), fake.body(b"{}")])
 async def test_without_an_answer_nobody_ends(replica: Replica, fault: fake.Handler) -> None:
-    """
-    It is asked for again every 2 s.
-    """
+    """It is asked for again every 2 s."""
     replica.server.faults["get"] = fault
     key = replica.arrive("shop", "web")
     await replica.run(10)

@@ -19,9 +19,7 @@ def policy(publish: str, account: str = "APP") -> str:
     [(WIDE, NARROW), (WIDE, None), (NARROW, {PUB: "b.>"}), ("deleted", None), ("recreated", None), (NARROW, WIDE)],
 )
 async def test_an_index_that_lags(seed: int, before: object, after: dict[str, str] | None) -> None:
-    """
-    One replica hears of a change 300 ms later: two kicks at the most, and in 5 s all sessions are as it says.
-    """
+    """One replica hears of a change 300 ms later: two kicks at the most, and in 5 s all sessions are as it says."""
     stage = Stage(seed=seed)
     stage.truth = ("uid-one", before if isinstance(before, dict) else None)
     stage.tell(lambda replica: replica.hear(("shop", "web"), stage.truth))
@@ -56,9 +54,7 @@ async def test_an_index_that_lags(seed: int, before: object, after: dict[str, st
     ],
 )
 async def test_policies_apart(seed: int, old: str, new: str) -> None:
-    """
-    One replica has a new file 90 s later: two kicks a client at the most, also of those that come meanwhile.
-    """
+    """One replica has a new file 90 s later: two kicks a client at the most, also of those that come meanwhile."""
     stage = Stage(seed=seed, policy=old)
     stage.arrive(20)
     await stage.run(10)
@@ -93,9 +89,7 @@ async def test_a_watch_that_hangs(truth: Truth) -> None:
 
 
 async def test_what_a_replica_that_is_behind_lets_in_ends_in_time() -> None:
-    """
-    The other one looks the ServiceAccount up, and ends it within 5 s; it needs no list for that.
-    """
+    """The other one looks the ServiceAccount up, and ends it within 5 s; it needs no list for that."""
     stage = Stage()
     behind, ahead = stage.replicas
     behind.source.list_again = lambda: None  # type: ignore[method-assign]
@@ -152,9 +146,7 @@ async def test_what_changes_while_a_policy_is_refused_is_not_forgotten() -> None
 
 
 async def test_nobody_is_sent_away_from_an_account_without_a_key() -> None:
-    """
-    A key file that is bad or missing keeps clients from coming in, and throws nobody out.
-    """
+    """A key file that is bad or missing keeps clients from coming in, and throws nobody out."""
     stage = Stage(1)
     stage.arrive(20)
     await stage.run(5)

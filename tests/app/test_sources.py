@@ -17,9 +17,7 @@ from tests.fakes.waiting import until
 
 
 async def test_the_keys_of_a_file_are_told_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Those that are gone are told as gone twice, though the file is taken in once.
-    """
+    """Those that are gone are told as gone twice, though the file is taken in once."""
     monkeypatch.setattr(sources, "_TOLD_SECONDS", 0.01)
     path, other = tmp_path / "jwks.json", issuer_key("ES256")
     path.write_bytes(jwks(issuer_key()))
@@ -37,9 +35,7 @@ async def test_the_keys_of_a_file_are_told_again_and_again(tmp_path: Path, monke
 
 
 async def test_a_folder_is_in_sync_while_all_of_it_can_be_read(tmp_path: Path) -> None:
-    """
-    A manifest that is bad may be the one of a ServiceAccount that is gone by now.
-    """
+    """A manifest that is bad may be the one of a ServiceAccount that is gone by now."""
     folder = FolderWorkloads(tmp_path, Index("nats.io/"))
     seen = [folder.in_sync("team")]
     await folder.prime()

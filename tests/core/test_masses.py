@@ -57,9 +57,7 @@ def test_it_waits_a_minute_and_deletions_for_another_list(
     [(0, 0.0, False), (29, 0.0, False), (30, NOW, True), (3600, NOW, True), (30, NOW + 1, False)],
 )
 def test_a_mass_of_deletions_wants_a_list_when_it_lasts(seconds: float, listed_at: float, wants: bool) -> None:
-    """
-    Nobody has all ServiceAccounts listed over and over by condemning many sessions and ending them.
-    """
+    """Nobody has all ServiceAccounts listed over and over by condemning many sessions and ending them."""
     masses = Masses()
     for after in (0.0, seconds):
         masses.weigh({Reason.DELETED: 200, Reason.KEY: 200}, NOW + after, 200, listed_at)

@@ -30,9 +30,7 @@ def test_whoever_asks_and_however_often_it_is_one_look_in_two_seconds() -> None:
 
 
 def test_a_tenant_has_a_quarter_and_makes_nobody_wait() -> None:
-    """
-    One namespace flaps the annotations of thousands; another's first is looked up at once, all the time.
-    """
+    """One namespace flaps the annotations of thousands; another's first is looked up at once, all the time."""
     proofs, hostile = Proofs(), 0
     for step in range(200):
         now = NOW + step / 10
@@ -86,9 +84,7 @@ def test_what_the_cluster_confirms_is_true_as_of_the_question() -> None:
     ],
 )
 def test_a_watch_that_does_not_tell_what_the_cluster_says_hangs(steps: str, lists: list[int]) -> None:
-    """
-    Then all are listed; no tenant can make that happen while the watch is well.
-    """
+    """Then all are listed; no tenant can make that happen while the watch is well."""
     proofs, found = Proofs(), []
     for step in steps.split():
         what, _, seconds = step.partition(":")

@@ -47,9 +47,7 @@ def rendered(
 
 
 def test_rules_are_those_of_the_file(tmp_path: Path) -> None:
-    """
-    The PrometheusRule has every rule, for the release's namespace, with its links, and promtool takes it.
-    """
+    """The PrometheusRule has every rule, for the release's namespace, with its links, and promtool takes it."""
     spec = rendered()["PrometheusRule"]["spec"]
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump(spec))
@@ -59,9 +57,7 @@ def test_rules_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 def test_a_policy_of_the_chart_is_missed_from_the_start() -> None:
-    """
-    Where the chart sets a policy file, a replica without one is told of also if no replica ever had one.
-    """
+    """Where the chart sets a policy file, a replica without one is told of also if no replica ever had one."""
     name = "NatsAuthCalloutWithoutPolicy"
     usual, with_policy = (
         next(
@@ -111,9 +107,7 @@ def test_thresholds_and_single_alerts_are_values(tmp_path: Path) -> None:
 
 
 def test_dashboard_is_that_of_the_file() -> None:
-    """
-    The ConfigMap holds the dashboard as it is, under the label by which Grafana's sidecar finds it.
-    """
+    """The ConfigMap holds the dashboard as it is, under the label by which Grafana's sidecar finds it."""
     shipped = rendered()["ConfigMap"]
 
     assert [dashboard()] == [json.loads(text) for text in shipped["data"].values()]

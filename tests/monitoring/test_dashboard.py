@@ -86,9 +86,7 @@ def test_panels_do_not_overlap() -> None:
 
 @pytest.mark.parametrize("panel", [pytest.param(panel, id=panel["title"]) for panel in panels()])
 def test_panel_speaks_for_itself(panel: dict[str, Any]) -> None:
-    """
-    A panel has a title of its own, a description, a unit, thresholds, and words for when there is nothing.
-    """
+    """A panel has a title of its own, a description, a unit, thresholds, and words for when there is nothing."""
     defaults = panel["fieldConfig"]["defaults"]
 
     assert 1 == sum(other["title"] == panel["title"] for other in panels())
@@ -110,9 +108,7 @@ def test_query_obeys_the_variables(query: Query) -> None:
 
 
 def test_queries_parse(tmp_path: Path) -> None:
-    """
-    Each query, with the variables filled in, is accepted by promtool.
-    """
+    """Each query, with the variables filled in, is accepted by promtool."""
     rules = [{"record": f"query:{number}", "expr": query.concrete()} for number, query in enumerate(queries())]
     file = tmp_path / "queries.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
@@ -122,9 +118,7 @@ def test_queries_parse(tmp_path: Path) -> None:
 
 
 def test_queries_find_something(scrape: str, tmp_path: Path) -> None:
-    """
-    Each query has a result on the series of a real scrape: no misspelt name, no label that is not there.
-    """
+    """Each query has a result on the series of a real scrape: no misspelt name, no label that is not there."""
     labels = ",".join(f'{name}="{value}"' for name, value in LABELS.items())
     series = [
         {
@@ -161,7 +155,5 @@ def test_every_metric_is_shown(scrape: str) -> None:
 
 
 def test_metrics_are_well_formed(scrape: str) -> None:
-    """
-    To promtool there is nothing to say about what a real responder exposes.
-    """
+    """To promtool there is nothing to say about what a real responder exposes."""
     assert (0, "") == run_promtool("check", "metrics", stdin=scrape + of_sessions())

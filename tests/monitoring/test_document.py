@@ -32,9 +32,7 @@ def test_rules_are_made_by_hand(tmp_path: Path) -> None:
 
 
 def test_values_exist() -> None:
-    """
-    A value of the chart that the document names is one, with that path.
-    """
+    """A value of the chart that the document names is one, with that path."""
     values = yaml.safe_load((ROOT / "helm" / "nats-k8s-oidc-callout" / "values.yaml").read_text())
     named = set(re.findall(r"`([a-z]\w+(?:\.\w+)+)`", DOCUMENT.read_text()))
     asked = {name for name in named if name.partition(".")[0] in values}
@@ -54,9 +52,7 @@ def _paths(values: dict[str, Any], above: str = "") -> Iterator[str]:
 def test_commands_of_the_runbooks_work(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """
-    What each runbook sends people to do can be done in a release that was installed as the guide says.
-    """
+    """What each runbook sends people to do can be done in a release that was installed as the guide says."""
     release = shared_release(request, tmp_path_factory)
     with Walk(DOCUMENT, release.node, tmp_path / "reader") as walk:
         walk.run(("What the runbooks use",))

@@ -11,9 +11,7 @@ from tools.dashboard_picture import PICTURE, picture
 
 
 def test_picture_shows_the_dashboard() -> None:
-    """
-    docs/images has every panel and every row under its title, in their order, in less than 300 KB.
-    """
+    """docs/images has every panel and every row under its title, in their order, in less than 300 KB."""
     text = PICTURE.read_text(encoding="utf-8")
     words = [unescape(word).removeprefix("▾ ") for word in re.findall(r">([^<>]+)</text>", text)]
     titles = [panel["title"] for panel in dashboard()["panels"]]
@@ -25,9 +23,7 @@ def test_picture_shows_the_dashboard() -> None:
 
 
 def test_a_panel_without_data_says_so() -> None:
-    """
-    What found nothing is drawn all the same: a number with its words for that, a graph with none.
-    """
+    """What found nothing is drawn all the same: a number with its words for that, a graph with none."""
     panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
     nothing: dict[str, list[list[object]]] = {str(panel["id"]): [[] for _ in panel["targets"]] for panel in panels}
     drawn = picture(dashboard(), {"start": 0.0, "end": 60.0, "panels": nothing})
@@ -52,9 +48,7 @@ def test_a_panel_without_data_says_so() -> None:
     ],
 )
 def test_numbers_have_units(value: float, unit: str, decimals: int | None, shown: str) -> None:
-    """
-    A value stands in the unit in which it is easiest to read.
-    """
+    """A value stands in the unit in which it is easiest to read."""
     assert shown == units.shown(value, unit, decimals)
 
 

@@ -41,9 +41,7 @@ def expectations() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""], ids=["one-namespace", "all-namespaces"])
 def test_rules_are_valid(namespace: str, tmp_path: Path) -> None:
-    """
-    The rules are accepted by promtool, as the chart renders them and as they are used by hand.
-    """
+    """The rules are accepted by promtool, as the chart renders them and as they are used by hand."""
     file = tmp_path / "rules.yml"
     file.write_text(rules_text(namespace))
     code, said = run_promtool("check", "rules", "--lint=all", "--lint-fatal", str(file))
@@ -53,9 +51,7 @@ def test_rules_are_valid(namespace: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""], ids=["one-namespace", "all-namespaces"])
 def test_each_alert_fires_on_its_fault_and_on_nothing_else(namespace: str, tmp_path: Path) -> None:
-    """
-    The unit tests hold, for one release and for rules that cover all of them.
-    """
+    """The unit tests hold, for one release and for rules that cover all of them."""
     other = "unscoped" if namespace else "scoped"
     names = [file.stem for file in UNIT_TESTS if file.stem != other]
     code, said = run_unit_tests(tmp_path, rules_text(namespace), *names)
@@ -65,9 +61,7 @@ def test_each_alert_fires_on_its_fault_and_on_nothing_else(namespace: str, tmp_p
 
 @EACH_ALERT
 def test_each_alert_has_a_unit_test_of_both_kinds(name: str) -> None:
-    """
-    For every alert a unit test names a moment when it fires, and one just before, or after, when it does not.
-    """
+    """For every alert a unit test names a moment when it fires, and one just before, or after, when it does not."""
     wanted = [expected for expected in expectations() if expected["alertname"] == name]
 
     assert {True, False} == {bool(expected["exp_alerts"]) for expected in wanted}
@@ -75,9 +69,7 @@ def test_each_alert_has_a_unit_test_of_both_kinds(name: str) -> None:
 
 @EACH_ALERT
 def test_each_alert_says_what_to_do(name: str) -> None:
-    """
-    An alert has a severity, a summary in one line, a description, and a link to its own runbook.
-    """
+    """An alert has a severity, a summary in one line, a description, and a link to its own runbook."""
     alert = alerts()[name]
 
     assert alert["labels"]["severity"] in SEVERITIES
@@ -87,9 +79,7 @@ def test_each_alert_says_what_to_do(name: str) -> None:
 
 
 def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
-    """
-    docs/MONITORING.md has a heading for every alert, and none for one that is gone; each has its four parts.
-    """
+    """docs/MONITORING.md has a heading for every alert, and none for one that is gone; each has its four parts."""
     text = DOCUMENT.read_text()
     runbooks = dict(re.findall(r"^### (NatsAuthCallout\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
 
@@ -112,9 +102,7 @@ def test_every_metric_of_the_rules_is_exposed() -> None:
 
 
 def test_every_selector_is_scoped() -> None:
-    """
-    Each series is asked for within the namespace, so that two releases' rules never speak about each other.
-    """
+    """Each series is asked for within the namespace, so that two releases' rules never speak about each other."""
     text = RULES.read_text()
     rules = [rule for group in groups(text) for rule in group["rules"]]
     names = re.compile(r"(?<![\w:\"])(?:nats_auth[\w:]+|process_\w+|kube_\w+|up)\b(?!\s*\()")
@@ -128,9 +116,7 @@ def test_every_selector_is_scoped() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("group", range(len(groups())), ids=lambda number: str(groups()[number]["name"]))
 def test_one_group_alone_passes_its_unit_tests(group: int, tmp_path: Path) -> None:
-    """
-    Nothing but the fault that a mutant has makes the tests below fail.
-    """
+    """Nothing but the fault that a mutant has makes the tests below fail."""
     right = mutants.Mutant("none", group, 0, {})
     code, said = run_unit_tests(tmp_path, right.rules, *right.unit_tests)
 
@@ -139,9 +125,7 @@ def test_one_group_alone_passes_its_unit_tests(group: int, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("mutant", [pytest.param(mutant, id=mutant.name) for mutant in mutants.chosen()])
 def test_unit_tests_notice(mutant: mutants.Mutant, tmp_path: Path) -> None:
-    """
-    A wrong metric, a flipped comparison, a bound that moved, and a lost `for` are all seen by the unit tests.
-    """
+    """A wrong metric, a flipped comparison, a bound that moved, and a lost `for` are all seen by the unit tests."""
     code, said = run_unit_tests(tmp_path, mutant.rules, *mutant.unit_tests)
 
     assert 0 != code, said
@@ -174,9 +158,7 @@ def verdicts(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_MUTANTS)
 def test_unit_tests_notice_every_mutant(name: str, verdicts: Callable[[str], tuple[int, str]]) -> None:
-    """
-    So it is for every metric, every comparison and every `for` of every rule.
-    """
+    """So it is for every metric, every comparison and every `for` of every rule."""
     code, said = verdicts(name)
 
     assert 0 != code, said

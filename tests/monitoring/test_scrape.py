@@ -46,9 +46,7 @@ async def _traffic(scene: Scene, seconds: float = 6) -> None:
 
 
 def test_replicas_are_scraped_without_complaint(scene: Scene) -> None:
-    """
-    Every target is up, on the path and the port that the chart's monitors name, and no scrape had an error.
-    """
+    """Every target is up, on the path and the port that the chart's monitors name, and no scrape had an error."""
     targets = scene.prometheus.ask("targets")["activeTargets"]
 
     assert {("up", "", "/metrics")} == {
@@ -59,9 +57,7 @@ def test_replicas_are_scraped_without_complaint(scene: Scene) -> None:
 
 
 def test_every_query_of_the_dashboard_finds_something(scene: Scene) -> None:
-    """
-    Each panel has data at some moment of the last minute.
-    """
+    """Each panel has data at some moment of the last minute."""
     now = time.time()
     empty = [
         (query.panel, query.legend)
@@ -73,9 +69,7 @@ def test_every_query_of_the_dashboard_finds_something(scene: Scene) -> None:
 
 
 def test_rules_are_evaluated_without_error(scene: Scene) -> None:
-    """
-    Every rule is healthy, and every record but those that need more time has a value.
-    """
+    """Every rule is healthy, and every record but those that need more time has a value."""
     groups = scene.prometheus.ask("rules")["groups"]
     ill = [
         (rule["name"], rule.get("lastError")) for group in groups for rule in group["rules"] if rule["health"] != "ok"
