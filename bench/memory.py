@@ -57,7 +57,7 @@ _COMMAND = (
     "import sys; sys.modules['rich'] = None; sys.argv = ['nats-k8s-oidc-callout', 'serve']; "
     "from nats_k8s_oidc_callout.__main__ import run; run()"
 )
-_START_SECONDS, _SETTLE_SECONDS = 60.0, 1.0
+_START_SECONDS, _SETTLE_SECONDS = 60.0, 2.0
 _POLICY = "version: 1\nrules:\n" + "".join(
     f'  - {{name: team-{n}, match: {{namespaces: ["team-{n:02}"]}}, publish: ["events.{n}.>"]}}\n' for n in range(49)
 ) + '  - {name: everybody, match: {}, annotations: {publish: [">"], subscribe: [">"]}}\n'  # fmt: skip

@@ -12,6 +12,7 @@ import aiohttp
 import structlog
 
 from nats_k8s_oidc_callout.bounded.bodies import read_body
+from nats_k8s_oidc_callout.bounded.trust import system_cas
 from nats_k8s_oidc_callout.core.identity.keyset import MAX_BYTES, KeySet, ParsedKeys, parse_jwks
 from nats_k8s_oidc_callout.core.identity.own_token import Trust
 from nats_k8s_oidc_callout.errors import BadKeySet, Unreachable
@@ -98,9 +99,7 @@ class JwksEndpoint:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
             ) as session,
-            session.get(
-                self.url, headers=headers, allow_redirects=False, ssl=True if trusted is None else trusted
-            ) as answer,
+            session.get(self.url, headers=headers, allow_redirects=False, ssl=trusted or system_cas()) as answer,
         ):
             if answer.status == 401 and "Authorization" in headers:
                 raise _Unauthorized

@@ -57,8 +57,12 @@ def give_memory_back() -> None:
     From then on it would serve large texts, such as a page of ServiceAccounts, from the heap, and hold that back in
     pieces: with every store full 100 MiB more. Elsewhere than with glibc nothing happens.
     """
+    _glibc("mallopt", _M_TRIM_THRESHOLD, _TRIM_BYTES)
+
+
+def _glibc(function: str, *arguments: int) -> None:
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def _run(settings: Settings, logs: telemetry.Logs) -> None:
@@ -68,7 +72,9 @@ def _run(settings: Settings, logs: telemetry.Logs) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)
         # What the imports left behind lives as long as the process: no collection need look at it again.
+        gc.collect()
         gc.freeze()
+        _glibc("malloc_trim", 0)
         await app.run()
 
     try:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials, CredentialSource
+from nats_k8s_oidc_callout.bounded.trust import system_cas
 from nats_k8s_oidc_callout.core.names import PROGRAM
 
 HEADERS = {
@@ -76,7 +77,7 @@ class ApiServer:
             f"{self._source.base_url}{path}",
             params=params,
             headers={**HEADERS, **who.headers},
-            ssl=who.tls if who.tls is not None else True,
+            ssl=who.tls or system_cas(),
             # A redirect would carry the token elsewhere.
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
