@@ -135,7 +135,7 @@ class LoginWorld:
         )
         keys = Keys(config_mode("APP", [ISSUER]))
         ports = Ports(
-            Voice(lambda reply, payload: cast("None", self.link.send(reply, payload)), lambda: self.link.max_payload),
+            Voice(lambda answers: cast("None", self.link.send(answers)), lambda: self.link.max_payload),
             _nothing_to_fetch,
             lambda _: False,
             Observers(

@@ -95,7 +95,7 @@ class World:
             return self.account
 
         return Ports(
-            Voice(lambda reply, payload: self.sent.append((reply, payload)), lambda: self.max_payload),
+            Voice(self.sent.extend, lambda: self.max_payload),
             fetch,
             lambda need: not isinstance(need, NeedKeys) or self.keys_may_come,
             Observers([lambda verdict, request, _: self.verdicts.append((verdict, request))], hit, slowed),

@@ -1,12 +1,9 @@
 """A link for something else than requests, against a real nats-server."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-from nats.aio.msg import Msg
-
-from nats_k8s_oidc_callout.adapters.nats import Duty, Ear, Link, PasswordLogin
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats import Duty, Ear, Link, Message, PasswordLogin
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
 from tests.fakes.nats_desk import QUICK, at
 from tests.fakes.nats_world import NatsServer, knock, until
 
@@ -28,8 +25,8 @@ async def test_link_watches_connections_by_a_system_login() -> None:
     """
     heard: list[str] = []
 
-    def hear(_: Connection) -> Callable[[Msg], Awaitable[None]]:
-        async def take(message: Msg) -> None:
+    def hear(_: Connection) -> Hear:
+        def take(message: Message) -> None:
             heard.append(STARTED if message.subject == STARTED else CONNECTS)
 
         return take

@@ -116,7 +116,7 @@ async def test_answers_leave_before_the_close() -> None:
             await until(lambda: desk.requests)
             await desk.link.drain()
             for _ in range(100):
-                assert desk.link.send(desk.requests[0][1], b"!" * 10_000)
+                assert desk.link.send([(desk.requests[0][1], b"!" * 10_000)])
             await desk.link.close()
         await until(lambda: 100 == heard.pending_msgs)
         await listener.close()
@@ -128,8 +128,8 @@ async def test_too_large_answer_is_not_sent() -> None:
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
             assert 65536 == desk.link.max_payload
-            assert not desk.link.send("r", b"x" * 65537)
-            assert desk.link.send("r", b"x" * 65536)
+            assert not desk.link.send([("r", b"x" * 65537)])
+            assert desk.link.send([("r", b"x" * 65536)])
             assert desk.link.subscribed
 
 

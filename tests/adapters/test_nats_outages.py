@@ -59,7 +59,7 @@ async def test_paused_server_is_left_for_another() -> None:
 
             def arrived() -> bool:
                 # More than the socket takes, so that a polite close would wait for the server to read.
-                desk.link.send("r", b"x" * 1_000_000)
+                desk.link.send([("r", b"x" * 1_000_000)])
                 return desk.link.subscribed and any("subscriptions_list" in each for each in two.connz())
 
             await until(arrived, 3)
@@ -80,7 +80,7 @@ async def test_end_of_a_connection_is_noticed_at_once() -> None:
         async with linked(server.url, timing=Timing(heartbeat=60.0)) as desk:
             await until(lambda: desk.link.subscribed)
             server.kill()
-            desk.link.send("r", b"x" * 1_000_000)
+            desk.link.send([("r", b"x" * 1_000_000)])
             server.start()
             await until(lambda: not desk.link.connected, 2)
             await until(lambda: desk.link.subscribed, 5)
@@ -96,12 +96,12 @@ async def test_answer_of_a_dead_connection_is_dropped() -> None:
             await until(lambda: desk.requests)
             await client.close()
             server.kill()
-            desk.link.send(desk.requests[0][1], b"!")
+            desk.link.send([(desk.requests[0][1], b"!")])
             await until(lambda: not desk.link.connected)
-            assert not desk.link.send(desk.requests[0][1], b"!")
+            assert not desk.link.send([(desk.requests[0][1], b"!")])
             server.start()
             await until(lambda: desk.link.subscribed)
-            assert not desk.link.send(desk.requests[0][1], b"!")
+            assert not desk.link.send([(desk.requests[0][1], b"!")])
 
 
 @pytest.mark.parametrize("first", ["dead", "no such name", "hanging"])

@@ -1,15 +1,12 @@
 """When clients may be sent to log in again, and an operator's word to stop."""
 
-import asyncio
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.app.sessions.guards import LiveGuards, Signs
-from nats_k8s_oidc_callout.app.sessions.hold import HOLD, RESUME, STATE, Hold
-from nats_k8s_oidc_callout.core.sessions.kicks import Guards, Kicks
+from nats_k8s_oidc_callout.core.sessions.kicks import Guards
 
 SIGNS = Signs(
     ready=lambda: True,
@@ -48,38 +45,3 @@ def test_a_late_login_stops_kicks_for_a_while() -> None:
     late, moments = iter((0, 0, 1, 1, 1, 1)), iter((1000.0, 1001.0, 1003.0, 1005.9, 1006.1))
     live = LiveGuards(replace(SIGNS, late=lambda: next(late)), lambda: True, lambda: True, lambda: next(moments))
     assert [live().calm for _ in range(5)] == [True, False, False, False, True]
-
-
-class Line:
-    """A connection that keeps what is posted."""
-
-    is_connected = True
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[str, bytes]] = []
-
-    def post(self, subject: str, payload: bytes) -> None:
-        self.posted.append((subject, payload))
-
-
-async def test_a_word_to_all_replicas() -> None:
-    """Obeyed and answered; whoever comes asks, and a replica that holds says so again; other words are nothing."""
-    kicks, line = Kicks("a", 50), Line()
-    receive = Hold("nko.control", kicks, "replica-1").ear.hear(cast("Connection", line))
-
-    async def hear(data: bytes, reply: str = "") -> list[tuple[str, bytes]]:
-        line.posted.clear()
-        await receive(cast("Any", type("Message", (), {"data": data, "reply": reply})))
-        return list(line.posted)
-
-    assert await hear(STATE) == []
-    assert await hear(b"stop", "in") == []
-    assert await hear(HOLD, "in") == [("in", b'{"replica":"replica-1","held":true}')]
-    assert kicks.held
-    assert await hear(STATE) == [("nko.control", HOLD)]
-    assert await hear(HOLD) == []
-    assert await hear(RESUME, "in") == [("in", b'{"replica":"replica-1","held":false}')]
-    assert [False] == [kicks.held]
-    line.posted.clear()
-    await asyncio.sleep(0.3)
-    assert line.posted == [("nko.control", STATE)]

@@ -1,11 +1,11 @@
 """A hold reaches every replica, also one that starts later, and ends when an operator says so."""
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from nats.aio.msg import Msg
 
+from nats_k8s_oidc_callout.adapters.nats import Message
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.app.sessions import hold
 from nats_k8s_oidc_callout.app.sessions.hold import HOLD, RESUME, STATE, Hold
@@ -26,9 +26,9 @@ class Replica:
     def post(self, subject: str, payload: bytes) -> None:
         self.said.append((subject, payload))
 
-    async def hears(self, data: bytes, reply: str = "") -> bool:
+    def hears(self, data: bytes, reply: str = "") -> bool:
         """Return whether it holds then."""
-        await self._receive(Msg(cast("Any", None), "nko.control", reply, data))
+        self._receive(Message("nko.control", reply, {}, data))
         return self.kicks.held
 
 
@@ -47,24 +47,24 @@ async def test_it_asks_before_anybody_is_kicked(replica: Replica) -> None:
 
 
 async def test_an_operator_is_obeyed_and_answered(replica: Replica) -> None:
-    assert await replica.hears(HOLD, "r.1")
-    assert not await replica.hears(RESUME, "r.2")
-    assert not await replica.hears(b"what?", "r.3")
+    assert replica.hears(HOLD, "r.1")
+    assert not replica.hears(RESUME, "r.2")
+    assert not replica.hears(b"what?", "r.3")
     assert replica.said[1:] == [("r.1", b'{"replica":"a","held":true}'), ("r.2", b'{"replica":"a","held":false}')]
 
 
 async def test_one_that_starts_holds_as_the_others_do(replica: Replica) -> None:
-    assert not await replica.hears(STATE)
-    assert await replica.hears(HOLD)
-    assert await replica.hears(STATE)
+    assert not replica.hears(STATE)
+    assert replica.hears(HOLD)
+    assert replica.hears(STATE)
     assert replica.said[1:] == [("nko.control", HOLD)]
 
 
 async def test_a_hold_that_is_over_does_not_come_back(replica: Replica) -> None:
     """A replica that had not heard the end yet tells a new one to hold."""
-    await replica.hears(RESUME, "r")
-    assert not await replica.hears(HOLD)
-    assert await replica.hears(HOLD, "r")
-    await replica.hears(RESUME, "r")
+    replica.hears(RESUME, "r")
+    assert not replica.hears(HOLD)
+    assert replica.hears(HOLD, "r")
+    replica.hears(RESUME, "r")
     await asyncio.sleep(0.03)
-    assert await replica.hears(HOLD)
+    assert replica.hears(HOLD)

@@ -53,7 +53,7 @@ async def linked(
     def on_request(data: bytes, reply: str, xkey: str) -> None:
         desk.requests.append((data, reply, xkey))
         if answer is not None:
-            desk.link.send(reply, answer(data))
+            desk.link.send([(reply, answer(data))])
 
     link = Link(
         [at(url) for url in urls],

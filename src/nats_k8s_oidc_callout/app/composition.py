@@ -4,7 +4,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -209,9 +209,9 @@ class App:
             await asyncio.sleep(1.0)
             self._telemetry.tick(time.monotonic())
 
-    def _send(self, reply: str, payload: bytes) -> None:
+    def _send(self, answers: Sequence[tuple[str, bytes]]) -> None:
         # False is a connection that went while we decided: the server it belonged to no longer waits.
-        self._link.send(reply, payload)
+        self._link.send(answers)
 
     def _mirror_metrics(self) -> None:
         metrics = self._telemetry.metrics

@@ -36,8 +36,8 @@ _ANYBODY = _Anybody()
 class Voice:
     """The connection that answers leave by."""
 
-    send: Callable[[str, bytes], None]
-    """Publish an answer to a reply subject; never waits, never raises for a lost connection."""
+    send: Callable[[Sequence[tuple[str, bytes]]], None]
+    """Publish answers, each to its reply subject; never waits, never raises for a lost connection."""
     max_payload: Callable[[], int]
 
 

@@ -206,8 +206,8 @@ class Responder:
         """Send the answers of a turn, and record its outcomes. Nothing leaves the socket within a turn anyway."""
         answers, self._answers = self._answers, []
         outcomes, self._outcomes = self._outcomes, []
-        for reply, payload in answers:
-            self._voice.send(reply, payload)
+        if answers:
+            self._voice.send(answers)
         now = self._world.monotonic()
         for verdict, request, received in outcomes:
             for observe in self._observers.outcomes:

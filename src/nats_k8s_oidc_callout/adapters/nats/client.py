@@ -5,9 +5,10 @@ It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/ada
 - `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
 - `_connect_command`, with `_server_info`: the last moment before a login leaves
 - `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
-- `_close`, with `_subs` and `_stop_processing`: every ending goes through it, and the public callbacks miss some
+- `_close`, with `_stop_processing`: every ending goes through it, and the public callbacks miss some
 - `_process_info`: the server's word for the account that we are in, which comes after the login
-- `_process_headers`: its own raises on headers that any publisher may send, and then its reader ends without a word
+- `_process_msg`, with `_subs`: its own raises on headers that any publisher may send, and then its reader ends without a
+  word; and it hands each message to another task, which costs more than reading it
 - `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
 - `_transport._io_writer`: a peer that is gone cannot be closed politely
 """
@@ -15,10 +16,13 @@ It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/ada
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import nats.errors
+import structlog
 from nats.aio.client import PING_PROTO, Client
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from nats_k8s_oidc_callout.adapters.nats.logins import (
@@ -30,13 +34,18 @@ from nats_k8s_oidc_callout.adapters.nats.logins import (
     TokenLogin,
     guarded,
 )
-from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
+from nats_k8s_oidc_callout.adapters.nats.wire import Message, read_headers
 from nats_k8s_oidc_callout.core.names import PROGRAM
 from nats_k8s_oidc_callout.core.nats.address import DEFAULT_PORT, Address
 from nats_k8s_oidc_callout.errors import Unreachable
 
 # nats-py's own heartbeat is switched off by being this rare: ours (Client.rtt) also notices a dead reader.
 NEVER = 365 * 24 * 3600
+
+Hear = Callable[[Message], None]
+"""Takes a message of a subscription. It must not wait: until it returns, nothing else is read."""
+
+log = structlog.get_logger("nats")
 
 
 class Connection(Client):
@@ -50,6 +59,7 @@ class Connection(Client):
         """Where we are logged in, as the server names it; nats-server before 2.12 does not tell. NATS_FACTS 8.7."""
         self._login = login
         self._context = context
+        self._heard_by: dict[Subscription | None, Hear] = {}
 
     async def open(self, timeout: float, on_error: Callable[[Exception], Awaitable[None]]) -> None:
         """Connect and log in, each step within `timeout` seconds.
@@ -109,8 +119,24 @@ class Connection(Client):
         self.account = str(info.get("remote_account", self.account))
         await super()._process_info(info, initial_connection)
 
-    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        return read_headers(headers) if headers else None
+    async def listen(self, subject: str, queue_group: str, hear: Hear) -> Subscription:
+        """Subscribe; return what ends the subscription by `drain` or `unsubscribe`."""
+        subscription = await self.subscribe(subject, queue=queue_group)
+        # In time: nothing was waited for since the SUB was handed over.
+        self._heard_by[subscription] = hear
+        return subscription
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        hear = self._heard_by.get(self._subs.get(sid))
+        if hear is None:
+            # It has ended.
+            return
+        try:
+            # Any publisher chooses the reply's bytes.
+            told = read_headers(headers) if headers else {}
+            hear(Message(subject.decode(errors="replace"), reply.decode(errors="replace"), told, data))
+        except Exception:
+            log.exception("nats message could not be taken")
 
     async def _read_loop(self) -> None:
         try:
@@ -135,6 +161,18 @@ class Connection(Client):
         self._pongs.append(future if future is not None else asyncio.get_running_loop().create_future())
         await self._send_command(PING_PROTO)
         await self._flush_pending()
+
+    def answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
+        """Write answers to their reply subjects. They leave with this turn of the event loop, before what was posted.
+
+        Raises nats.errors.Error when they cannot be (closed).
+        """
+        if not self.is_connected or self._transport is None:
+            raise nats.errors.ConnectionClosedError
+        parts: list[bytes] = []
+        for subject, payload in answers:
+            parts += (b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n")
+        self._transport.write(b"".join(parts))
 
     def post(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand a message to the connection; it leaves with the next turn of the event loop.

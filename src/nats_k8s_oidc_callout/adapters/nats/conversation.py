@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import nats.errors
-from nats.aio.msg import Msg
 
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
 from nats_k8s_oidc_callout.adapters.nats.service import Ear
+from nats_k8s_oidc_callout.adapters.nats.wire import Message
 from nats_k8s_oidc_callout.errors import Unreachable
 
 INBOX = "_INBOX_sess"
@@ -49,14 +49,13 @@ class Conversation:
         found = self._connection
         return found if found is not None and found.is_connected and not found.ended.is_set() else None
 
-    def _begin(self, connection: Connection) -> Callable[[Msg], Awaitable[None]]:
+    def _begin(self, connection: Connection) -> Hear:
         self._connection = connection
         self.connects += 1
         self.on_begin()
 
-        async def receive(message: Msg) -> None:
-            headers = message.headers or {}
-            answer = Answer(message.data, headers.get("Content-Encoding") == "gzip")
+        def receive(message: Message) -> None:
+            answer = Answer(message.payload, message.headers.get("Content-Encoding") == "gzip")
             asked = self._asked.get(message.subject.rpartition(".")[2])
             if asked is not None:
                 asked[1].put_nowait(answer)

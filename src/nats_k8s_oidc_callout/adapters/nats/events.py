@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 
 import structlog
-from nats.aio.msg import Msg
 
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
+from nats_k8s_oidc_callout.adapters.nats.wire import Message
 from nats_k8s_oidc_callout.core.nats import connz
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row
 from nats_k8s_oidc_callout.errors import Unreadable
@@ -31,12 +30,12 @@ class Events:
         self.heard = asyncio.Event()
         """Set while there are events to take."""
 
-    def hear(self, _: Connection) -> Callable[[Msg], Awaitable[None]]:
+    def hear(self, _: Connection) -> Hear:
         """Return the callback for the events of a connection."""
 
-        async def receive(message: Msg) -> None:
-            self._queue.append(message.data)
-            self._bytes += len(message.data) + _HEAD_BYTES
+        def receive(message: Message) -> None:
+            self._queue.append(message.payload)
+            self._bytes += len(message.payload) + _HEAD_BYTES
             while self._bytes > EVENTS_BYTES:
                 self.overflowed = True
                 self._bytes -= len(self._queue.popleft()) + _HEAD_BYTES

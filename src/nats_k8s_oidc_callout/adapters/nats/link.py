@@ -20,7 +20,6 @@ from nats_k8s_oidc_callout.adapters.nats.service import (
     SUBSCRIPTION_REFUSED,
     USUAL,
     Duty,
-    Reply,
     Service,
     Timing,
     Wish,
@@ -103,19 +102,23 @@ class Link:
         self._wish.serving = wanted
         self._wish.changed.set()
 
-    def send(self, reply: str, payload: bytes) -> bool:
-        """Send an answer where its request came from; say False when that connection is gone or does not take it."""
+    def send(self, answers: Sequence[tuple[str, bytes]]) -> bool:
+        """Send answers to their reply subjects, where their requests came from.
+
+        Say False when one of them was not sent: its connection is gone, or does not take so long a message.
+        """
         service = self._service
         if service is None or service.connection.ended.is_set():
             return False
-        if isinstance(reply, Reply) and reply.origin is not service.connection:
-            return False
+        connection = service.connection
+        most = connection.max_payload
+        fit = [one for one in answers if len(one[1]) <= most and getattr(one[0], "origin", connection) is connection]
         try:
-            service.connection.post(reply, payload)
+            connection.answer(fit)
         except nats.errors.Error as error:
-            self._tell("nats message not sent", service.connection.address, words(error))
+            self._tell("nats message not sent", connection.address, words(error))
             return False
-        return True
+        return len(fit) == len(answers)
 
     async def run(self) -> None:
         """Connect and serve for ever, whatever happens, until `close`; then what was sent is flushed."""

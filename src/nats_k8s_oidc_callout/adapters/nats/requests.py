@@ -1,12 +1,12 @@
 """The duty of the responder's own link: hear what the servers ask about logins, and what they say of our answers."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
-from nats.aio.msg import Msg
 
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
 from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, Reply
+from nats_k8s_oidc_callout.adapters.nats.wire import Message
 from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_XKEY
 
 # A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
@@ -29,18 +29,17 @@ def answer_requests(
     permissions let us: one of the queue group hears each. `beside` and `refused` are as in Duty.
     """
 
-    def hear_requests(connection: Connection) -> Callable[[Msg], Awaitable[None]]:
-        async def receive(message: Msg) -> None:
+    def hear_requests(connection: Connection) -> Hear:
+        def receive(message: Message) -> None:
             reply = Reply(message.reply)
             reply.origin = connection
-            headers = message.headers
-            on_request(message.data, reply, headers.get(SERVER_XKEY, "")[:_XKEY_MAX] if headers else "")
+            on_request(message.payload, reply, message.headers.get(SERVER_XKEY, "")[:_XKEY_MAX])
 
         return receive
 
-    def hear_complaints(_: Connection) -> Callable[[Msg], Awaitable[None]]:
-        async def receive(message: Msg) -> None:
-            on_complaint(message.data)
+    def hear_complaints(_: Connection) -> Hear:
+        def receive(message: Message) -> None:
+            on_complaint(message.payload)
 
         return receive
 

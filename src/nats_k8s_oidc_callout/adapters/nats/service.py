@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import nats.errors
 import structlog
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
 from nats_k8s_oidc_callout.core import spelling
 from nats_k8s_oidc_callout.errors import CalloutError, Unreachable
 
@@ -60,8 +59,8 @@ class Ear:
 
     subject: str
     queue_group: str
-    hear: Callable[[Connection], Callable[[Msg], Awaitable[None]]]
-    """Makes the callback for the messages of one connection; it must not wait."""
+    hear: Callable[[Connection], Hear]
+    """Makes the callback for the messages of one connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Service:
     async def run(self) -> None:
         """Live until `wish.stopping`; raise `Unreachable` when the server stops answering."""
         for ear in self._duty.beside:
-            await self.connection.subscribe(ear.subject, queue=ear.queue_group, cb=ear.hear(self.connection))
+            await self.connection.listen(ear.subject, ear.queue_group, ear.hear(self.connection))
         while not self._wish.stopping:
             await self._beat()
             await self._prove()
@@ -129,14 +128,7 @@ class Service:
     async def _subscribe(self) -> None:
         self.idle.clear()
         ear = self._duty.ear
-        self._subscription = await self.connection.subscribe(
-            ear.subject,
-            queue=ear.queue_group,
-            cb=ear.hear(self.connection),
-            # 0 = no limit: our own queue is bounded by age and bytes, and nats-py would drop the freshest.
-            pending_msgs_limit=0,
-            pending_bytes_limit=0,
-        )
+        self._subscription = await self.connection.listen(ear.subject, ear.queue_group, ear.hear(self.connection))
         # The server says nothing about a SUB that it takes, and a refusal comes before the answer to a later PING.
         await self._prove()
         if self._refused:
@@ -159,7 +151,7 @@ class Service:
             self._duty.stopped(self.connection)
 
     async def _drain(self, subscription: Subscription) -> None:
-        """UNSUB, a round trip, and the callbacks of all that came before its end."""
+        """UNSUB and a round trip: all that came before its end was heard by then."""
         try:
             async with asyncio.timeout(self._timing.patience):
                 await subscription.drain()  # type: ignore[no-untyped-call]

@@ -132,7 +132,7 @@ class System:
                 for account in sorted(set(filter(_is_token, accounts)) - set(listening)):
                     listening[account] = []
                     for subject in self._event_subjects:
-                        hearing = await connection.subscribe(subject.format(account), cb=self._events.hear(connection))
+                        hearing = await connection.listen(subject.format(account), "", self._events.hear(connection))
                         listening[account].append(hearing)
                 for account in set(listening) - set(accounts):
                     for subscription in listening.pop(account):

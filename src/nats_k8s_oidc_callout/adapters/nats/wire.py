@@ -1,6 +1,6 @@
 """What a NATS server says to a client: INFO, the words of a refusal, messages, complaints."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,8 +36,7 @@ class ServerInfo(msgspec.Struct):
     remote_account: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What a subscription brought."""
 
     subject: str

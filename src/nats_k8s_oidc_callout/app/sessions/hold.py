@@ -2,15 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import nats.errors
 import structlog
-from nats.aio.msg import Msg
 
-from nats_k8s_oidc_callout.adapters.nats import Ear
-from nats_k8s_oidc_callout.adapters.nats.client import Connection
+from nats_k8s_oidc_callout.adapters.nats import Ear, Message
+from nats_k8s_oidc_callout.adapters.nats.client import Connection, Hear
 from nats_k8s_oidc_callout.core.sessions.kicks import Kicks
 
 log = structlog.get_logger("sessions")
@@ -34,20 +32,20 @@ class Hold:
         self.asked = asyncio.Event()
         """The others had the time to say that they hold. Before that nobody is kicked."""
 
-    def _hear(self, connection: Connection) -> Callable[[Msg], Awaitable[None]]:
+    def _hear(self, connection: Connection) -> Hear:
         # Not before the subscription: what is said in answer would be missed.
         loop = asyncio.get_running_loop()
         loop.call_later(_ASK_SECONDS, self._say, connection, self._subject, STATE)
         loop.call_later(_ASK_SECONDS + _ANSWER_SECONDS, self.asked.set)
 
-        async def receive(message: Msg) -> None:
-            if message.data == STATE:
+        def receive(message: Message) -> None:
+            if message.payload == STATE:
                 if self._kicks.held:
                     self._say(connection, self._subject, HOLD)
                 return
-            if message.data not in (HOLD, RESUME):
+            if message.payload not in (HOLD, RESUME):
                 return
-            held = message.data == HOLD
+            held = message.payload == HOLD
             if not held:
                 self._resumed_at = loop.time()
             elif not message.reply and loop.time() - self._resumed_at < _ANSWER_SECONDS:
