@@ -108,7 +108,7 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "session past the token",
-        "core/decide.py",
+        "core/sessions/ending.py",
         "longest = max(0, min(token_ends - 1 - start, max_seconds))",
         "longest = max_seconds",
         behaviour("config-creds", "test_session_ends_with_its_token"),

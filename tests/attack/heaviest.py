@@ -23,10 +23,10 @@ from nats_k8s_oidc_callout.core.decide import Facts
 from nats_k8s_oidc_callout.core.grants.entries import NAMES
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet, parse_jwks
-from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.identity.verified import place_of
 from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
-from nats_k8s_oidc_callout.core.model import Workload
+from nats_k8s_oidc_callout.core.model import Token, Workload
 from nats_k8s_oidc_callout.core.nats import nkeys, signers
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
@@ -127,7 +127,7 @@ def fill_tokens(facts: Facts) -> None:
             "team-a", f"orders-{number}", f"{number:036}", f"orders-7d4b9c6f5d-{number}", f"{number:036}"
         )
         proved = Proved(workload, NOW + 3600, NOW - number % 900, None, others)
-        facts.verified.keep(Unverified("kid", "RS256", f"token {number}"), 1, proved)
+        facts.verified.keep(place_of(Token(f"token {number}")), 1, proved)
 
 
 def fill_caches() -> None:

@@ -51,7 +51,7 @@ TOKEN_MUTANTS = [
     other("expired token stays remembered", _VERIFIED, "proved is not None and now >= proved.exp", "False", *_OF_VERIFIED),
     other("refused tokens are remembered", "core/decide.py", "    proved = issuers.accept(claims, facts.claims, now, key.kid)\n",
           "    proved = issuers.accept(claims, facts.claims, now, key.kid)\n"
-          "    facts.verified.keep(unverified, facts.keys.generation, proved)  # type: ignore[arg-type]\n",
+          "    facts.verified.keep(place, facts.keys.generation, proved)  # type: ignore[arg-type]\n",
           _BOUNDS, "-k", "refused_tokens"),
     other("any number of audiences", _ISSUERS, "MAX_AUDIENCES = 16", "MAX_AUDIENCES = 1600", *_OF_ISSUERS),
     other("remembered tokens have no end", "core/decide.py",

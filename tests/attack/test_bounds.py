@@ -19,8 +19,7 @@ from nats_k8s_oidc_callout.core.decide import judge
 from nats_k8s_oidc_callout.core.grants.entries import NAMES, Reader
 from nats_k8s_oidc_callout.core.grants.grants import CACHE_BYTES
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
-from nats_k8s_oidc_callout.core.identity.tokens import Unverified
-from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens, place_of
 from nats_k8s_oidc_callout.core.kubernetes import serviceaccounts
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Deny, Drop, DropReason, Reason, Token, Workload
@@ -65,11 +64,11 @@ def test_verified_tokens_are_bounded(traced: None) -> None:
             "team-a", f"orders-{number}", f"{number:036}", f"orders-7d4b9c6f5d-{number}", f"{number:036}"
         )
         proved = Proved(workload, NOW + 60, NOW - number % 100)
-        cache.keep(Unverified("kid", "RS256", f"token-{number}"), 1, proved)
+        cache.keep(place_of(Token(f"token-{number}")), 1, proved)
 
     assert 19_000 < len(cache) < 25_000
     assert 0.8 * cache.weight < _held() < 16 * MEBIBYTE
-    assert cache.find(Unverified("kid", "RS256", f"token-{MANY - 1}"), 1, NOW) is not None
+    assert cache.find(place_of(Token(f"token-{MANY - 1}")), 1, NOW) is not None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_one_token_under_many_generations_is_bounded() -> None:
     Keys that change again and again leave one place in the cache, and nothing old is found.
     """
     cache, proved = VerifiedTokens(), Proved(Workload("team-a", "orders", "uid"), NOW + 60, NOW)
-    token = Unverified("kid", "RS256", "token")
+    token = place_of(Token("token"))
     for generation in range(1000):
         cache.keep(token, generation, proved)
 
@@ -279,6 +278,9 @@ async def _ask(responder: Responder, numbers: range) -> None:
 
 class _Forgetful(list[object]):
     def append(self, _: object) -> None:
+        """Keep nothing."""
+
+    def extend(self, _: object) -> None:
         """Keep nothing."""
 
 

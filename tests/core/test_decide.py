@@ -6,11 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nats_k8s_oidc_callout.core import decide as rules
-from nats_k8s_oidc_callout.core.decide import Asked, Facts, NoAnswer, SelfTest, decide, session_end
+from nats_k8s_oidc_callout.core.decide import Asked, Facts, NoAnswer, SelfTest, decide
 from nats_k8s_oidc_callout.core.grants.annotations import compile_grant
 from nats_k8s_oidc_callout.core.grants.grants import Grants, Made, digest_of, mark_of
 from nats_k8s_oidc_callout.core.grants.policy import Policy
@@ -388,27 +386,6 @@ def test_a_scoped_release_looks_nowhere_else() -> None:
     ours = decided(KUBERNETES.token(namespace="team-b"), facts(namespaces=SCOPED, accounts=Index("nats.io/")))
 
     assert [Drop, NeedServiceAccount] == [type(nobody), type(ours)]
-
-
-@given(lifetime=st.integers(1, 100_000), longest=st.integers(1, 100_000), dice=st.text(min_size=1, max_size=56))
-def test_a_session_never_outlives_its_token(lifetime: int, longest: int, dice: str) -> None:
-    """
-    A session ends before its token, within the maximum, and at most a tenth sooner than it could.
-    """
-    end = session_end(NOW + lifetime, dice, longest, NOW + 0.9)
-    could = min(NOW + lifetime - 1, NOW + longest)
-
-    assert NOW <= end <= could
-    assert end - NOW >= 0.9 * (could - NOW) - 1
-
-
-def test_sessions_that_start_together_end_apart() -> None:
-    """
-    A hundred pods with one token expiry do not come back in one second.
-    """
-    ends = {session_end(NOW + 3600, f"U{number}", RULE.session_max_seconds, NOW) for number in range(100)}
-
-    assert len(ends) > 50
 
 
 def test_a_self_test_may_only_ask_who_it_is() -> None:

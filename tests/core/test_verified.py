@@ -4,9 +4,8 @@ import msgspec
 import pytest
 
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
-from nats_k8s_oidc_callout.core.identity.tokens import Unverified
-from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
-from nats_k8s_oidc_callout.core.model import Workload
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens, place_of
+from nats_k8s_oidc_callout.core.model import Token, Workload
 from tests.fakes.issuer import NOW, UID
 
 
@@ -14,8 +13,8 @@ def proved(exp: int = NOW + 1, jti: str = "", others: tuple[str, ...] = ()) -> P
     return Proved(Workload("team-a", "orders", UID, jti=jti), exp, NOW, other_audiences=others)
 
 
-def opened(text: str) -> Unverified:
-    return Unverified("k", "RS256", text)
+def place(text: str) -> bytes:
+    return place_of(Token(text))
 
 
 def test_kept_token_is_found() -> None:
@@ -23,10 +22,10 @@ def test_kept_token_is_found() -> None:
     A token that was accepted is found again, with what it proved, by its text alone.
     """
     cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, proved())
+    cache.keep(place("a"), 1, proved())
 
-    assert proved() == cache.find(opened("a"), 1, NOW)
-    assert cache.find(opened("b"), 1, NOW) is None
+    assert proved() == cache.find(place("a"), 1, NOW)
+    assert cache.find(place("b"), 1, NOW) is None
 
 
 def test_other_generation_is_not_found() -> None:
@@ -34,13 +33,13 @@ def test_other_generation_is_not_found() -> None:
     After the keys changed, a token is proved again; and what other keys proved takes no memory.
     """
     cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, proved())
-    assert cache.find(opened("a"), 2, NOW) is None
-    cache.keep(opened("b"), 2, proved())
+    cache.keep(place("a"), 1, proved())
+    assert cache.find(place("a"), 2, NOW) is None
+    cache.keep(place("b"), 2, proved())
 
     assert 1 == len(cache)
-    assert cache.find(opened("a"), 1, NOW) is None
-    assert cache.find(opened("a"), 2, NOW) is None
+    assert cache.find(place("a"), 1, NOW) is None
+    assert cache.find(place("a"), 2, NOW) is None
 
 
 def test_expired_token_is_not_found() -> None:
@@ -48,11 +47,11 @@ def test_expired_token_is_not_found() -> None:
     A kept token is gone from the very second it expires, and what it proved with it.
     """
     cache = VerifiedTokens()
-    cache.keep(opened("a"), 1, proved(NOW))
+    cache.keep(place("a"), 1, proved(NOW))
     before = cache.weight
 
-    assert cache.find(opened("a"), 1, NOW) is None
-    assert cache.find(opened("a"), 1, NOW - 1) is None
+    assert cache.find(place("a"), 1, NOW) is None
+    assert cache.find(place("a"), 1, NOW - 1) is None
     assert cache.weight < before
 
 
@@ -63,13 +62,13 @@ def test_cache_is_bounded_by_weight(change: dict[str, object]) -> None:
     """
     cache = VerifiedTokens(bytes_max=60_000)
     for number in range(200):
-        cache.keep(opened(f"light {number}"), 1, proved())
+        cache.keep(place(f"light {number}"), 1, proved())
     light = len(cache)
     heavy = msgspec.structs.replace(proved(), **_parts(change))
     for number in range(200):
-        cache.keep(opened(f"heavy {number}"), 1, heavy)
+        cache.keep(place(f"heavy {number}"), 1, heavy)
         assert cache.weight <= 60_000
-        assert cache.find(opened(f"heavy {number}"), 1, NOW) is not None
+        assert cache.find(place(f"heavy {number}"), 1, NOW) is not None
 
     assert len(cache) < light / 3
 
@@ -85,12 +84,12 @@ def test_expired_token_pushes_nobody_out() -> None:
     One expired token that is sent again and again takes one place, not everybody's.
     """
     cache = VerifiedTokens(bytes_max=2000)
-    cache.keep(opened("good"), 1, proved())
+    cache.keep(place("good"), 1, proved())
     for _ in range(5):
-        cache.keep(opened("old"), 1, proved(NOW))
-        cache.find(opened("old"), 1, NOW)
+        cache.keep(place("old"), 1, proved(NOW))
+        cache.find(place("old"), 1, NOW)
 
-    assert cache.find(opened("good"), 1, NOW) is not None
+    assert cache.find(place("good"), 1, NOW) is not None
 
 
 def test_weights_add_up() -> None:
@@ -99,10 +98,10 @@ def test_weights_add_up() -> None:
     """
     cache = VerifiedTokens(bytes_max=5000)
     for number in range(50):
-        cache.keep(opened(str(number)), 1, proved(NOW + number % 3, others=("x" * number,)))
-        cache.find(opened(str(number - 3)), 1, NOW + 1)
+        cache.keep(place(str(number)), 1, proved(NOW + number % 3, others=("x" * number,)))
+        cache.find(place(str(number - 3)), 1, NOW + 1)
     cache._bytes_max = 0
-    cache.keep(opened("last"), 1, proved())
+    cache.keep(place("last"), 1, proved())
 
     assert (0, 0, {}) == (len(cache), cache.weight, cache._proved)
 
@@ -112,9 +111,9 @@ def test_cache_of_no_size_keeps_nothing() -> None:
     A size of 0 turns the cache off.
     """
     cache = VerifiedTokens(bytes_max=0)
-    cache.keep(opened("a"), 1, proved())
+    cache.keep(place("a"), 1, proved())
 
-    assert cache.find(opened("a"), 1, NOW) is None
+    assert cache.find(place("a"), 1, NOW) is None
 
 
 def test_cache_holds_no_token_text() -> None:
@@ -122,6 +121,6 @@ def test_cache_holds_no_token_text() -> None:
     The text of a kept token is in none of the cache's parts: a memory dump of it opens no door.
     """
     cache = VerifiedTokens()
-    cache.keep(opened("secret-text"), 1, proved())
+    cache.keep(place("secret-text"), 1, proved())
 
     assert "secret-text" not in repr([vars(cache), UID])

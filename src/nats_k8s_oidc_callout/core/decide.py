@@ -1,6 +1,5 @@
 """The order of all checks on a login, once. No step calls the next one; this does."""
 
-import binascii
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +11,7 @@ from nats_k8s_oidc_callout.core.grants.rules import Labels, Turned
 from nats_k8s_oidc_callout.core.identity import issuers, tokens
 from nats_k8s_oidc_callout.core.identity.issuers import ClaimRules, Proved
 from nats_k8s_oidc_callout.core.identity.keyset import KeySet
-from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens
+from nats_k8s_oidc_callout.core.identity.verified import VerifiedTokens, place_of
 from nats_k8s_oidc_callout.core.kubernetes.namespaces import Read
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index, ServiceAccount
 from nats_k8s_oidc_callout.core.model import (
@@ -32,10 +31,7 @@ from nats_k8s_oidc_callout.core.model import (
     Workload,
 )
 from nats_k8s_oidc_callout.core.nats.user import SELF_TEST, self_test
-from nats_k8s_oidc_callout.core.sessions import label
-
-# Pods of one rollout share the second their tokens end; without this they would all come back in that second.
-_JITTER_SHARE = 0.1
+from nats_k8s_oidc_callout.core.sessions import ending, label
 
 
 @dataclass(slots=True)
@@ -134,8 +130,10 @@ def judge(
     answer = asked.answers.get(NeedServiceAccount)
     fetched = answer if isinstance(answer, ServiceAccount) else None
     known = fetched, facts.accounts.find(workload.namespace, workload.name)
-    account = next((found for found in known if found is not None and _is_same(found, workload)), None)
-    if account is None:
+    for account in known:
+        if account is not None and _is_same(account, workload):
+            break
+    else:
         return _ask_or_deny(workload, [found.uid for found in known if found is not None], facts.namespaces, asked)
 
     if not asked.in_turn and is_heavy(account.annotations):
@@ -145,7 +143,7 @@ def judge(
         return made
     if not made.encoded:
         return Deny(Reason.NO_PERMISSIONS, "", workload, made.rule)
-    ends = session_end(proved.exp, user_nkey, made.session_max_seconds, now)
+    ends = ending.session_end(proved.exp, user_nkey, made.session_max_seconds, now)
     return Allow(
         workload,
         made.account,
@@ -234,6 +232,11 @@ def authenticate(
     """Return what this token proves; the ServiceAccount itself is not looked at."""
     if token is None:
         return Deny(Reason.NO_TOKEN)
+    # First of all: what was proved before needs no second look at its form.
+    place = place_of(token)
+    known = facts.verified.find(place, facts.keys.generation, now)
+    if known is not None and facts.keys.find(known.kid, monotonic) is not None:
+        return issuers.refuse_now(known, facts.claims, now) or known
     unverified = tokens.peek(token)
     if isinstance(unverified, Deny):
         return unverified
@@ -241,9 +244,6 @@ def authenticate(
     if key is None:
         # `kid` is the client's word: refused before any arithmetic, and asked about at most once a cool-down.
         return Deny(Reason.UNKNOWN_KEY, unverified.kid) if NeedKeys in asked.answers else NeedKeys(unverified.kid)
-    known = facts.verified.find(unverified, facts.keys.generation, now)
-    if known is not None:
-        return issuers.refuse_now(known, facts.claims, now) or known
     claims = tokens.verify(unverified, key)
     if isinstance(claims, Deny):
         return claims
@@ -251,7 +251,7 @@ def authenticate(
     proved = issuers.accept(claims, facts.claims, now, key.kid)
     if not isinstance(proved, Deny):
         # Whoever is refused, with a token of another audience perhaps, is not worth remembering.
-        facts.verified.keep(unverified, facts.keys.generation, proved)
+        facts.verified.keep(place, facts.keys.generation, proved)
     return proved
 
 
@@ -276,18 +276,6 @@ def _ask_or_deny(
     if other_uids:
         return Deny(Reason.UID_MISMATCH, trouble or f"its uid is now {other_uids[0]}", workload)
     return Deny(Reason.UNKNOWN_SERVICE_ACCOUNT, trouble or "it does not exist", workload)
-
-
-def session_end(token_ends: int, user_nkey: str, max_seconds: int, now: float) -> int:
-    """Return when the session ends (Unix seconds): before the token does, and within what the platform allows.
-
-    The server counts `exp` minus its whole second from the moment it accepts, so up to a second past `exp`
-    (NATS_FACTS 7.3): one second is taken off. `user_nkey` is new at every login and serves as the dice.
-    """
-    start = int(now)
-    longest = max(0, min(token_ends - 1 - start, max_seconds))
-    share = binascii.crc32(user_nkey.encode()) % 1000 / 1000
-    return start + longest - int(longest * _JITTER_SHARE * share)
 
 
 def _within_scope(verdict: Judgement, namespaces: Collection[str]) -> Judgement:

@@ -1,7 +1,8 @@
 """One question on its way through the responder: its bytes, then what was read in them."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from nats_k8s_oidc_callout.core.model import Request
 from nats_k8s_oidc_callout.core.nats.xkey import CurveKey
@@ -27,8 +28,7 @@ class Message(NamedTuple):
         return _MESSAGE_BYTES + len(self.data) + text_weight(self.reply) + text_weight(self.xkey)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(msgspec.Struct, frozen=True, gc=False):
     """A question that was opened, with the keys that will answer it. Its bytes are gone."""
 
     reply: str

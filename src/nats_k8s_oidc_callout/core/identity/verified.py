@@ -4,7 +4,8 @@ import hashlib
 from collections import deque
 
 from nats_k8s_oidc_callout.core.identity.issuers import Proved
-from nats_k8s_oidc_callout.core.identity.tokens import Unverified
+from nats_k8s_oidc_callout.core.identity.tokens import MAX_BYTES
+from nats_k8s_oidc_callout.core.model import Token
 from nats_k8s_oidc_callout.core.weight import text_weight
 
 BYTES_MAX = 16 << 20
@@ -32,11 +33,10 @@ class VerifiedTokens:
     def __len__(self) -> int:
         return len(self._order)
 
-    def find(self, unverified: Unverified, generation: int, now: float) -> Proved | None:
+    def find(self, place: bytes, generation: int, now: float) -> Proved | None:
         """Return what was proved earlier under this key generation, unless it has expired at `now`."""
         if generation != self._generation:
             return None
-        place = _place(unverified)
         proved = self._proved.get(place)
         if proved is not None and now >= proved.exp:
             # The place stays until its turn, so that one expired token, sent again and again, pushes nobody out.
@@ -45,14 +45,13 @@ class VerifiedTokens:
             return None
         return proved
 
-    def keep(self, unverified: Unverified, generation: int, proved: Proved) -> None:
+    def keep(self, place: bytes, generation: int, proved: Proved) -> None:
         """Remember what `issuers.accept` returned for this token."""
         if generation != self._generation:
             # Nothing that other keys proved is ever asked for again.
             self._order.clear()
             self._proved.clear()
             self.weight, self._generation = 0, generation
-        place = _place(unverified)
         if place in self._proved:
             return
         self._order.append(place)
@@ -63,8 +62,9 @@ class VerifiedTokens:
             self.weight -= _PLACE_BYTES if gone is None else _weight(gone)
 
 
-def _place(unverified: Unverified) -> bytes:
-    return hashlib.sha256(unverified.text.encode()).digest()
+def place_of(token: Token) -> bytes:
+    """Return where a token stands, of whatever form it is. Longer ones may share a place: none of them is ever kept."""
+    return hashlib.sha256(token.reveal()[: MAX_BYTES + 1].encode(errors="surrogatepass")).digest()
 
 
 def _weight(proved: Proved) -> int:

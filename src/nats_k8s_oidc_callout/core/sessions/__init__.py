@@ -1,5 +1,6 @@
 """The live sessions that we let in: who, where, until when.
 
+ending    when one ends by itself
 label     what a session's name says to every replica
 table     all of them, by connection and by workload, and when each is due for renewal
 grown     earlier grants that today's contain
