@@ -5,7 +5,7 @@ It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/ada
 - `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
 - `_connect_command`, with `_server_info`: the last moment before a login leaves
 - `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
-- `_close`, with `_stop_processing`: every ending goes through it, and the public callbacks miss some
+- `_close`: every ending goes through it, and the public callbacks miss some
 - `_process_info`: the server's word for the account that we are in, which comes after the login
 - `_process_msg`, with `_subs`: its own raises on headers that any publisher may send, and then its reader ends without a
   word; and it hands each message to another task, which costs more than reading it
@@ -17,6 +17,7 @@ import asyncio
 import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import nats.errors
@@ -146,13 +147,9 @@ class Connection(Client):
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self.ended.set()
-        try:
+        # nats-py flushes first, which raises when the peer has reset the socket.
+        with suppress(OSError):
             await super()._close(status, do_cbs)
-        except OSError:
-            # nats-py flushes before it ends its subscriptions: to a peer that has reset the socket that raises, and
-            # their tasks would wait for ever.
-            for subscription in self._subs.values():
-                subscription._stop_processing()
 
     async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
         # nats-py writes a PING past all that is still pending. Its `flush` then returns before the server has seen the
