@@ -88,7 +88,7 @@ def declared_in(settings: Any) -> Mapping[str, Variable]:  # noqa: ANN401  # a d
 
 
 def readers_of(settings: Any) -> Mapping[str, Callable[[str], object]]:  # noqa: ANN401  # a dataclass
-    """Return what reads the text of each field that is a variable; raise TypeError for one that nothing reads."""
+    """Return what reads the text of each field that is a variable; raise ValueError for one that has none."""
     found = {}
     for one in fields(settings):
         if "variable" in one.metadata:
