@@ -1,7 +1,8 @@
 """A responder with every store filled by the heaviest that strangers and tenants can send, and what it weighs then.
 
 Run as a process of its own (`python -m tests.attack.heaviest`): what other tests left in memory must not count. Prints
-the bytes of each store by its own count, then VmRSS and its peak in MiB, as JSON.
+the bytes of each store by its own count, then VmRSS and its peak in MiB, as JSON. With `sessions` behind it live sessions
+are looked after as well.
 """
 
 import asyncio
@@ -9,13 +10,14 @@ import gc
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from nats_k8s_oidc_callout.adapters.kubernetes.api import OBJECT_BYTES_MAX, ApiServer
 from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
+from nats_k8s_oidc_callout.adapters.nats.events import EVENTS_BYTES, Events
 from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.output import Output
 from nats_k8s_oidc_callout.cli.serve import give_memory_back  # and all that `serve` loads
@@ -28,7 +30,9 @@ from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Token, Workload
 from nats_k8s_oidc_callout.core.nats import nkeys, signers
+from nats_k8s_oidc_callout.core.nats.connz import Row, read_event
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
+from nats_k8s_oidc_callout.core.sessions.table import SESSIONS_MAX, Table, session_of
 from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
 from nats_k8s_oidc_callout.responder import Keys, Observers, Ports, Responder, Voice, World
 from tests.fakes import namespaces
@@ -177,6 +181,28 @@ async def decode_the_largest(index: Index) -> None:
         index.apply(one)
 
 
+def connections(count: int) -> Iterator[Row]:
+    """The heaviest that clients can make of their connections, as servers list them."""
+    wide = WIDE * 40
+    for number in range(count):
+        name = f"system:serviceaccount:team-{number // 5:05}:{'n' * 230}{number % 5};e={int(NOW) + 3600};u={number:08x}"
+        user = f"{name};g={number:08x};k=012345;t={number:08x};i={int(NOW)};p=012345;r={'r' * 80}"
+        texts = dict.fromkeys(("host", "name", "lang", "ver", "kind", "client_type", "issuer_key"), f"{number}{wide}")
+        client = {"id": number, "start": "2027-01-15T08:00:00Z", "acc": "A" * 56, "user": user, **texts}
+        row = read_event(json.dumps({"server": {"id": "N" * 56, "name": wide}, "client": client}).encode())
+        assert isinstance(row, Row)
+        yield row
+
+
+def fill_sessions(table: Table, events: Events) -> None:
+    """More sessions than find room, with none of the texts in common, and events that nobody has read."""
+    for row in connections(SESSIONS_MAX + 1000):
+        session = session_of(row, NOW)
+        assert session is not None
+        table.put(session)
+    events._queue.extend(bytes(bytearray(800)) for _ in range(EVENTS_BYTES // 900))
+
+
 def memory() -> dict[str, float]:
     rows = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
     return {name: int(rows[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")}
@@ -214,6 +240,12 @@ async def main() -> None:
     fill_caches()
     fill_log(output)
     await decode_the_largest(index)
+    sessions, events = Table(), Events()
+    if "sessions" in sys.argv[1:]:
+        fill_sessions(sessions, events)
+        # What comes and goes: all that is listed of one account, before it is compared.
+        rows = list(connections(SESSIONS_MAX))
+        del rows
     gc.collect()
     counted = {
         "index": index._shares.weight,
@@ -226,6 +258,7 @@ async def main() -> None:
         "lanes": responder._room.used,
         "log": output._bytes,
         "hosts": len(responder._hosts),
+        "sessions": len(sessions),
     }
     sys.stdout.write(json.dumps({"empty": empty, "full": memory(), **counted}))
 

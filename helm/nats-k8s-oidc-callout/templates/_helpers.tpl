@@ -122,6 +122,16 @@ imagePullSecrets:
 {{- if ne $control "off" }}{{ $control }}{{ end -}}
 {{- end -}}
 
+{{/* What is held of live sessions wants room, too: with session control the default of the memory limit is another one. */}}
+{{- define "nats-k8s-oidc-callout.resources" -}}
+{{- $resources := deepCopy (.Values.resources | default dict) -}}
+{{- $limits := $resources.limits | default dict -}}
+{{- if and (include "nats-k8s-oidc-callout.sessionControl" .) (eq (toString $limits.memory) "256Mi") -}}
+{{- $_ := set $limits "memory" "512Mi" -}}
+{{- end -}}
+{{- with $resources }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{- define "nats-k8s-oidc-callout.audience" -}}
 {{- default "nats" .Values.jwt.audience -}}
 {{- end -}}
