@@ -56,7 +56,8 @@ def _tokens(store: VerifiedTokens) -> float:
     for number in range(COUNT):
         pod, uid = f"worker-{number % 200}-7d9c5b5c8d-abcde", f"1f0e6c1e-8b0d-4a52-9d6b-{number % 200:012}"
         texts = (f"team-{number % 20:02}", f"worker-{number % 200:03}", uid, pod, f"{number:036}")
-        proved = Proved(Workload(*map(_text, texts)), _NOW + 3600, _NOW, None, ())
+        issued = _NOW + number
+        proved = Proved(Workload(*map(_text, texts)), issued + 3600, issued, None, (), "kid", issued)
         store.keep(Unverified("kid", "RS256", f"token {number}"), 1, proved)
     assert len(store) == COUNT
     return store.weight
