@@ -192,7 +192,7 @@ class Program:
 
 
 class Lane:
-    """One goroutine of a program: its jobs one at a time, before those of `do`; others that were spawned get their turn."""
+    """One goroutine of a program, which does its jobs one at a time and gives way to the others now and then."""
 
     def __init__(self, clock: Clock, program: Program, slice_seconds: float = SLICE_SECONDS) -> None:
         self._clock = clock
@@ -210,7 +210,7 @@ class Lane:
         self._jobs.append(Job(work, action, args))
         if not self._busy:
             self._busy = True
-            self._program.spawn(self._first, self._end)
+            self._program.do(self._first, self._end)
 
     def _first(self) -> float:
         self._since = self._clock.now
@@ -224,4 +224,4 @@ class Lane:
         elif self._clock.now - self._since < self._slice:
             self._program.go_on(Job(self._jobs[0].begin, self._end, ()))
         else:
-            self._program.spawn(self._first, self._end)
+            self._program.do(self._first, self._end)

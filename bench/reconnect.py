@@ -4,8 +4,8 @@
     python bench/reconnect.py --simulate-only                         from the numbers that were kept
 
 Real clients, all at the same moment, log in through a real nats-server to the real responder, all on this machine, each
-with a token that was never seen. The simulation is given what a login costs whom, alone and with a hundred at once, and
-the server's profile by phase; it then has to tell the moments at which 200 to 3,000 clients are in. If it can, it
+with a token that was never seen. The simulation is given what a login costs whom, alone and with 300 at once, and
+the server's profile by phase; it then has to tell the moments at which 200, 500 and 1,000 clients are in. If it can, it
 is asked about machines that we don't have. One seed, one answer.
 """
 
@@ -24,7 +24,7 @@ from bench._rows import Row, keep  # _reconnect_measure makes it importable
 
 RESULTS = Path(__file__).resolve().parent / "results" / "reconnect.json"
 # So many at once tell what a login costs in a crowd; none of the sizes that are predicted.
-SMALL = 100
+SMALL = 300
 _SMALL_STORMS, _ALONE_LOGINS, _STEADY_LOGINS = 2, 40, 400
 
 
@@ -89,8 +89,8 @@ def rows_of(compared: Sequence[dict[str, Any]], measured: dict[str, Any], cases:
 def main() -> None:
     """Measure if that is asked for; compare, predict and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sizes", default="200,500,1000,3000", help="how many come at once, in the real runs")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--sizes", default="200,500,1000", help="how many come at once, in the real runs")
     parser.add_argument("--simulate-only", action="store_true", help=f"with what is kept in {RESULTS.name}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number here")
     options = parser.parse_args()

@@ -48,7 +48,7 @@ def test_a_lane_does_one_job_at_a_time_in_order_and_gives_way_after_its_slice() 
     program.do(1.0, done.append, "woken by the network")
     program.spawn(1.0, done.append, "spawned")
     clock.run()
-    assert done == ["lane 0", "lane 1", "spawned", "lane 2", "lane 3", "woken by the network"]
+    assert done == ["lane 0", "lane 1", "spawned", "woken by the network", "lane 2", "lane 3"]
     assert clock.now == pytest.approx(6.0)
 
 
