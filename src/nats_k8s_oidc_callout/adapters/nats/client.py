@@ -10,7 +10,7 @@ It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/ada
 - `_process_msg`, with `_subs`: its own raises on headers that any publisher may send, and then its reader ends without a
   word; and it hands each message to another task, which costs more than reading it
 - `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
-- `_transport._io_writer`: a peer that is gone cannot be closed politely
+- `_transport`, with `_io_writer`: the answers of a turn leave in one write, and a peer that is gone cannot be closed politely
 """
 
 import asyncio
