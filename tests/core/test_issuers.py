@@ -48,6 +48,18 @@ def test_valid_claims_name_their_workload() -> None:
     assert WORKLOAD == identify(claims(), RULES, NOW)
 
 
+def test_tokens_of_one_pod_share_their_names() -> None:
+    """Texts that came by two tokens are the same objects: only `jti` is each token's own."""
+    text = msgspec.json.encode(Issuer().claims())
+    one, two = (identify(msgspec.json.decode(text, type=VerifiedClaims), RULES, NOW) for _ in range(2))
+
+    assert isinstance(one, Workload)
+    assert isinstance(two, Workload)
+    for name in ("namespace", "name", "uid", "pod"):
+        assert getattr(one, name) is getattr(two, name)
+    assert one.jti is not two.jti
+
+
 def test_token_without_pod_and_jti() -> None:
     """A token of `kubectl create token` before 1.30 has neither pod nor jti, and is accepted."""
     assert Workload("team-a", "orders", UID) == identify(claims(pod="", without="jti"), RULES, NOW)

@@ -1,6 +1,7 @@
 """Whose claims are ours: issuer, audience, times, and the one workload that a token names."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET
@@ -95,16 +96,22 @@ def workload_of(claims: VerifiedClaims) -> Workload | Deny:
     if not isinstance(uid, str) or not 0 < len(uid) <= _MAX_UID or not uid.isprintable():
         return Deny(Reason.BAD_CLAIMS, "ServiceAccount has no usable uid")
     workload = Workload(
-        namespace,
-        name,
-        uid,
-        pod="" if kubernetes.pod is UNSET else _pod_name(kubernetes.pod),
+        _shared(namespace),
+        _shared(name),
+        _shared(uid),
+        pod="" if kubernetes.pod is UNSET else _shared(_pod_name(kubernetes.pod)),
         jti="" if claims.jti is UNSET else claims.jti[:_MAX_JTI],
     )
     # Names hold no colon, so equality with the one spelling leaves nothing to split.
     if claims.sub != workload.username:
         return Deny(Reason.BAD_CLAIMS, "sub disagrees with kubernetes.io")
     return workload
+
+
+@lru_cache(8192)
+def _shared(text: str) -> str:
+    """Return the same object for the same words: thousands of tokens that are remembered name the same workloads."""
+    return text
 
 
 def _pod_name(pod: Ref) -> str:
