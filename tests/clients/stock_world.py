@@ -37,8 +37,8 @@ PAUSE_SECONDS = 0.05
 """Between two messages."""
 ON = {"SESSION_CONTROL": "on", "SESSION_RELEASE": "ours", "SESSION_SUBJECTS": "nko"}
 REFUSED_SECONDS = 14.0
-# jnats' pull may wait 88 s for its heartbeat alarm (docs/CLIENT_USAGE.md).
-LAST_SECONDS = 100.0
+# The last renewal of a session of a minute, and then jnats' pull may wait 88 s for its heartbeat alarm (docs/CLIENT_USAGE.md).
+LAST_SECONDS = 160.0
 
 
 def commands(languages: Sequence[str]) -> dict[str, list[str]]:
@@ -173,14 +173,21 @@ async def connected(one: Stock) -> None:
 
 
 async def renewals(
-    world: World, programs: dict[str, list[str]], count: int, session_seconds: int, last: float = LAST_SECONDS
+    world: World, programs: dict[str, list[str]], count: int, session_seconds: int, last: float, *, longer: bool = False
 ) -> Stock:
-    """Let every connection be renewed so many times; return what was heard."""
+    """Let every connection be renewed so many times, and give the stream `last` seconds more; return what was heard.
+
+    `longer`: sessions last for an hour after that.
+    """
     async with stock(world, programs, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
         deadline = time.monotonic() + (count + 1) * session_seconds
         while any(heard.fewest_reconnects < count for heard in one.heard()) and time.monotonic() < deadline:
             await asyncio.sleep(1)
         await asyncio.sleep(3)
+        if longer:
+            await asyncio.to_thread(world.responder.stop)
+            lasting = world.environment() | ON | {"SESSION_MAX_SECONDS": "3600"}
+            await asyncio.to_thread(lambda: world.start_responder(exactly=lasting))
         await one.hear_all(last)
     return one
 
@@ -318,7 +325,7 @@ async def _run(world: World, how: str, rest: Sequence[str]) -> str:
     if how == "stale":
         return told(await stale(world, programs))
     if how == "renewals":
-        one = await renewals(world, programs, count, 60)
+        one = await renewals(world, programs, count, 60, LAST_SECONDS, longer=True)
     elif how == "held":
         one = await held(world, programs)
     else:

@@ -203,15 +203,17 @@ class Responder:
                 return
 
     def _send_answers(self) -> None:
-        """Send the answers of a turn, and record its outcomes. Nothing leaves the socket within a turn anyway."""
+        """Record the outcomes of a turn, and send its answers: whoever was refused finds the line that says why."""
         answers, self._answers = self._answers, []
         outcomes, self._outcomes = self._outcomes, []
-        if answers:
-            self._voice.send(answers)
         now = self._world.monotonic()
-        for verdict, request, received in outcomes:
-            for observe in self._observers.outcomes:
-                observe(verdict, request, now - received)
+        try:
+            for verdict, request, received in outcomes:
+                for observe in self._observers.outcomes:
+                    observe(verdict, request, now - received)
+        finally:
+            if answers:
+                self._voice.send(answers)
 
     async def drain(self) -> None:
         """Return once everything that has come in is answered or too late to be."""
