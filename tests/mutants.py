@@ -129,10 +129,10 @@ SUITE_MUTANTS = [
     ),
     Mutant(
         "jitter later than exp",
-        "core/decide.py",
+        "core/sessions/ending.py",
         "return start + longest - int(longest * _JITTER_SHARE * share)",
         "return start + longest + int(longest * _JITTER_SHARE * share)",
-        ("tests/core/test_decide.py",),
+        ("tests/core/test_ending.py",),
     ),
     Mutant(
         "deny left out on an empty side",
