@@ -133,9 +133,9 @@ class Connection(Client):
             # It has ended.
             return
         try:
-            # Any publisher chooses the reply's bytes.
+            # Any publisher chooses the reply's bytes. As many go back: a line that grew past the server's limit would end us.
             told = read_headers(headers) if headers else {}
-            hear(Message(subject.decode(errors="replace"), reply.decode(errors="replace"), told, data))
+            hear(Message(subject.decode("latin-1"), reply.decode("latin-1"), told, data))
         except Exception:
             log.exception("nats message could not be taken")
 
@@ -168,7 +168,7 @@ class Connection(Client):
             raise nats.errors.ConnectionClosedError
         parts: list[bytes] = []
         for subject, payload in answers:
-            parts += (b"PUB %b %d\r\n" % (subject.encode(), len(payload)), payload, b"\r\n")
+            parts += (b"PUB %b %d\r\n" % (subject.encode("latin-1"), len(payload)), payload, b"\r\n")
         self._transport.write(b"".join(parts))
 
     def post(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
