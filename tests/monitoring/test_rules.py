@@ -1,15 +1,17 @@
 """The alerts, by promtool: each fires on its fault and on nothing else, and each has a runbook."""
 
+import errno
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import yaml
 
-from tests.monitoring import mutants
+from tests.monitoring import mutants, shipped
 from tests.monitoring.shipped import (
     DOCUMENT,
     FOREIGN,
@@ -47,6 +49,27 @@ def test_rules_are_valid(namespace: str, tmp_path: Path) -> None:
     code, said = run_promtool("check", "rules", "--lint=all", "--lint-fatal", str(file))
 
     assert (0, True) == (code, "SUCCESS" in said), said
+
+
+@pytest.mark.parametrize(
+    ("code", "of", "starts"), [("EFAULT", "promtool", 3), ("EFAULT", None, 1), ("EACCES", "promtool", 1)]
+)
+def test_promtool_is_started_again_only_where_it_did_not_run(
+    code: str, of: str | None, starts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that the machine refused is tried again, twice; whatever else goes wrong is not."""
+    seen: list[object] = []
+
+    def refuse(command: list[str], **_options: object) -> NoReturn:
+        seen.append(command)
+        raise OSError(getattr(errno, code), "no", of)
+
+    monkeypatch.setattr(shipped, "promtool", lambda: "promtool")
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(OSError, match="no"):
+        run_promtool("check", "rules")
+
+    assert [["promtool", "check", "rules"]] * starts == seen
 
 
 @pytest.mark.parametrize("namespace", [NAMESPACE, ""], ids=["one-namespace", "all-namespaces"])
