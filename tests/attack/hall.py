@@ -132,7 +132,10 @@ def xkey_header(*keys: str, name: str = "Nats-Server-Xkey") -> bytes:
 
 
 class Mallory:
-    """A client without a library, so that nothing stops it from sending what it likes. It hears everything."""
+    """A client without a library, so that nothing stops it from sending what it likes. It hears everything.
+
+    A character of a subject is one byte.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -150,7 +153,7 @@ class Mallory:
         to = f"{subject} {reply}".strip()
         sizes = f"{len(head)} {len(head) + len(payload)}" if head else len(payload)
         line = f"{'HPUB' if head else 'PUB'} {to} {sizes}\r\n"
-        self._writer.write(line.encode() + head + payload + b"\r\n")
+        self._writer.write(line.encode("latin-1") + head + payload + b"\r\n")
         await self._writer.drain()
 
     async def hear(self, subject: str) -> bytes:
@@ -171,7 +174,7 @@ class Mallory:
     async def _next(self) -> tuple[str, bytes] | None:
         """Return the next message, or None for a PONG."""
         while True:
-            line = (await self._reader.readline()).decode().strip()
+            line = (await self._reader.readline()).decode("latin-1").strip()
             assert line, "the server hung up"
             assert not line.startswith("-ERR"), line
             if line == "PONG":

@@ -146,6 +146,8 @@ REQUEST_MUTANTS = [
     other("nats-py reads the headers", _CLIENT, "read_headers(headers) if headers else {}",
           "(await super()._process_headers(headers)) or {}",
           "tests/attack/test_requests.py", "-k", "malformed_headers"),
+    other("a reply subject grows", _CLIENT, 'subject.encode("latin-1")', "subject.encode()",
+          "tests/attack/test_steering.py", "-k", "any_bytes"),
     other("a dead reader is not noticed", _CLIENT, "        finally:\n            self.ended.set()\n",
           "        finally:\n            pass\n", "tests/attack/test_connection.py"),
     other("anything is signed", "adapters/nats/logins.py", "not isinstance(nonce, str) or NONCE.fullmatch(nonce) is None",

@@ -74,6 +74,22 @@ async def test_odd_reply_subjects_do_no_harm(hall: Hall, to: str) -> None:
     assert connects == hall.responder.metrics()["nats_auth_nats_reconnects_total"]
 
 
+async def test_a_reply_subject_of_any_bytes_comes_back_as_it_is(hall: Hall) -> None:
+    """
+    An answer goes to the very bytes of the reply subject. Read as UTF-8, these would leave three times as long, past the
+    server's limit for a line, and whoever may ask could end our connection.
+    """
+    connects = hall.responder.metrics()["nats_auth_nats_reconnects_total"]
+    to = "\xff" * 3000
+    async with hall.mallory() as mallory:
+        await mallory.publish(SUBJECT, to, *hall.question())
+        answer = hall.read(await mallory.hear(to))
+    await hall.still_answers()
+
+    assert answer.user is not None
+    assert connects == hall.responder.metrics()["nats_auth_nats_reconnects_total"]
+
+
 async def test_a_question_said_again_gives_the_same_person_the_same(hall: Hall) -> None:
     """
     A replayed question is answered again, for the same user key only, which nobody but its server holds.
