@@ -124,8 +124,8 @@ class Stock:
 
 
 def write(world: World, name: str) -> None:
-    """Create the ServiceAccount of a client, which may read the stream."""
-    intents = f"consume:STOCK/of-{name},consume:STOCK/push-{name}"
+    """Create the ServiceAccount of a client, which may read the stream. (jnats looks at all of it before it pulls.)"""
+    intents = f"consume:STOCK/of-{name},consume:STOCK/push-{name},stream-info:STOCK"
     world.accounts.write(NAMESPACE, name, {"nats.io/jetstream": intents}, uid="uid")
 
 
@@ -164,10 +164,14 @@ async def stock(
 
 
 async def connected(one: Stock) -> None:
-    """Return once all connections are there."""
+    """Return once all connections are there, and each program has got something by its pull."""
     deadline = time.monotonic() + 30
     wanted = {client.name: CONNECTIONS if client.name == CROWD else 1 for client in one.clients}
-    while {heard.name: heard.connections for heard in one.heard()} != wanted:
+    while True:
+        heard = one.heard()
+        reads = all(each.numbers("js") for each in heard if each.name != CROWD)
+        if reads and {each.name: each.connections for each in heard} == wanted:
+            return
         assert time.monotonic() < deadline, [client.log()[-500:] for client in one.clients]
         await asyncio.sleep(0.2)
 

@@ -58,7 +58,6 @@ _ENTRIES: Mapping[str, tuple[str, ...]] = {
     PUBLISH: ("{}",),
 }
 VERBS = tuple(_ENTRIES)
-VERBS = tuple(_ENTRIES)
 # Of one consumer: {0} is the stream, {1} the consumer, {2} its filter, where one is named.
 _BOUND = (
     *("$JS.API.CONSUMER.INFO.{0}.{1}", "$JS.API.CONSUMER.MSG.NEXT.{0}.{1}"),
