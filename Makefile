@@ -16,6 +16,9 @@ SRC     := src tests tools image $(wildcard bench fuzz)
 # A virtual environment belongs to one Python: the other versions of `make test-python` have theirs outside the checkout.
 PYTHON_VERSION = $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
+# Images of containers like to set it; the tests start hundreds of Pythons, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo dev tools test test-all test-kind test-python coverage check fmt bench fuzz image docs lock release release-check dist audit clean

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src"
@@ -33,6 +34,8 @@ class Mutant:
         if text.count(self.right) != 1:
             raise LookupError(f"mutant {self.name!r} fits {text.count(self.right)} places of {self.file}, not one")
         path.write_text(text.replace(self.right, self.wrong))
+        # What Python compiled is told by its source's second and size, which a mutant may share.
+        Path(cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 DEMO_MUTANTS = [
@@ -170,7 +173,8 @@ def broken(mutant: Mutant | None) -> Iterator[Path]:
     """Give the root of a copy of the sources, broken by the mutant (None: the copy as it is)."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / "src"
-        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        # With what is compiled, but for what another process is just writing.
+        shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.pyc.*", "*.egg-info"))
         if mutant is not None:
             mutant.apply(copy)
         yield copy
@@ -195,7 +199,7 @@ def _run(source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = f"{source}{os.pathsep}{SOURCE.parent}"
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, "PYTHONPATH": path},
         cwd=SOURCE.parent,
         capture_output=True,
         text=True,
