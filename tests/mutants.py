@@ -1,15 +1,20 @@
 """Ways to break the product on purpose, so that what claims to notice can be seen to notice."""
 
+import contextlib
+import gc
+import io
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
+
+import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = "nats_k8s_oidc_callout"
@@ -168,7 +173,7 @@ SUITE_MUTANTS = [
 ]
 
 
-@contextmanager
+@contextlib.contextmanager
 def broken(mutant: Mutant | None) -> Iterator[Path]:
     """Give the root of a copy of the sources, broken by the mutant (None: the copy as it is)."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
@@ -180,29 +185,51 @@ def broken(mutant: Mutant | None) -> Iterator[Path]:
         yield copy
 
 
+def run_tests(mutant: Mutant | None, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run some of the suite on broken sources, up to the first failure."""
+    with broken(mutant) as source, _FORKS.Pool(1) as fork:
+        return fork.apply_async(_pytest, (source, tests)).get(TIMEOUT_SECONDS)
+
+
+# Half of a short run is imports: each is a fork of one process that has done them, of all but what is broken.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.preloaded"])
+
+
+def _pytest(source: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    gc.freeze()
+    os.chdir(SOURCE.parent)
+    os.environ["PYTHONPATH"] = _path(source)
+    # pyproject.toml puts the checkout's own sources in front of everything else. Plain, since Hypothesis is imported already.
+    options = (
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--no-header",
+        "-o",
+        f"pythonpath={source} {SOURCE.parent}",
+        "--assert=plain",
+    )
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = pytest.main([*options, *tests])
+    return subprocess.CompletedProcess(tests, code, said.getvalue(), "")
+
+
 def run_demo(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
     """Run the demo on broken sources."""
     with broken(mutant) as source:
-        return _run(source, "-m", PACKAGE, "demo")
+        return subprocess.run(
+            [sys.executable, "-m", PACKAGE, "demo"],
+            env={**os.environ, "PYTHONPATH": _path(source)},
+            cwd=SOURCE.parent,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
 
 
-def run_tests(mutant: Mutant | None, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run some of the suite on broken sources, up to the first failure."""
-    with broken(mutant) as source:
-        # pyproject.toml puts the checkout's own sources in front of everything else.
-        options = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "-o", f"pythonpath={source} {SOURCE.parent}")
-        return _run(source, "-m", "pytest", *options, *tests)
-
-
-def _run(source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # The editable install of the checkout comes later on the path than PYTHONPATH.
-    path = f"{source}{os.pathsep}{SOURCE.parent}"
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": path},
-        cwd=SOURCE.parent,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+def _path(source: Path) -> str:
+    """Return a path for modules on which the editable install of the checkout comes later."""
+    return f"{source}{os.pathsep}{SOURCE.parent}"
