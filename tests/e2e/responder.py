@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import nats_k8s_oidc_callout
+from tests.e2e.forked import Forked, becoming
 from tests.leaks import SECRETS
 
 DECISIONS = ("allowed", "denied", "dropped")
@@ -31,6 +31,7 @@ STOP_SECONDS = 15.0
 
 _FRESH_METRICS = """
 import signal, sys
+sys.argv = ["nats-k8s-oidc-callout"]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as __main__ does, before the imports
 from nats_k8s_oidc_callout.adapters.http import server
 server.RENDER_SECONDS = 0.0
@@ -42,16 +43,14 @@ _LOGS = Path(tempfile.mkdtemp(prefix="responder-logs-"))
 LOG_FILES: list[Path] = []
 """The log of every responder of this run, ended or not."""
 
-_running: "weakref.WeakSet[subprocess.Popen[bytes]]" = weakref.WeakSet()
+_running: "weakref.WeakSet[Forked]" = weakref.WeakSet()
 
 
 @atexit.register
 def _end_all() -> None:
     """Leave no responder behind, whatever became of the test that started it."""
     for process in list(_running):
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        process.send_signal(signal.SIGKILL)
     shutil.rmtree(_LOGS, ignore_errors=True)
 
 
@@ -105,9 +104,10 @@ class ResponderProcess:
     ) -> None:
         """`before` are lines of Python for what no setting changes, as how long keys are good."""
         self.env = environment(env)
-        self._command = ["-m", "nats_k8s_oidc_callout"] if as_shipped else ["-c", before + _FRESH_METRICS]
+        shipped = becoming([sys.executable, "-m", "nats_k8s_oidc_callout"])
+        self._code = shipped if as_shipped else before + _FRESH_METRICS
         self.log_file = new_log(name)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
         self._port = 0
 
     def __enter__(self) -> Self:
@@ -119,14 +119,7 @@ class ResponderProcess:
             self.stop()
 
     def start(self) -> None:
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *self._command],
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = Forked(self._code, self.env, self.log_file)
         _running.add(self._process)
 
     @property
@@ -146,7 +139,7 @@ class ResponderProcess:
         return self._port
 
     @property
-    def _started(self) -> "subprocess.Popen[bytes]":
+    def _started(self) -> Forked:
         assert self._process is not None, "not started"
         return self._process
 
@@ -212,7 +205,7 @@ class ResponderProcess:
         """Return its exit code; fail, and end it, when it takes longer."""
         try:
             return self._started.wait(seconds)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             self.kill()
             raise AssertionError(f"it did not end within {seconds} s:\n{self.log()[-4000:]}") from None
 
@@ -228,5 +221,5 @@ class ResponderProcess:
 
     def kill(self) -> None:
         """End it as a crash does."""
-        self._started.kill()
-        self._started.wait()
+        self._started.send_signal(signal.SIGKILL)
+        self.wait()

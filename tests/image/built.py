@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import responder
+from tests.e2e.forked import becoming
 from tools.image import READ, ROOT, Inputs, Store, inputs, missing_for_stand_in, stand_in
 
 TAG = "localhost/nats-k8s-oidc-callout:test"
@@ -92,12 +93,7 @@ class Container(responder.ResponderProcess):
 
     def __init__(self, image: Image, env: Mapping[str, str], data: Path) -> None:
         super().__init__({})
-        self._command = image.command(env={"HOST": "127.0.0.1", "PORT": "0"} | dict(env), data=data)
-
-    def start(self) -> None:
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        responder._running.add(self._process)
+        self._code = becoming(image.command(env={"HOST": "127.0.0.1", "PORT": "0"} | dict(env), data=data))
 
     def cpu_seconds(self) -> float:
         """Return what it has used so far: unlike a clock this does not measure the machine's other work."""
