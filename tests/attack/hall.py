@@ -150,7 +150,7 @@ class Mallory:
         await self.settle()
 
     async def publish(self, subject: str, reply: str, payload: bytes, head: bytes = b"") -> None:
-        to = f"{subject} {reply}".strip()
+        to = f"{subject} {reply}" if reply else subject
         sizes = f"{len(head)} {len(head) + len(payload)}" if head else len(payload)
         line = f"{'HPUB' if head else 'PUB'} {to} {sizes}\r\n"
         self._writer.write(line.encode("latin-1") + head + payload + b"\r\n")
@@ -174,7 +174,7 @@ class Mallory:
     async def _next(self) -> tuple[str, bytes] | None:
         """Return the next message, or None for a PONG."""
         while True:
-            line = (await self._reader.readline()).decode("latin-1").strip()
+            line = (await self._reader.readline()).decode("latin-1").removesuffix("\r\n")
             assert line, "the server hung up"
             assert not line.startswith("-ERR"), line
             if line == "PONG":
@@ -182,9 +182,9 @@ class Mallory:
             if line == "PING":
                 self._writer.write(b"PONG\r\n")
             elif line.startswith(("MSG ", "HMSG ")):
-                verb, subject, *_, size = line.split()
+                verb, subject, *_, size = line.split(" ")
                 body = (await self._reader.readexactly(int(size) + 2))[:-2]
                 if verb == "HMSG":
-                    body = body[int(line.split()[-2]) :]
+                    body = body[int(line.split(" ")[-2]) :]
                 self.heard.append((subject, body))
                 return subject, body

@@ -148,6 +148,7 @@ REQUEST_MUTANTS = [
           "tests/attack/test_requests.py", "-k", "malformed_headers"),
     other("a reply subject grows", _CLIENT, 'subject.encode("latin-1")', "subject.encode()",
           "tests/attack/test_steering.py", "-k", "any_bytes"),
+    other("a form feed ends the reader", _CLIENT, "parser.MSG_RE =", "_ =", "tests/attack/test_steering.py", "-k", "any_bytes"),
     other("a dead reader is not noticed", _CLIENT, "        finally:\n            self.ended.set()\n",
           "        finally:\n            pass\n", "tests/attack/test_connection.py"),
     other("anything is signed", "adapters/nats/logins.py", "not isinstance(nonce, str) or NONCE.fullmatch(nonce) is None",

@@ -74,15 +74,16 @@ async def test_odd_reply_subjects_do_no_harm(hall: Hall, to: str) -> None:
     assert connects == hall.responder.metrics()["nats_auth_nats_reconnects_total"]
 
 
-async def test_a_reply_subject_of_any_bytes_comes_back_as_it_is(hall: Hall) -> None:
+@pytest.mark.parametrize("to", ["\xff" * 3000, "a\x0bb", "a\x0c7", "\x01\x1c\x85"], ids=lambda to: ascii(to[:8]))
+@pytest.mark.parametrize("head", [b"", b"NATS/1.0\r\n\r\n"], ids=["bare", "with-headers"])
+async def test_a_reply_subject_of_any_bytes_comes_back_as_it_is(hall: Hall, to: str, head: bytes) -> None:
     """
-    An answer goes to the very bytes of the reply subject. Read as UTF-8, these would leave three times as long, past the
-    server's limit for a line, and whoever may ask could end our connection.
+    An answer goes to the very bytes of the reply subject. Read as UTF-8, some would leave three times as long, past the
+    server's limit for a line; to nats-py others are white space. With both, whoever may ask could end our connection.
     """
     connects = hall.responder.metrics()["nats_auth_nats_reconnects_total"]
-    to = "\xff" * 3000
     async with hall.mallory() as mallory:
-        await mallory.publish(SUBJECT, to, *hall.question())
+        await mallory.publish(SUBJECT, to, hall.question()[0], head)
         answer = hall.read(await mallory.hear(to))
     await hall.still_answers()
 

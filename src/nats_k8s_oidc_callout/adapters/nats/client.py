@@ -1,6 +1,6 @@
 """nats-py's client for exactly one connection: it never reconnects, says when it ended, and signs nothing but nonces.
 
-It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/adapters/test_nats*.py or tests/attack:
+It reaches into nats-py 2.16 at nine places, each pinned by a test in tests/adapters/test_nats*.py or tests/attack:
 
 - `_public_nkey`: nats-py takes an nkey only as a seed, and only with the `nkeys` package
 - `_connect_command`, with `_server_info`: the last moment before a login leaves
@@ -10,11 +10,13 @@ It reaches into nats-py 2.16 at eight places, each pinned by a test in tests/ada
 - `_process_msg`, with `_subs`: its own raises on headers that any publisher may send, and then its reader ends without a
   word; and it hands each message to another task, which costs more than reading it
 - `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
+- `MSG_RE` and `HMSG_RE` of its parser: to them a vertical tab or a form feed ends a word, and the reader, too
 - `_transport`, with `_io_writer`: the answers of a turn leave in one write, and a peer that is gone cannot be closed politely
 """
 
 import asyncio
 import ipaddress
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -25,6 +27,7 @@ import structlog
 from nats.aio.client import PING_PROTO, Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
+from nats.protocol import parser
 
 from nats_k8s_oidc_callout.adapters.nats.logins import (
     CredsLogin,
@@ -42,6 +45,10 @@ from nats_k8s_oidc_callout.errors import Unreachable
 
 # nats-py's own heartbeat is switched off by being this rare: ours (Client.rtt) also notices a dead reader.
 NEVER = 365 * 24 * 3600
+
+# As a server writes them, and as it reads: what else is white space may stand in a reply subject.
+parser.MSG_RE = re.compile(rb"\AMSG +([^ \r\n]+) +([^ \r\n]+) +(([^ \r\n]+) +)?([0-9]+)\r\n")
+parser.HMSG_RE = re.compile(rb"\AHMSG +([^ \r\n]+) +([^ \r\n]+) +(([^ \r\n]+) +)?([0-9]+) +([0-9]+)\r\n")
 
 Hear = Callable[[Message], None]
 """Takes a message of a subscription. It must not wait: until it returns, nothing else is read."""
