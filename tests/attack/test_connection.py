@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import nats.errors
 import pytest
 
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import NoLogin
-from nats_k8s_oidc_callout.adapters.nats.wire import read_headers
+from nats_k8s_oidc_callout.adapters.nats.wire import Message, read_headers
 from nats_k8s_oidc_callout.core.nats.address import Address
 
 
@@ -58,6 +59,10 @@ async def _server(then: bytes) -> AsyncIterator[int]:
             await asyncio.sleep(0.01)
 
 
+async def _ignore(_: Exception) -> None:
+    """Nobody is interested."""
+
+
 class _Broken(Connection):
     """A connection whose next message meets a bug."""
 
@@ -72,14 +77,54 @@ async def test_a_reader_that_ends_ends_the_connection() -> None:
     """
     async with _server(b"MSG a 1 2\r\nhi\r\n") as port:
         connection = _Broken(Address("127.0.0.1", port), NoLogin(), None)
-
-        async def ignore(_: Exception) -> None:
-            """Nobody is interested."""
-
-        await connection.open(2.0, ignore)
+        await connection.open(2.0, _ignore)
         await connection.subscribe("a")
         try:
             async with asyncio.timeout(2):
                 await connection.ended.wait()
+        finally:
+            await connection.shut(1.0, politely=False)
+
+
+def test_answers_to_a_connection_that_is_just_gone_find_it_closed() -> None:
+    """
+    On uvloop nothing can be written from the moment a socket is gone, a turn before the reader learns of it: answers of
+    that turn are told that the connection is closed, as later ones are.
+    """
+    uvloop = pytest.importorskip("uvloop")
+    found: list[Exception] = []
+
+    async def reset() -> None:
+        async with _server(b"") as port:
+            connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
+            await connection.open(2.0, _ignore)
+            connection._abort()
+            while not connection.ended.is_set():
+                try:
+                    connection.answer([("a", b"x")])
+                except Exception as error:  # noqa: BLE001  # any of them is looked at below
+                    found.append(error)
+                await asyncio.sleep(0)
+            await connection.shut(1.0, politely=False)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(reset())
+
+    assert {nats.errors.ConnectionClosedError} == {type(error) for error in found}
+
+
+async def test_a_subscription_that_has_ended_holds_nothing() -> None:
+    """
+    Once a subscription has ended, its messages are heard no more, and the connection keeps nothing of it.
+    """
+    heard: list[Message] = []
+    async with _server(b"MSG a 1 2\r\nhi\r\n") as port:
+        connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
+        await connection.open(2.0, _ignore)
+        ended = await connection.listen("a", "", heard.append)
+        await ended.drain()
+        await connection._process_msg(1, b"a", b"", b"late", None)
+        try:
+            assert ([b"hi"], {}) == ([message.payload for message in heard], connection._heard_by)
         finally:
             await connection.shut(1.0, politely=False)

@@ -7,7 +7,7 @@ It reaches into nats-py 2.16 at nine places, each pinned by a test in tests/adap
 - `_send_ping`, with `_pongs`, `_send_command`, `_flush_pending`: the order of a PING and what went before it
 - `_close`: every ending goes through it, and the public callbacks miss some
 - `_process_info`: the server's word for the account that we are in, which comes after the login
-- `_process_msg`, with `_subs`: its own raises on headers that any publisher may send, and then its reader ends without a
+- `_process_msg`, with `_remove_sub`: its own raises on headers that any publisher may send, and then its reader ends without a
   word; and it hands each message to another task, which costs more than reading it
 - `_read_loop`: should the reader end for another reason, the connection is over at once and not a heartbeat later
 - `MSG_RE` and `HMSG_RE` of its parser: to them a vertical tab or a form feed ends a word, and the reader, too
@@ -67,7 +67,7 @@ class Connection(Client):
         """Where we are logged in, as the server names it; nats-server before 2.12 does not tell. NATS_FACTS 8.7."""
         self._login = login
         self._context = context
-        self._heard_by: dict[Subscription | None, Hear] = {}
+        self._heard_by: dict[int, Hear] = {}
 
     async def open(self, timeout: float, on_error: Callable[[Exception], Awaitable[None]]) -> None:
         """Connect and log in, each step within `timeout` seconds.
@@ -131,11 +131,15 @@ class Connection(Client):
         """Subscribe; return what ends the subscription by `drain` or `unsubscribe`."""
         subscription = await self.subscribe(subject, queue=queue_group)
         # In time: nothing was waited for since the SUB was handed over.
-        self._heard_by[subscription] = hear
+        self._heard_by[subscription._id] = hear
         return subscription
 
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self._heard_by.pop(sid, None)
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        hear = self._heard_by.get(self._subs.get(sid))
+        hear = self._heard_by.get(sid)
         if hear is None:
             # It has ended.
             return
@@ -176,7 +180,11 @@ class Connection(Client):
         parts: list[bytes] = []
         for subject, payload in answers:
             parts += (b"PUB %b %d\r\n" % (subject.encode("latin-1"), len(payload)), payload, b"\r\n")
-        self._transport.write(b"".join(parts))
+        try:
+            self._transport.write(b"".join(parts))
+        except RuntimeError:
+            # uvloop's: the socket is gone, and nats-py's reader has not had its turn to learn that.
+            raise nats.errors.ConnectionClosedError from None
 
     def post(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand a message to the connection; it leaves with the next turn of the event loop.
