@@ -53,6 +53,18 @@ async def test_an_answer_may_have_to_be_newer_than_its_question(world: World) ->
     await now.close()
 
 
+async def test_whoever_asks_again_hears_no_answer_to_the_question_before(world: World) -> None:
+    """A look that was given up may still be under way: what it brings is older than the next question."""
+    now = LiveLookup(world.api, world.index, lambda: 1000.0, keeps=False)
+    world.server.answer_after = 0.2
+    with pytest.raises(Unreachable):
+        await now.look_up("team", "app", 0.1)
+    world.server.put("team", "app")
+    assert await now.look_up("team", "app", 1) is not None
+    assert world.server.count("get") == 2
+    await now.close()
+
+
 async def test_an_answer_is_for_askers_of_its_uid(world: World, looker: Looker) -> None:
     """What was answered about a deleted ServiceAccount does not hide the one that was made again under its name."""
     assert await looker.lookup.look_up("team", "app", 1, uid="old") is None

@@ -162,7 +162,7 @@ class ClusterWorkloads:
         return await self._lookup.look_up(workload.namespace, workload.name, budget, uid=workload.uid)
 
     async def look_now(self, namespace: str, name: str, budget: float) -> ServiceAccount | None:
-        """Return what the cluster has at this moment. Raises Unreachable; whoever asks does so once at a time for each."""
+        """Return what the cluster has at this moment. Raises Unreachable."""
         return await self._now.look_up(namespace, name, budget)
 
     async def prime(self) -> None:

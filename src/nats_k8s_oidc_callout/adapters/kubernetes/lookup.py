@@ -70,7 +70,7 @@ class LiveLookup(Generic[T]):
         flight_seconds: float = FLIGHT_SECONDS,
         keeps: bool = True,
     ) -> None:
-        """Without `keeps` each answer is newer than its question."""
+        """Without `keeps` each answer is newer than its question, so each question is a GET of its own."""
         self._api = api
         self._reader = reader
         self._kind = reader.kind
@@ -80,7 +80,8 @@ class LiveLookup(Generic[T]):
         self._slots = asyncio.Semaphore(AT_ONCE)
         # Each as long as a flight of its namespace is under way.
         self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._flights: dict[_Key, asyncio.Task[T | Unreachable | None]] = {}
+        # By what is asked, where that is asked once for all who wait.
+        self._flights: dict[object, asyncio.Task[T | Unreachable | None]] = {}
         self._large = asyncio.Semaphore(1)
         # In the order of expiry, since every answer is kept equally long.
         self._kept: OrderedDict[_Key, _Kept[T]] = OrderedDict()
@@ -124,8 +125,10 @@ class LiveLookup(Generic[T]):
         if len(self._flights) >= WAITING_MAX:
             raise Unreachable("too many live looks are under way")
         flight = asyncio.create_task(self._fly(key), name=f"live look at a {self._kind.name}")
-        self._flights[key] = flight
-        flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        # Whoever gave up on an older GET and asks again would hear what was true when that one left.
+        place = key if self._keeps else object()
+        self._flights[place] = flight
+        flight.add_done_callback(lambda _: self._flights.pop(place, None))
         return flight
 
     async def _fly(self, key: _Key) -> T | Unreachable | None:
