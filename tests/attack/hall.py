@@ -33,8 +33,10 @@ WAIT_SECONDS = 5.0
 class Hall:
     """The server, a responder, and everything that a question needs. Use it as a context manager."""
 
-    def __init__(self, *, sealed: bool = False) -> None:
+    def __init__(self, *, sealed: bool = False, extra: str = "") -> None:
+        """`extra` is more of the server's configuration."""
         self._stack = ExitStack()
+        self._extra = extra
         self.issuer = issuer()
         self.signer = Pair.new(Kind.ACCOUNT)
         self.xkey = Pair.new(Kind.CURVE) if sealed else None
@@ -47,7 +49,7 @@ class Hall:
                 f'{{ user: {name}, password: "{nats_modes.PASSWORD}"{rights} }}'
                 for name, rights in (("responder", f", permissions: {MAY_ANSWER}"), ("mallory", ""))
             )
-            self.server = stack.enter_context(NatsServer(f"authorization {{ users: [ {users} ] }}\n"))
+            self.server = stack.enter_context(NatsServer(f"authorization {{ users: [ {users} ] }}\n{self._extra}"))
             self.accounts = Accounts(folder / "accounts")
             self.accounts.folder.mkdir()
             self.accounts.write_usual()
@@ -100,9 +102,9 @@ class Hall:
         return {key[len(name) + 9 : -2]: value for key, value in metrics.items() if key.startswith(name)}
 
     @asynccontextmanager
-    async def mallory(self) -> AsyncIterator["Mallory"]:
-        """Be logged in as Mallory until the block ends."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port, limit=4 << 20)
+    async def mallory(self, port: int | None = None) -> AsyncIterator["Mallory"]:
+        """Be logged in as Mallory until the block ends, here or at another server's port."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.server.port, limit=4 << 20)
         try:
             mallory = Mallory(reader, writer)
             await mallory.log_in()

@@ -122,7 +122,7 @@ async def test_a_subscription_that_has_ended_holds_nothing() -> None:
         connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
         await connection.open(2.0, _ignore)
         ended = await connection.listen("a", "", heard.append)
-        await ended.drain()
+        await ended.drain()  # type: ignore[no-untyped-call]  # nats-py has no types here
         await connection._process_msg(1, b"a", b"", b"late", None)
         try:
             assert ([b"hi"], {}) == ([message.payload for message in heard], connection._heard_by)

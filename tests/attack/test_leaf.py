@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.attack.hall import SUBJECT, Hall
 from tests.e2e.clients import logged_in
 from tests.e2e.plans import Plan, config_creds
 from tests.e2e.worlds import world_of
+from tests.fakes import nats_modes
 from tests.fakes.nats_world import NatsServer, free_port, until
 
 pytestmark = pytest.mark.e2e
@@ -75,6 +77,27 @@ async def test_a_rule_lets_no_leaf_node_in_unless_it_says_so() -> None:
             with NatsServer(f"leafnodes {{ remotes: [ {{ url: {remote} }} ] }}\n"):
                 await until(lambda: responder.decisions(event=event), what=event)  # noqa: B023
             assert {reason} == {line.get("reason") for line in responder.decisions(event=event)}
+
+
+async def test_a_reply_subject_that_only_a_leaf_node_can_send_is_none() -> None:
+    """
+    A leaf node of the callout account may hand the server longer lines than we may: a reply subject that we could not
+    write is none, and the connection lives.
+    """
+    leaf_port = free_port()
+    with Hall(extra=f"leafnodes {{ listen: 127.0.0.1:{leaf_port} }}\n") as hall:
+        remote = f'"nats-leaf://mallory:{nats_modes.PASSWORD}@127.0.0.1:{leaf_port}"'
+        with NatsServer(f"leafnodes {{ remotes: [ {{ url: {remote} }} ] }}, max_control_line: 65536\n") as leaf:
+            async with hall.mallory(leaf.port) as mallory:
+                async with asyncio.timeout(5):
+                    # Our interest travels to the leaf in its own time.
+                    while not hall.dropped()["malformed_request"]:
+                        await mallory.publish(SUBJECT, "x" * 8000, *hall.question())
+                        await mallory.settle()
+                        await asyncio.sleep(0.05)
+            await hall.still_answers()
+
+        assert 0 == hall.responder.metrics()["nats_auth_nats_reconnects_total"]
 
 
 class _Leaf:

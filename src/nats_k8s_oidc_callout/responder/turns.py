@@ -251,7 +251,7 @@ class Responder:
     def _read(self, message: Message) -> Login | None:
         """Open a message; one that is no question is recorded, and is None."""
         if not message.reply:
-            self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no reply subject"), None, message.received)
+            self._record(Drop(DropReason.MALFORMED_REQUEST, "it has no usable reply subject"), None, message.received)
             return None
         keys = self._keys()
         try:
