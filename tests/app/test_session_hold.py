@@ -1,6 +1,7 @@
 """A hold reaches every replica, also one that starts later, and ends when an operator says so."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -23,8 +24,8 @@ class Replica:
         self.hold = Hold("nko.control", self.kicks, "a")
         self._receive = self.hold.ear.hear(cast("Connection", self))
 
-    def post(self, subject: str, payload: bytes) -> None:
-        self.said.append((subject, payload))
+    def answer(self, answers: Sequence[tuple[str, bytes]]) -> None:
+        self.said += answers
 
     def hears(self, data: bytes, reply: str = "") -> bool:
         """Return whether it holds then."""

@@ -149,7 +149,7 @@ REQUEST_MUTANTS = [
     other("a reply subject grows", _CLIENT, 'subject.encode("latin-1")', "subject.encode()",
           "tests/attack/test_steering.py", "-k", "any_bytes"),
     other("a form feed ends the reader", _CLIENT, "parser.MSG_RE =", "_ =", "tests/attack/test_steering.py", "-k", "any_bytes"),
-    other("reply subjects without a top", "adapters/nats/requests.py", "_REPLY_MAX = 4000", "_REPLY_MAX = 40_000",
+    other("reply subjects without a top", _CLIENT, "_REPLY_MAX = 4000", "_REPLY_MAX = 40_000",
           "tests/attack/test_leaf.py", "-k", "only_a_leaf"),
     other("a dead reader is not noticed", _CLIENT, "        finally:\n            self.ended.set()\n",
           "        finally:\n            pass\n", "tests/attack/test_connection.py"),

@@ -10,7 +10,9 @@ import pytest
 from nats_k8s_oidc_callout.adapters.nats.client import Connection
 from nats_k8s_oidc_callout.adapters.nats.logins import NoLogin
 from nats_k8s_oidc_callout.adapters.nats.wire import Message, read_headers
+from nats_k8s_oidc_callout.app.sessions.hold import Hold
 from nats_k8s_oidc_callout.core.nats.address import Address
+from nats_k8s_oidc_callout.core.sessions.kicks import Kicks
 
 
 @pytest.mark.parametrize(
@@ -34,14 +36,16 @@ def test_any_headers_are_read(raw: bytes, expected: dict[str, str]) -> None:
 
 
 @asynccontextmanager
-async def _server(then: bytes) -> AsyncIterator[int]:
-    """Be a NATS server that greets, lets everybody in and then says this."""
+async def _server(then: bytes, heard: bytearray | None = None) -> AsyncIterator[int]:
+    """Be a NATS server that greets, lets everybody in and then says this; what it hears goes into `heard`."""
     writers = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         writer.write(b'INFO {"server_id":"N","version":"2.15.1","max_payload":1048576,"headers":true}\r\n')
         while line := await reader.readline():
+            if heard is not None:
+                heard.extend(line)
             if line.startswith(b"PING"):
                 writer.write(b"PONG\r\n")
             if line.startswith(b"SUB"):
@@ -84,6 +88,25 @@ async def test_a_reader_that_ends_ends_the_connection() -> None:
                 await connection.ended.wait()
         finally:
             await connection.shut(1.0, politely=False)
+
+
+@pytest.mark.parametrize(("reply", "told"), [(b"\xff" * 3000, 1), (b"x" * 5000, 0)], ids=["bytes", "too-long"])
+async def test_a_word_to_hold_is_answered_byte_for_byte_or_not_at_all(reply: bytes, told: int) -> None:
+    """
+    Whoever says `hold` in the callout account cannot have us write a line that is longer than the server takes.
+    """
+    heard = bytearray()
+    async with _server(b"MSG c 1 " + reply + b" 4\r\nhold\r\n", heard) as port:
+        connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
+        await connection.open(2.0, _ignore)
+        kicks = Kicks("a", 50)
+        await connection.listen("c", "", Hold("c", kicks, "a").ear.hear(connection))
+        await connection.rtt(2)
+        await connection.rtt(2)
+        await connection.shut(1.0, politely=True)
+
+    assert kicks.held
+    assert [b"PUB " + reply + b" 27"] * told == [line for line in heard.split(b"\r\n") if line.startswith(b"PUB")]
 
 
 def test_answers_to_a_connection_that_is_just_gone_find_it_closed() -> None:

@@ -50,6 +50,10 @@ NEVER = 365 * 24 * 3600
 parser.MSG_RE = re.compile(rb"\AMSG +([^ \r\n]+) +([^ \r\n]+) +(([^ \r\n]+) +)?([0-9]+)\r\n")
 parser.HMSG_RE = re.compile(rb"\AHMSG +([^ \r\n]+) +([^ \r\n]+) +(([^ \r\n]+) +)?([0-9]+) +([0-9]+)\r\n")
 
+# A server takes lines of 4,096 bytes from us and ends the connection for a longer one, but a leaf node may hand it a reply
+# subject of 60,000. An inbox has 30.
+_REPLY_MAX = 4000
+
 Hear = Callable[[Message], None]
 """Takes a message of a subscription. It must not wait: until it returns, nothing else is read."""
 
@@ -146,7 +150,8 @@ class Connection(Client):
         try:
             # Any publisher chooses the reply's bytes. As many go back: a line that grew past the server's limit would end us.
             told = read_headers(headers) if headers else {}
-            hear(Message(subject.decode("latin-1"), reply.decode("latin-1"), told, data))
+            answerable = reply if len(reply) <= _REPLY_MAX else b""
+            hear(Message(subject.decode("latin-1"), answerable.decode("latin-1"), told, data))
         except Exception:
             log.exception("nats message could not be taken")
 

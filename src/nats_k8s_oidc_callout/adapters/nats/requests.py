@@ -11,9 +11,6 @@ from nats_k8s_oidc_callout.core.nats.names import COMPLAINTS, REQUESTS, SERVER_X
 
 # A key has 56 characters. A header may have a megabyte of them, and would wait in our queue beside its message.
 _XKEY_MAX = 64
-# A server takes lines of 4,096 bytes from us and ends the connection for a longer one, but a leaf node may hand it a reply
-# subject of 60,000. An inbox has 30.
-_REPLY_MAX = 4000
 
 log = structlog.get_logger("nats")
 
@@ -27,14 +24,14 @@ def answer_requests(
 ) -> Duty:
     """Return the duty to hear requests in this queue group.
 
-    `on_request` gets the message, its reply subject (give that very object to `Link.send`) and the server's xkey, each ""
-    where there is none of use; it must not wait. `on_complaint` hears the server's complaints about our answers, if our
+    `on_request` gets the message, its reply subject (give that very object to `Link.send`) and the server's xkey, or ""
+    where there is none; it must not wait. `on_complaint` hears the server's complaints about our answers, if our
     permissions let us: one of the queue group hears each. `beside` and `refused` are as in Duty.
     """
 
     def hear_requests(connection: Connection) -> Hear:
         def receive(message: Message) -> None:
-            reply = Reply(message.reply if len(message.reply) <= _REPLY_MAX else "")
+            reply = Reply(message.reply)
             reply.origin = connection
             on_request(message.payload, reply, message.headers.get(SERVER_XKEY, "")[:_XKEY_MAX])
 

@@ -41,6 +41,7 @@ class Message(NamedTuple):
 
     subject: str
     reply: str
+    """Empty where there is none that could be answered. A character is one byte: `Connection.answer` knows that."""
     headers: dict[str, str]
     payload: bytes
 

@@ -62,6 +62,6 @@ class Hold:
     def _say(self, connection: Connection, subject: str, payload: bytes) -> None:
         if connection.is_connected:
             try:
-                connection.post(subject, payload)
+                connection.answer([(subject, payload)])
             except nats.errors.Error as error:
                 log.debug("session control message not sent", reason=str(error))
