@@ -96,6 +96,9 @@ class _Wire:
     async def drain(self) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return False
+
     def close(self) -> None:
         self.reader.feed_eof()
 

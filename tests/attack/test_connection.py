@@ -1,7 +1,7 @@
 """What a message's bytes can do to the connection itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import nats.errors
@@ -109,31 +109,40 @@ async def test_a_word_to_hold_is_answered_byte_for_byte_or_not_at_all(reply: byt
     assert [b"PUB " + reply + b" 27"] * told == [line for line in heard.split(b"\r\n") if line.startswith(b"PUB")]
 
 
-def test_answers_to_a_connection_that_is_just_gone_find_it_closed() -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_whoever_writes_to_a_connection_that_is_just_gone_finds_it_closed(
+    loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """
-    On uvloop nothing can be written from the moment a socket is gone, a turn before the reader learns of it: answers of
-    that turn are told that the connection is closed, as later ones are.
+    From the end of a socket on the event loops refuse what is written, each in its own way, a turn before the reader
+    learns of the end. Whoever answers or posts in that turn is told that the connection is closed, as later.
     """
-    uvloop = pytest.importorskip("uvloop")
     found: list[Exception] = []
 
     async def reset() -> None:
         async with _server(b"") as port:
             connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
             await connection.open(2.0, _ignore)
+            await connection.rtt(2)
+            writes: list[Callable[[], None]] = [
+                lambda: connection.answer([("a", b"x")]),
+                lambda: connection.post("a", b"x"),
+            ]
             connection._abort()
             while not connection.ended.is_set():
-                try:
-                    connection.answer([("a", b"x")])
-                except Exception as error:  # noqa: BLE001  # any of them is looked at below
-                    found.append(error)
+                for write in writes:
+                    try:
+                        write()
+                    except Exception as error:  # noqa: BLE001  # any of them is looked at below
+                        found.append(error)
                 await asyncio.sleep(0)
             await connection.shut(1.0, politely=False)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=pytest.importorskip(loop).new_event_loop) as runner:
         runner.run(reset())
 
     assert {nats.errors.ConnectionClosedError} == {type(error) for error in found}
+    assert [] == [record.message for record in caplog.records if record.name.startswith("nats")]
 
 
 async def test_a_subscription_that_has_ended_holds_nothing() -> None:

@@ -180,22 +180,18 @@ class Connection(Client):
 
         Raises nats.errors.Error when they cannot be (closed).
         """
-        if not self.is_connected or self._transport is None:
-            raise nats.errors.ConnectionClosedError
+        writer = self._open_writer()
         parts: list[bytes] = []
         for subject, payload in answers:
             parts += (b"PUB %b %d\r\n" % (subject.encode("latin-1"), len(payload)), payload, b"\r\n")
-        try:
-            self._transport.write(b"".join(parts))
-        except RuntimeError:
-            # uvloop's: the socket is gone, and nats-py's reader has not had its turn to learn that.
-            raise nats.errors.ConnectionClosedError from None
+        writer.write(b"".join(parts))
 
     def post(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Hand a message to the connection; it leaves with the next turn of the event loop.
 
         Raises nats.errors.Error when it cannot be (closed, over the server's max_payload).
         """
+        self._open_writer()
         publishing = self.publish(subject, payload, reply, headers)
         try:
             # publish is a coroutine that has nothing to wait for here (pending_size=0): one step finishes it.
@@ -236,9 +232,20 @@ class Connection(Client):
         finally:
             self._abort()
 
+    @property
+    def _writer(self) -> asyncio.StreamWriter | None:
+        return self._transport._io_writer if isinstance(self._transport, TcpTransport) else None
+
+    def _open_writer(self) -> asyncio.StreamWriter:
+        """Return where to write. Raises ConnectionClosedError from the end of the socket on: the reader learns it later."""
+        writer = self._writer
+        if not self.is_connected or writer is None or writer.is_closing():
+            raise nats.errors.ConnectionClosedError
+        return writer
+
     def _abort(self) -> None:
-        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
-            self._transport._io_writer.transport.abort()
+        if self._writer is not None:
+            self._writer.transport.abort()
 
 
 def _is_ip(host: str) -> bool:
