@@ -123,14 +123,20 @@ async def test_answers_leave_before_the_close() -> None:
 
 
 async def test_too_large_answer_is_not_sent() -> None:
-    """`send` says False for more than the server's max_payload, and the connection lives on."""
+    """`send` says False for more than the server's max_payload; others of the turn are sent, the connection lives on."""
     with NatsServer(PLAIN + "\nmax_payload: 65536") as server:
+        listener = await nats.connect(server.url)
+        heard = await listener.subscribe("*")
+        await listener.flush()
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
             assert 65536 == desk.link.max_payload
-            assert not desk.link.send([("r", b"x" * 65537)])
+            assert not desk.link.send([("r", b"x" * 65537), ("s", b"x" * 65536)])
             assert desk.link.send([("r", b"x" * 65536)])
+            await until(lambda: 2 == heard.pending_msgs)
+            assert ["s", "r"] == [(await heard.next_msg()).subject for _ in range(2)]
             assert desk.link.subscribed
+        await listener.close()
 
 
 async def test_subscription_is_proven_by_what_is_asked_after_it() -> None:

@@ -87,7 +87,10 @@ async def test_end_of_a_connection_is_noticed_at_once() -> None:
 
 
 async def test_answer_of_a_dead_connection_is_dropped() -> None:
-    """An answer whose request came by an earlier connection goes nowhere, and does no harm, noticed dead or not."""
+    """
+    An answer whose request came by an earlier connection goes nowhere, and does no harm, noticed dead or not; others of
+    the same turn are sent.
+    """
     with NatsServer(PLAIN) as server:
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
@@ -101,7 +104,13 @@ async def test_answer_of_a_dead_connection_is_dropped() -> None:
             assert not desk.link.send([(desk.requests[0][1], b"!")])
             server.start()
             await until(lambda: desk.link.subscribed)
-            assert not desk.link.send([(desk.requests[0][1], b"!")])
+            listener = await nats.connect(server.url)
+            heard = await listener.subscribe("*")
+            await listener.flush()
+            assert not desk.link.send([(desk.requests[0][1], b"!"), ("s", b"!")])
+            await until(lambda: heard.pending_msgs)
+            assert ["s"] == [(await heard.next_msg()).subject for _ in range(heard.pending_msgs)]
+            await listener.close()
 
 
 @pytest.mark.parametrize("first", ["dead", "no such name", "hanging"])
