@@ -67,6 +67,32 @@ async def _ignore(_: Exception) -> None:
     """Nobody is interested."""
 
 
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        pytest.param(b"MSG a 1 2\r\nhi", "", id="no-reply"),
+        # So a server writes the empty one of a publisher.
+        pytest.param(b"MSG a 1  2\r\nhi", "", id="empty-reply"),
+        pytest.param(b"MSG a 1 \x0br\x0c 2\r\nhi", "\x0br\x0c", id="odd-reply"),
+        pytest.param(b"HMSG a 1  12 14\r\nNATS/1.0\r\n\r\nhi", "", id="empty-reply-with-headers"),
+        pytest.param(b"HMSG a 1 \x0br\x0c 12 14\r\nNATS/1.0\r\n\r\nhi", "\x0br\x0c", id="odd-reply-with-headers"),
+    ],
+)
+async def test_a_messages_line_is_read_as_servers_write_it(line: bytes, reply: str) -> None:
+    """
+    Spaces part the words of a line, and nothing else does.
+    """
+    heard: list[Message] = []
+    async with _server(line + b"\r\n") as port:
+        connection = Connection(Address("127.0.0.1", port), NoLogin(), None)
+        await connection.open(2.0, _ignore)
+        await connection.listen("a", "", heard.append)
+        await connection.rtt(2)
+        await connection.shut(1.0, politely=False)
+
+    assert [Message("a", reply, {}, b"hi")] == heard
+
+
 class _Broken(Connection):
     """A connection whose next message meets a bug."""
 
