@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -39,13 +39,19 @@ class Mutant:
         return yaml.dump({"groups": [broken]}, Dumper=yaml.CSafeDumper)
 
     @property
+    def broken(self) -> str:
+        """The name of the rule with the fault."""
+        rule = groups()[self.group]["rules"][self.rule]
+        return str(rule.get("alert") or rule.get("record"))
+
+    @property
     def unit_tests(self) -> tuple[str, ...]:
         return _UNIT_TESTS[groups()[self.group]["name"].rpartition(".")[2]]
 
 
 def _changed(group: int, rule: int, what: str, change: Mapping[str, str]) -> Mutant:
-    target = groups()[group]["rules"][rule]
-    return Mutant(f"{target.get('alert') or target.get('record')}: {what}", group, rule, change)
+    mutant = Mutant(what, group, rule, change)
+    return replace(mutant, name=f"{mutant.broken}: {what}")
 
 
 def every() -> Iterator[Mutant]:
@@ -86,10 +92,3 @@ def moved() -> Iterator[Mutant]:
         assert right in expr, f"{alert} has no {right!r}"
         for wrong in wrongs:
             yield _changed(number, place, wrong, {"expr": expr.replace(right, wrong, 1)})
-
-
-def chosen() -> list[Mutant]:
-    """Return some of each kind: few, since each is a run of promtool. test_rules.py has all of them as a slow test."""
-    everything = list(every())
-    kinds = ("wrong_nats_auth_selftest_success", "> flipped", "no for")
-    return [next(mutant for mutant in everything if kind in mutant.name) for kind in kinds]
