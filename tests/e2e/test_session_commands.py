@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from nats_k8s_oidc_callout.cli import main
 from tests.e2e.clients import logged_in
 from tests.e2e.session_plans import session_plan
 from tests.e2e.worlds import BINARIES, World, world_of
@@ -37,18 +36,14 @@ LOOK, KICK, HOLD = (
 
 
 async def run(world: World, *arguments: str, code: int = 0) -> list[dict[str, Any]]:
-    """Run a command with the responder's own variables, beside it; return the JSON lines that it printed."""
+    """Run a command with the responder's own variables, beside it; return the JSON lines that it printed.
+
+    Within this process, for the imports are most of what it costs: tests/e2e/test_demo.py runs them as an operator does.
+    """
     env = {**world.responder.env, "LOG_LEVEL": "info"}
-    command = [sys.executable, "-m", "nats_k8s_oidc_callout", "sessions", *arguments]
-    done = await asyncio.to_thread(
-        subprocess.run, command, env={**os.environ, **env}, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (code, "") == (done.returncode, done.stderr if code != 2 else ""), done.stdout + done.stderr
-    return (
-        list(map(json.loads, done.stdout.splitlines()))
-        if "--json" in arguments
-        else [{"text": done.stdout + done.stderr}]
-    )
+    ran = await asyncio.to_thread(CliRunner().invoke, main, ("sessions", *arguments), env=env)
+    assert (code, "") == (ran.exit_code, ran.stderr if code != 2 else ""), ran.output
+    return list(map(json.loads, ran.stdout.splitlines())) if "--json" in arguments else [{"text": ran.output}]
 
 
 @pytest.mark.parametrize(("mode", "way"), [("config", "imports"), ("operator", "login")])
