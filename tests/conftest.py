@@ -14,6 +14,7 @@ import structlog
 from hypothesis import settings
 
 from tests.processes import (
+    COLLECTED,
     begin_with_the_longest,
     pytest_sessionfinish,
     pytest_terminal_summary,
@@ -49,8 +50,9 @@ _GO_FOLDERS = ("chart", "guides", "monitoring", "node")
 _GO_FIXTURES = {"cluster", "binary", "either_end"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what uses the real API server, and what needs any program that Go builds: `make test` runs without."""
+    config.stash[COLLECTED] = {item.nodeid for item in items}
     for item in items:
         wanted = set(getattr(item, "fixturenames", ()))
         if "cluster" in wanted:

@@ -6,6 +6,8 @@ import pytest
 
 TOLD: dict[str, list[str]] = {}
 """Lines for the end of the run, by section."""
+COLLECTED = pytest.StashKey[set[str]]()
+"""The ids of all tests that were found, those that do not run among them."""
 
 # A process runs whole files, since worlds belong to them. These files share worlds with each other.
 _TOGETHER = {
