@@ -17,15 +17,17 @@ _TOGETHER = {
 _FOLDERS_TOGETHER = ("tests/image",)
 # Whatever takes minutes begins first, or one process would wait for it at the end. In the order of what they take.
 _FIRST = (
-    "tests/attack/test_mutants.py",
     "tests/e2e/test_kubernetes_life.py",
     "tests/guides/test_deploy.py",
-    "tests/e2e/test_seeded_faults.py",
     "tests/image",
-    "tests/monitoring/test_rules.py",
-    "tests/e2e/test_doctor.py",
-    "tests/guides/test_operator_setup.py",
+    "tests/attack/test_mutants.py",
     "tests/e2e/test_demo.py",
+    "tests/clients/test_stock.py",
+    "tests/guides/test_operator_setup.py",
+    "tests/e2e/test_doctor.py",
+    "tests/e2e/test_seeded_faults.py",
+    "tests/monitoring/test_rules.py",
+    "tests/e2e/test_sessions.py",
     "tests/e2e/test_behaviour.py",
 )
 
