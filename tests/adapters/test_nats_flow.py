@@ -146,7 +146,7 @@ async def test_subscription_is_proven_by_what_is_asked_after_it() -> None:
         await desk.link.drain()
 
     lines = [line.split()[0] for line in bytes(server.received).splitlines()]
-    assert [b"CONNECT", b"PING", b"SUB", b"SUB", b"PING", b"UNSUB", b"PING"] == lines[:7]
+    assert [b"CONNECT", b"PING", b"PING", b"SUB", b"SUB", b"PING", b"UNSUB", b"PING"] == lines[:8]
 
 
 async def test_complaints_about_our_answers_are_heard() -> None:

@@ -151,6 +151,26 @@ def test_the_account_of_our_own_login_is_shut(tmp_path: Path) -> None:
     assert ["", ""] == [keys.accounts.placeable(account) for account in ("APP", "OTHER")]
 
 
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [
+        pytest.param("APP", "NATS_ACCOUNT=APP is the callout account, where every client", id="clients are put there"),
+        pytest.param("AUTH", "", id="another"),
+        pytest.param("", "", id="not told"),
+    ],
+)
+def test_where_nobody_is_served(tmp_path: Path, own: str, why: str) -> None:
+    keys = keyring(tmp_path, nats_account="APP", nats_auth_account="", nats_accounts_dir=None)
+
+    assert keys.accounts.misplaced(own)[: len(why) or None] == why
+
+
+def test_the_global_account_may_be_both(tmp_path: Path) -> None:
+    keys = keyring(tmp_path, nats_account="$G", nats_auth_account="", nats_accounts_dir=None)
+
+    assert "" == keys.accounts.misplaced("$G")
+
+
 def test_where_our_own_self_test_lands(tmp_path: Path) -> None:
     """
     The account of the rule that takes it, as the servers call it; without a rule NATS_ACCOUNT; unknown without the labels

@@ -109,6 +109,22 @@ async def test_started_before_nats_exists() -> None:
         assert (200, 503, 200, True) == (health, readyz, livez, await let_in(world))
 
 
+async def test_nobody_is_let_into_our_own_account() -> None:
+    """
+    Where the settings do not say which the callout account is, the server does, before it may ask us anything.
+    """
+    with world_of("config-creds") as world:
+        responder = world.start_responder(ready=False, NATS_ACCOUNT="AUTH", NATS_AUTH_ACCOUNT="")
+        event = "nats login lands in the wrong account"
+        await until(lambda: responder.events(event), 10)
+        told = responder.events(event)
+        readyz = responder.get("/readyz?verbose")[1]
+
+        assert [False, False] == [await let_in(world), bool(responder.events("nats connected"))]
+        assert told[0]["reason"].startswith("NATS_ACCOUNT=AUTH is the callout account")
+        assert "NATS_ACCOUNT=AUTH is the callout account" in readyz
+
+
 @pytest.mark.slow
 async def test_nats_paused() -> None:
     """

@@ -9,6 +9,7 @@ from nats_k8s_oidc_callout.app.sources import Loop
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.grants.rules import Labels
 from nats_k8s_oidc_callout.core.grants.terms import Terms
+from nats_k8s_oidc_callout.core.nats.names import GLOBAL_ACCOUNT
 from nats_k8s_oidc_callout.core.nats.signers import AccountSigner, never_placed
 from nats_k8s_oidc_callout.errors import BadKey
 from nats_k8s_oidc_callout.settings import Mode, Settings, read_account_signer
@@ -53,6 +54,15 @@ class TargetAccounts:
         why = never_placed(account, self._callout) or never_placed(account, self.own())
         why = why or ("" if self._any_name else self._why_no_key(account))
         return f"account {account}: {why}" if why else ""
+
+    def misplaced(self, own: str) -> str:
+        """Return why nobody can be placed in NATS_ACCOUNT while our own login is in this account, or nothing.
+
+        The settings refuse that where NATS_AUTH_ACCOUNT says so, and only warn of `$G` (settings.consistency).
+        """
+        if not own or own != self._default or own == GLOBAL_ACCOUNT:
+            return ""
+        return f"NATS_ACCOUNT={own} is the callout account, where every client could read the tokens of the others"
 
     def _why_no_key(self, account: str) -> str:
         if self._folder is None:

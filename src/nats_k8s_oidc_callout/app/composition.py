@@ -92,6 +92,7 @@ class App:
                 *((self._sessions.ears, self._sessions.refused) if self._sessions else ()),
             ),
             doubt=self._keyring.doubt,
+            misplaced=accounts.misplaced,
         )
         accounts.own = lambda: self._link.account
         self.readiness = Readiness(self._link, self._keys, self._workloads, self._labels, self._keyring)

@@ -36,6 +36,10 @@ LOGIN_REFUSED = "nats refused our login"
 log = structlog.get_logger("nats")
 
 
+class _Misplaced(Unreachable):
+    """A server let us in where we must not serve."""
+
+
 class Link:
     """One login to NATS, kept alive by `run`, and what it is for, its duty.
 
@@ -50,18 +54,21 @@ class Link:
         tls: Callable[[], ssl.SSLContext | None],
         duty: Duty,
         doubt: Callable[[], str] = str,
+        misplaced: Callable[[str], str] = lambda _: "",
         timing: Timing = USUAL,
     ) -> None:
         """`servers` are tried in turn, at least one.
 
         `doubt` says what may be wrong with the login, once the server has refused it, or gives it no right to listen;
-        empty for no idea.
+        empty for no idea. `misplaced` says why we must not serve from the account that a server puts us into, or nothing;
+        it is asked before the subscription, of servers that tell the account.
         """
         self._book = AddressBook(servers)
         self._login = login
         self._tls = tls
         self._duty = duty
         self._doubt = doubt
+        self._misplaced = misplaced
         self._timing = timing
         self._service: Service | None = None
         self._wish = Wish()
@@ -171,6 +178,8 @@ class Link:
             except nats.errors.NoServersError:
                 # What really happened went to on_error only.
                 raise Unreachable(words(last[0]) if last else "no connection") from None
+            if why := self._misplaced(connection.account):
+                raise _Misplaced(why)
             self._welcome(service)
             finished = await _until_ended(connection, service.run())
             if not finished and not self._wish.stopping:
@@ -209,6 +218,8 @@ class Link:
     def _event(self, error: Exception) -> str:
         if self._service is not None:
             return "nats connection lost"
+        if isinstance(error, _Misplaced):
+            return "nats login lands in the wrong account"
         # nats-server's words: 'Authorization Violation', 'User Authentication Expired', 'Authentication Timeout'…
         text = str(error).lower()
         if isinstance(error, nats.errors.Error) and ("authorization" in text or "authentication" in text):
