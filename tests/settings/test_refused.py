@@ -45,6 +45,7 @@ REFUSED = [
     ("NATS_ACCOUNT", CALLOUT.public, "is the callout account, where every client could read the tokens of the others"),
     ("NATS_AUTH_ACCOUNT", ACCOUNT.public, "is a public key (operator mode), but NATS_ACCOUNT a name (config mode)"),
     ("NATS_AUTH_TIMEOUT_SECONDS", "61", "must be less than or equal to 60"),
+    ("NATS_ACCOUNT", "APP\udcff", "is not UTF-8"),
     ("NATS_AUTH_TIMEOUT_SECONDS", "0.1", "must be greater than 0.1"),
     ("NATS_AUTH_TIMEOUT_SECONDS", "2s", "must be a number of seconds, such as 1.5, without a unit"),
     ("NATS_AUTH_TIMEOUT_SECONDS", "nan", "must be a number of seconds, such as 1.5, without a unit"),

@@ -21,7 +21,7 @@ from nats_k8s_oidc_callout.bounded.files import read_file
 from nats_k8s_oidc_callout.core.grants.policy import Policy
 from nats_k8s_oidc_callout.core.identity.own_token import claims_of
 from nats_k8s_oidc_callout.errors import BadPolicy, ConfigurationError
-from nats_k8s_oidc_callout.settings import consistency, sessions
+from nats_k8s_oidc_callout.settings import consistency, sessions, values
 from nats_k8s_oidc_callout.settings.choices import (
     Cluster,
     LogFormat,
@@ -168,7 +168,7 @@ def _parse(texts: Mapping[str, str], found: Findings) -> Settings:
         name = variable.names[0]
         if name in texts and name not in found.bad:
             try:
-                parsed[field] = value = _READERS[field](texts[name])
+                parsed[field] = value = _READERS[field](values.text(texts[name]))
                 variable.check(value)
             except ValueError as error:
                 parsed.pop(field, None)

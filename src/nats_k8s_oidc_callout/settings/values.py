@@ -76,6 +76,15 @@ class NatsServers:
         return self.user is not None or self.token is not None
 
 
+def text(value: str) -> str:
+    """Return a value as it is. What is not UTF-8 cannot be logged, hashed or sent, and Python hides that (PEP 383)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8") from None
+    return value
+
+
 def choice(members: type[E], **also: E) -> Callable[[str], E]:
     """Return a reader of one word of a closed set, in either case; `also` are further spellings."""
 
