@@ -6,8 +6,9 @@ VENV   ?= .venv
 CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nats-k8s-oidc-callout
 ARGS   ?=
 TOOLS  ?=
-# Files are what is shared out: worlds belong to them (tests/processes.py). ARGS=-n0 runs all in one process, for a debugger.
-SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile
+# Files are what is shared out: worlds belong to them (tests/processes.py). To four processes on however few cores: half of the
+# time they wait for servers. ARGS=-n0 runs all in one, for a debugger.
+SIDE_BY_SIDE := -n 4 --dist=loadfile --no-loadscope-reorder
 BENCH  ?=
 
 BIN     := $(VENV)/bin
@@ -44,8 +45,8 @@ test-all: $(VENV)/.dev tools ## what `make test` leaves out: the slow tests, and
 	@$(BIN)/python tools/build.py prometheus helm-3
 	@$(BIN)/python -m tests.clients.builds
 	@$(BIN)/python -c 'from tools import image; image.missing_for_stand_in() or image.stand_in()'
-	@# 4 on however few cores, since most of these wait for a server's own time. 5: ARGS left nothing to run, of these.
-	@$(BIN)/python -m pytest -m '(slow or go) and not alone' $(SIDE_BY_SIDE) -n 4 --no-loadscope-reorder $(ARGS) || [ $$? = 5 ]
+	@# 5: ARGS left nothing to run, of these.
+	@$(BIN)/python -m pytest -m '(slow or go) and not alone' $(SIDE_BY_SIDE) $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m '(slow or go) and alone' $(ARGS) || [ $$? = 5 ]
 
 test-kind: $(VENV)/.dev image ## an installation in a cluster of kind's, with docker, kind, kubectl and helm

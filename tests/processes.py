@@ -15,7 +15,7 @@ _TOGETHER = {
     "tests/e2e/test_chart_image.py": "tests/image",
 }
 _FOLDERS_TOGETHER = ("tests/image",)
-# Whatever takes minutes begins first, or one process would wait for it at the end. In the order of what they take.
+# Whatever takes long begins first, or one process would wait for it at the end. In the order of what they take.
 _FIRST = (
     "tests/e2e/test_kubernetes_life.py",
     "tests/guides/test_deploy.py",
@@ -29,6 +29,16 @@ _FIRST = (
     "tests/monitoring/test_rules.py",
     "tests/e2e/test_sessions.py",
     "tests/e2e/test_behaviour.py",
+    "tests/attack/test_memory.py",
+    "tests/clients/test_other_clients.py",
+    "tests/e2e/test_policy.py",
+    "tests/e2e/test_life.py",
+    "tests/attack/test_bounds.py",
+    "tests/e2e/test_session_commands.py",
+    "tests/e2e/test_accounts.py",
+    "tests/e2e/test_scoped.py",
+    "tests/e2e/test_files.py",
+    "tests/adapters/test_nats_system.py",
 )
 
 
@@ -38,7 +48,7 @@ def told(section: str) -> list[str]:
 
 
 def begin_with_the_longest(items: list[pytest.Item]) -> None:
-    """Put the files that take minutes before all others."""
+    """Put the files that take long before all others."""
     ranks = {share: rank for rank, share in enumerate(_FIRST)}
     items.sort(key=lambda item: ranks.get(_share(item.nodeid), len(ranks)))
 
