@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -56,13 +57,6 @@ def colour(threshold_steps: Sequence[dict[str, Any]], value: float) -> str:
     return _COLOURS[reached[-1]["color"]]
 
 
-def legend(pattern: str, labels: dict[str, str]) -> str:
-    """Return the legend of a series, as Grafana fills it in; of a pod only the last part, which tells it apart."""
-    for name, value in labels.items():
-        pattern = pattern.replace(f"{{{{{name}}}}}", value.rpartition("-")[2] if name == "pod" else value)
-    return pattern
-
-
 class Panel:
     """One panel, its place in pixels, and the parts that it is drawn of."""
 
@@ -84,15 +78,28 @@ class Panel:
         for target, answers in zip(panel["targets"], found, strict=True):
             for answer in answers:
                 points = [(float(at), float(value)) for at, value in answer["points"]]
-                self.series.append((legend(target["legendFormat"], answer["labels"]), points))
+                self.series.append((units.legend(target["legendFormat"], answer["labels"]), points))
 
     def draw(self) -> Iterator[str]:
         if self.panel["type"] == "stat":
             yield from self._stat()
             return
         yield self._frame("#ffffff")
-        yield text(self.x + 10, self.y + 19, self.panel["title"], size=13, more=' font-weight="600"')
+        yield self._title()
         yield from self._graph()
+
+    def _title(self) -> str:
+        """Return the title, on as many lines as the panel's width makes of it."""
+        # Bold letters are some 0.62 of their size wide.
+        title, room = self.panel["title"], self.width - 14
+        size = 13 if len(title) * 8 < room else 12
+        lines = textwrap.wrap(title, int(room / 0.62 / size))
+        self.top += 14 * (len(lines) - 1)
+        parts = (
+            f'<tspan x="{self.x + 10:.0f}" y="{self.y + 19 + 14 * number:.0f}">{escape(line)}</tspan>'
+            for number, line in enumerate(lines)
+        )
+        return f'<text font-size="{size}" font-weight="600">{" ".join(parts)}</text>'
 
     def _frame(self, fill: str) -> str:
         return (
@@ -126,7 +133,7 @@ class Panel:
         rows = self._legend_rows(names)
         self.floor = self.y + self.height - 24 - 16 * len(rows)
         drawn = self._stacked()
-        ticks = self._ticks([value for _, points in drawn for _, value in points])
+        ticks = self._ticks([value for _, points in drawn for _, value in points if not math.isnan(value)])
         self.low, self.high = ticks[0], ticks[-1]
         for tick in ticks:
             y = self._at(tick)

@@ -53,6 +53,14 @@ def _number(value: float, decimals: int | None) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+def legend(pattern: str, labels: dict[str, str]) -> str:
+    """Return the legend of a series, as Grafana fills it in; of a pod and a digest only so much as tells it apart."""
+    short = {"pod": labels.get("pod", "").rpartition("-")[2], "sha256": labels.get("sha256", "")[:8]}
+    for name, value in labels.items():
+        pattern = pattern.replace(f"{{{{{name}}}}}", short.get(name, value))
+    return pattern
+
+
 def ticks(lowest: float, highest: float, unit: str) -> list[float]:
     """Return three to six round values that enclose lowest and highest."""
     if highest <= lowest:

@@ -1,5 +1,6 @@
 """The picture of the dashboard: it is of the dashboard that we ship, and numbers are shown as people say them."""
 
+import math
 import re
 from html import unescape
 
@@ -7,13 +8,18 @@ import pytest
 
 from tests.monitoring.shipped import ROOT, dashboard
 from tools import dashboard_units as units
-from tools.dashboard_picture import PICTURE, picture
+from tools.dashboard_picture import PICTURE, Panel, picture
+
+
+def _texts(svg: str) -> list[str]:
+    """Return what is written in a picture; a long title is on more than one line."""
+    return re.findall(r">([^<>]+)</text>", re.sub(r"</?tspan[^>]*>", "", svg))
 
 
 def test_picture_shows_the_dashboard() -> None:
     """docs/images has every panel and every row under its title, in their order, in less than 300 KB."""
     text = PICTURE.read_text(encoding="utf-8")
-    words = [unescape(word).removeprefix("▾ ") for word in re.findall(r">([^<>]+)</text>", text)]
+    words = [unescape(word).removeprefix("▾ ") for word in _texts(text)]
     titles = [panel["title"] for panel in dashboard()["panels"]]
     shown = iter(words)
 
@@ -30,6 +36,18 @@ def test_a_panel_without_data_says_so() -> None:
 
     assert "none ends" in drawn
     assert sum(panel["type"] == "timeseries" for panel in panels) == drawn.count(">nothing</text>")
+
+
+def test_a_gap_is_drawn_as_one() -> None:
+    """A share of nothing is no number, as before the first session ends: the line begins after it."""
+    panel = next(panel for panel in dashboard()["panels"] if panel["title"] == "Time until a session is gone")
+    points = [[0.0, math.nan], [4.0, math.nan], [8.0, 0.2], [12.0, 0.4]]
+    found = {"labels": {}, "points": points}
+    drawn = "".join(Panel(panel, [[found], []], 0.0, 60.0).draw())
+
+    assert "nan" not in drawn
+    assert ["50 %"] == [word for word in _texts(drawn) if word.endswith("%")]
+    assert 1 == drawn.count('fill="none"')
 
 
 @pytest.mark.parametrize(
