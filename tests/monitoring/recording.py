@@ -8,12 +8,14 @@ import asyncio
 import datetime as dt
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from tests.e2e.session_world import pod
 from tests.leaks import SECRETS
 from tests.monitoring.scene import BAD, GOOD, Scene
 from tests.monitoring.shipped import panels
@@ -27,11 +29,29 @@ SECONDS = 660.0
 OLD = ("nats-k8s-oidc-callout-7d9c5f8b6-4xk2p", "nats-k8s-oidc-callout-7d9c5f8b6-tq8zl")
 NEW = ("nats-k8s-oidc-callout-6c4bfd977-9wkqs", "nats-k8s-oidc-callout-6c4bfd977-hm5vd")
 
+POLICY = """
+version: 1
+rules:
+  - {name: shop, match: {namespaces: [shop]}, annotations: any}
+  - {name: billing, match: {namespaces: [billing]}, account: OTHER, annotations: {publish: ["invoices.>"]}}
+  - {name: search, match: {namespaces: [search]}, annotations: {publish: ["{name}.>"]}}
+"""
+QUARANTINE = """\
+  - {name: quarantine, match: {namespaces: [search], service_accounts: [scraper]}, refuse: "INC-1234"}
+"""
+# So short that renewals are seen.
+SHORT = {"SESSION_MAX_SECONDS": "200"}
+# Of each workload that stays connected.
+SESSIONS = 10
+LEAVER, SCRAPER = ("search", "leaver"), ("search", "scraper")
+
 
 def record(folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     """Let it all happen, and return for each panel what each of its queries found: over time, or at the end."""
-    with Scene(folder, SCRAPE_SECONDS) as scene:
+    with Scene(folder, SCRAPE_SECONDS, POLICY, SHORT) as scene:
         _renew(scene.world.folder)
+        for workload in (LEAVER, SCRAPER):
+            scene.cluster.create_service_account(*workload)
         scene.deploy(*OLD)
         scene.prometheus.until("count(nats_auth_selftest_success == 1) == 2", 30)
         # A rate needs some scrapes before the picture begins.
@@ -62,6 +82,7 @@ class _Story:
         self._tell = tell
         self._good = [scene.good(number) for number in range(8)]
         self._bad = [scene.expired(), scene.other_audience(), scene.forged()]
+        self._scraper = scene.own_token(*SCRAPER)
         self._ghost = SECRETS.register("token", scene.cluster.sign_token(self._ghosts_claims()))
 
     def _ghosts_claims(self) -> dict[str, object]:
@@ -70,12 +91,16 @@ class _Story:
         return self._scene.cluster.claims("shop", "web", **changes)
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as staying, asyncio.TaskGroup() as tasks:
+            for token in self._good[:4]:
+                await staying.enter_async_context(self._sessions(token))
             usual = tasks.create_task(self._usual())
             for second, name, happen in (
+                (45, "ten sessions lose their ServiceAccount", self._delete),
                 (115, "a deploy", self._deploy),
                 (205, "a storm", self._storm),
                 (270, "the key endpoint goes away", self._no_keys),
+                (355, "the policy refuses one workload", self._quarantine),
                 (390, "a flood", self._flood),
                 (505, "the API server restarts", self._api_server),
                 (560, "NATS restarts", self._nats),
@@ -89,8 +114,24 @@ class _Story:
     async def _wait_for(self, second: float) -> None:
         await asyncio.sleep(max(0.0, self._start + second - time.time()))
 
+    def _sessions(self, token: str, *, back: bool = True) -> AbstractAsyncContextManager[object]:
+        """Stay connected; `back`: again at each end."""
+        return pod(self._scene.world, str, connections=SESSIONS, fields={"auth_token": token}, back=back)
+
+    async def _delete(self) -> None:
+        async with self._sessions(self._scene.own_token(*LEAVER), back=False):
+            await asyncio.sleep(15)
+            await asyncio.to_thread(self._scene.cluster.delete_service_account, *LEAVER)
+            await asyncio.sleep(10)
+
+    async def _quarantine(self) -> None:
+        async with self._sessions(self._scraper, back=False):
+            await asyncio.sleep(15)
+            (self._scene.folder / "policy.yaml").write_text(POLICY.replace("rules:\n", f"rules:\n{QUARANTINE}"))
+            await asyncio.sleep(10)
+
     async def _usual(self) -> None:
-        """Some logins a second, at no regular beat; one in fifty with an old token, one in ninety of a ghost."""
+        """Some logins a second, at no regular beat; now and then with an old token, of a ghost, of a scraper."""
         number = 0
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -100,6 +141,8 @@ class _Story:
                     token = self._bad[0]
                 elif number % 90 == 0:
                     token = self._ghost
+                elif number % 15 == 0:
+                    token = self._scraper
                 tasks.create_task(self._scene.log_in(token, GOOD))
                 await asyncio.sleep(0.12 + 0.012 * (number * 7 % 13))
 

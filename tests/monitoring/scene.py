@@ -5,6 +5,7 @@ import contextlib
 import json
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -37,6 +38,9 @@ class Scene:
 
     folder: Path
     seconds: int = 1
+    policy: str = POLICY
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What each replica gets besides."""
     replicas: dict[str, ResponderProcess] = field(default_factory=dict)
     """The running ones, by the name of the pod."""
 
@@ -56,7 +60,7 @@ class Scene:
             # The keys come by way of an endpoint that can be taken away without taking the API server.
             self.world.keys.body = json.dumps(self.cluster.request("GET", "/openid/v1/jwks")[1]).encode()
             self.world.keys.up()
-            (self.folder / "policy.yaml").write_text(POLICY)
+            (self.folder / "policy.yaml").write_text(self.policy)
             self.strangers = Issuer(self.cluster.issuer, [issuer_key()])
             self._stack = stack.pop_all()
         return self
@@ -86,7 +90,7 @@ class Scene:
         mounted = cluster.credentials_dir(cluster.namespace, cluster.service_account)
         SECRETS.register("token", (mounted / "token").read_text())
         own = self.folder / f"{pod}.token"
-        own.write_text(token or self._own_token(cluster.namespace, cluster.service_account))
+        own.write_text(token or self.own_token(cluster.namespace, cluster.service_account))
         return {
             **cluster.environment,
             **self.world.plan.variables,
@@ -99,16 +103,17 @@ class Scene:
             "SESSION_CONTROL": "on",
             # So few that a scrape sees who waits.
             "SESSION_KICKS_PER_SECOND": "5",
+            **self.variables,
         }
 
     # Tokens
 
-    def _own_token(self, namespace: str, name: str) -> str:
+    def own_token(self, namespace: str, name: str) -> str:
         return SECRETS.register("token", self.cluster.token(namespace, name))
 
     def good(self, number: int = 0) -> str:
         """Return the token of one of the TEAMS."""
-        return self._own_token(*TEAMS[number % len(TEAMS)])
+        return self.own_token(*TEAMS[number % len(TEAMS)])
 
     def expired(self) -> str:
         now = int(time.time())
@@ -153,7 +158,7 @@ class Scene:
         """Delete a ServiceAccount, and return when all of its sessions have ended."""
         self.cluster.create_service_account("search", "leaver")
         async with contextlib.AsyncExitStack() as stack:
-            token = self._own_token("search", "leaver")
+            token = self.own_token("search", "leaver")
             sessions = [await stack.enter_async_context(connected(self.world, auth_token=token)) for _ in range(count)]
             assert all(one.let_in for one in sessions)
             self.cluster.delete_service_account("search", "leaver")
