@@ -31,7 +31,9 @@ def test_logs_can_be_followed_and_cut(node: Node) -> None:
 
     assert "end" in said(node, f"timeout 20 kubectl logs -f -n {NAMESPACE} counts | tail -1")
     node.wait(lambda: any(pod.restarts for pod in node.pods(NAMESPACE) if pod.name == "counts"), 10, "a restart")
-    assert "end" == said(node, f"kubectl logs --previous --tail=1 -n {NAMESPACE} counts").strip()
+    node.wait(
+        lambda: "end\n" == said(node, f"kubectl logs --previous --tail=1 -n {NAMESPACE} counts"), 10, "its last line"
+    )
     assert 2 == said(node, f"kubectl logs -n {NAMESPACE} -l app=web --tail=-1").count("greeting hello")
     node.wait(lambda: "CrashLoopBackOff" in node.shell(f"kubectl get pod counts -n {NAMESPACE}").output, 15, "back-off")
     node.kubectl("delete", "pod", "counts", "-n", NAMESPACE)
@@ -54,7 +56,7 @@ spec:
       livenessProbe: {exec: {command: [sh, -c, "echo not well; exit 1"]}, periodSeconds: 1, failureThreshold: 1}
 """
     node.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=text)
-    node.wait(lambda: [pod for pod in node.pods(NAMESPACE) if pod.name == "sick" and pod.restarts], 15, "a restart")
+    node.wait(lambda: [pod for pod in node.pods(NAMESPACE) if pod.name == "sick" and pod.restarts], 30, "a restart")
 
     last = "jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}"
     node.wait(lambda: said(node, f"kubectl get pod sick -n {NAMESPACE} -o {last}") == "137", 10, "its exit code")
