@@ -196,7 +196,7 @@ def connections(count: int) -> Iterator[Row]:
 
 def fill_sessions(table: Table, events: Events) -> None:
     """More sessions than find room, with none of the texts in common, and events that nobody has read."""
-    for row in connections(SESSIONS_MAX + 1000):
+    for row in connections(SESSIONS_MAX + 100):
         session = session_of(row, NOW)
         assert session is not None
         table.put(session)
@@ -226,7 +226,7 @@ async def main() -> None:
     output = Output(_Full())
     empty = memory()
     fill_index(index)
-    for number in range(300):
+    for number in range(150):
         facts.grants.of("team-a", f"sa-{number}", index.entry("uid", annotations(number)).annotations)
     fill_tokens(facts)
     for number in range(100):

@@ -234,7 +234,7 @@ def test_many_namespaces_are_bounded_together(traced: None) -> None:
     """
     index = Index("nats.io/")
     relist = index.begin()
-    for number in range(400):
+    for number in range(330):
         relist.put(f"bad-{number % 40}", f"sa-{number}", index.entry("uid", _heaviest(number)))
 
     assert 0 < len(index.ignored) < 40
@@ -254,14 +254,14 @@ async def test_questions_of_strangers_leave_nothing_behind() -> None:
         # The first fill every store to its top; that of hosts is the largest, and cheaper to fill by itself.
         for number in range(HOSTS_MAX):
             responder._hosts.record(f"h{number}", allowed=False, monotonic=1.0)
-        await _ask(responder, range(1, 1300))
+        await _ask(responder, range(1, 1100))
         gc.collect()
         tracemalloc.start()
         try:
             # What takes a place now is counted, and what it pushes out was not: so twice.
-            await _ask(responder, range(1300, 2600))
+            await _ask(responder, range(1100, 2200))
             before = _held()
-            await _ask(responder, range(2600, 3800))
+            await _ask(responder, range(2200, 3300))
             left = _held() - before
         finally:
             tracemalloc.stop()

@@ -29,12 +29,15 @@ START_SECONDS = 20.0
 # The responder itself gives up after 10 s of leaving.
 STOP_SECONDS = 15.0
 
-_FRESH_METRICS = """
+_PROMPT = """
 import signal, sys
 sys.argv = ["nats-k8s-oidc-callout"]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as __main__ does, before the imports
 from nats_k8s_oidc_callout.adapters.http import server
 server.RENDER_SECONDS = 0.0
+from nats_k8s_oidc_callout.adapters import files, keyfolder
+from nats_k8s_oidc_callout.app import policyfile
+files.INTERVAL_SECONDS = keyfolder.INTERVAL_SECONDS = policyfile.INTERVAL_SECONDS = 0.5
 from nats_k8s_oidc_callout.__main__ import run
 run()
 """
@@ -96,7 +99,8 @@ def register_file(path: Path) -> None:
 class ResponderProcess:
     """`nats-k8s-oidc-callout` with the environment `env`. Use it as a context manager; it is started on entering.
 
-    The metrics are rendered for each who asks, so that tests can compare them before and after; `as_shipped` once a second.
+    It looks at its files twice a second, and renders its metrics for each who asks, so that tests can compare them before
+    and after; `as_shipped` is as it is.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class ResponderProcess:
         """`before` are lines of Python for what no setting changes, as how long keys are good."""
         self.env = environment(env)
         shipped = becoming([sys.executable, "-m", "nats_k8s_oidc_callout"])
-        self._code = shipped if as_shipped else before + _FRESH_METRICS
+        self._code = shipped if as_shipped else before + _PROMPT
         self.log_file = new_log(name)
         self._process: Forked | None = None
         self._port = 0

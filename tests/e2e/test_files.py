@@ -1,7 +1,6 @@
 """Every file of a running responder can be replaced; one that is spoiled changes nothing but a metric.
 
-Files are looked at every 10 s. So there is one wait for all tests here: two responders, one whose files are replaced by
-good ones and one whose files are spoiled, at the same time.
+There are two responders, one whose files are replaced by good ones and one whose files are spoiled, at the same time.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """Two scoped releases in one callout account: each answers for its own namespaces and keeps silent about the rest."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -31,13 +32,14 @@ def counts(responder: ResponderProcess) -> tuple[float, float, float]:
     return metrics["nats_auth_requests_success"], metrics["nats_auth_requests_denied"], silent
 
 
-async def changes(world: World, token: str) -> tuple[str, list[tuple[float, ...]], float]:
-    """Try to log in; return what was said, what each release counted, and how long it took."""
+async def changes(world: World, *tokens: str) -> tuple[str, list[tuple[float, ...]], float]:
+    """Try to log in with each; return what was said to all, what each release counted, and how long the quickest took."""
     before = [counts(responder) for responder in world.responders]
-    knocked = await ask(world, **world.fields(token))
+    knocked = await asyncio.gather(*(ask(world, **world.fields(token)) for token in tokens))
     after = [counts(responder) for responder in world.responders]
     counted = [tuple(b - a for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)]
-    return knocked.said, counted, knocked.seconds
+    (said,) = {one.said for one in knocked}
+    return said, counted, min(one.seconds for one in knocked)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +67,13 @@ async def test_each_turns_away_its_own(world: World) -> None:
     assert (REFUSED, [(0, 0, 1), (0, 1, 0)], True) == (said, seen, seconds < SILENCE_SECONDS)
 
 
-@pytest.mark.parametrize("whose", ["nobodys-namespace", "no-token", "forged"])
-async def test_both_keep_silent(world: World, whose: str) -> None:
+async def test_both_keep_silent(world: World) -> None:
     """
     About a workload of nobody's namespace, or one that proves nothing, no release says a word: the server times out.
     """
-    tokens = {"nobodys-namespace": world.token("team-d", "web"), "no-token": "", "forged": world.token()[:-4] + "AAAA"}
+    said, seen, seconds = await changes(world, world.token("team-d", "web"), "", world.token()[:-4] + "AAAA")
 
-    said, seen, seconds = await changes(world, tokens[whose])
-
-    assert (REFUSED, [(0, 0, 1), (0, 0, 1)], True) == (said, seen, seconds > SILENCE_SECONDS)
+    assert (REFUSED, [(0, 0, 3), (0, 0, 3)], True) == (said, seen, seconds > SILENCE_SECONDS)
 
 
 async def test_other_release_is_gone(world: World) -> None:
