@@ -1,7 +1,5 @@
 """Files that are wrong, hostile or not ours to trust: the process does not start on them, and does not stop for them."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +9,9 @@ from nats_k8s_oidc_callout import settings
 from nats_k8s_oidc_callout.core.nats import nkeys
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind
 from nats_k8s_oidc_callout.errors import ConfigurationError
-from tests.e2e.responder import environment
 from tests.fakes.issuer import Issuer
 from tests.fakes.nats_modes import Pair
 from tests.leaks import SECRETS
-
-BAD_USE = 2
 
 
 def _seed(kind: Kind) -> Callable[[Path], None]:
@@ -79,29 +74,6 @@ def test_a_signing_key_that_is_none_stops_the_start(tmp_path: Path, case: str) -
     assert problem.startswith("NATS_SIGNING_KEY_FILE")
     assert words in problem
     assert [] == SECRETS.scan(problem.encode())
-
-
-@pytest.mark.e2e
-def test_a_process_with_a_bad_key_ends_with_one_line(tmp_path: Path) -> None:
-    """
-    The process ends with exit code 2, without a traceback, and says nothing of the seed.
-    """
-    signing = tmp_path / "signing.seed"
-    _seed(Kind.USER)(signing)
-    ran = subprocess.run(
-        [sys.executable, "-m", "nats_k8s_oidc_callout"],
-        env=environment(_environment(tmp_path, signing)),
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    said = ran.stdout + ran.stderr
-
-    assert BAD_USE == ran.returncode, said
-    assert "NATS_SIGNING_KEY_FILE" in said
-    assert "Traceback" not in said
-    assert [] == SECRETS.scan(said.encode())
 
 
 def test_a_key_of_another_account_is_not_noticed_here() -> None:

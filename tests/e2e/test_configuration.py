@@ -65,14 +65,3 @@ def test_every_wrong_variable_is_named_at_once(tmp_path: Path) -> None:
     assert (2, "Invalid configuration, 10 problems:") == (code, lines[0])
     assert sorted(wrong) == sorted(line.strip().partition(":")[0] for line in lines[1:])
     assert time.monotonic() - began < WITHIN_SECONDS
-
-
-def test_seed_in_a_variable_is_not_repeated(tmp_path: Path) -> None:
-    """
-    A seed where the path of its file should be is refused, and stands nowhere in the output.
-    """
-    seed = SECRETS.register("seed", Pair.new(Kind.ACCOUNT).seed)
-
-    code, lines = refused(whole(tmp_path) | {"NATS_SIGNING_KEY_FILE": seed, "NATS_ACCOUNT_SIGNING_KEY_FILE": seed})
-
-    assert (2, 3) == (code, len(lines)), lines

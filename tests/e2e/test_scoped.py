@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.clients import REFUSED, ask, connected
+from tests.e2e.clients import REFUSED, ask
 from tests.e2e.responder import ResponderProcess
 from tests.e2e.worlds import World, world_of
 
@@ -74,12 +74,3 @@ async def test_both_keep_silent(world: World) -> None:
     said, seen, seconds = await changes(world, world.token("team-d", "web"), "", world.token()[:-4] + "AAAA")
 
     assert (REFUSED, [(0, 0, 3), (0, 0, 3)], True) == (said, seen, seconds > SILENCE_SECONDS)
-
-
-async def test_other_release_is_gone(world: World) -> None:
-    """
-    While one release is stopped the other answers for its own as ever.
-    """
-    world.responders[1].stop()
-    async with connected(world, **world.fields(world.token())) as own:
-        assert own.let_in
