@@ -1,5 +1,6 @@
 """What is attacked: one running world with a callout, and two halls where anybody may ask the responder; once a run."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.attack.hall import Hall
 from tests.e2e.plans import config_jetstream
 from tests.e2e.worlds import World, world_of
+from tests.fakes.nats_world import until
 
 # One log line a login at info: what a platform runs with, and fewer lines to read again and again.
 _LEVEL = "info"
@@ -16,7 +18,9 @@ _LEVEL = "info"
 def attacked() -> Iterator[World]:
     """A NATS server with the callout and JetStream, an issuer by URL, ServiceAccounts and the real responder."""
     with world_of(config_jetstream) as world:
-        world.start_responder(LOG_LEVEL=_LEVEL)
+        responder = world.start_responder(LOG_LEVEL=_LEVEL)
+        # Lines are written in turns, so that of being ready a moment after it.
+        asyncio.run(until(lambda: responder.events("ready")))
         yield world
 
 
