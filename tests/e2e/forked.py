@@ -84,6 +84,7 @@ class Forked:
         while (code := self.poll()) is None:
             if time.monotonic() > deadline:
                 raise TimeoutError
+            # It is no child of ours: nothing tells of its end but the file.
             time.sleep(0.01)
         return code
 
