@@ -269,7 +269,7 @@ async def apart(binary: str, programs: dict[str, list[str]], session_seconds: in
         try:
             await asyncio.to_thread(_until_jetstream, world)
             async with stock(world, programs, SESSION_MAX_SECONDS=str(session_seconds), **ON) as one:
-                await asyncio.sleep(5)
+                await _listed(world, len(programs))
                 for line in lines:
                     line.cut()
                 assert not (await ask(world, **world.fields(world.token()))).let_in
@@ -284,8 +284,20 @@ async def apart(binary: str, programs: dict[str, list[str]], session_seconds: in
     return one
 
 
-def _servers(world: World) -> float:
-    return world.responder.metrics()['nats_auth_session_servers{state="known"}']
+def _servers(world: World, state: str = "known") -> float:
+    return world.responder.metrics()[f'nats_auth_session_servers{{state="{state}"}}']
+
+
+async def _listed(world: World, sessions: int) -> None:
+    """Return once the responder has all of it for 5 s: then no list comes that would find servers gone before a kick does."""
+    since = time.monotonic()
+    deadline = since + 20
+    while time.monotonic() < since + 5:
+        known = world.responder.metrics()['nats_auth_sessions{account="APP"}']
+        if (found := [_servers(world), _servers(world, "silent"), known]) != [3, 0, sessions]:
+            since = time.monotonic()
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.2)
 
 
 def _until_jetstream(world: World) -> None:

@@ -43,7 +43,12 @@ class TcpProxy:
         if self.refusing:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            # Nobody listens there yet.
+            writer.transport.abort()
+            return
         line = _Line(writer, far_writer)
         self.lines.append(line)
         try:
