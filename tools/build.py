@@ -1,6 +1,6 @@
 """Builds the servers and clients that tests run against, from the Go modules pinned beside this file.
 
-    python3 tools/build.py [NAME …]      builds what is not there yet; without names, all that `make test` needs
+    python3 tools/build.py [NAME …]      builds what is not there yet; without names, all that most tests need
     python3 tools/build.py --path NAME   prints where it is
 
 The programs go into a cache outside the checkout, one folder for each set of pins, so that a changed pin is a new
@@ -38,7 +38,7 @@ class Tool:
     link: str = ""
     """What the linker writes into it, `{version}` being the pin: some programs know their own version only so."""
     on_demand: bool = False
-    """Built only when it is named: no test of `make test` needs it."""
+    """Built only when it is named: `make tools` does without."""
 
     @property
     def version(self) -> str:
