@@ -1,13 +1,14 @@
 """What the servers tell of sessions, taken into the table."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from nats_k8s_oidc_callout.adapters.nats.system import Listing
+from nats_k8s_oidc_callout.adapters.nats.system import Listing, Take
 from nats_k8s_oidc_callout.adapters.telemetry import SessionMetrics
 from nats_k8s_oidc_callout.app.sessions import arrivals
 from nats_k8s_oidc_callout.app.sessions.arrivals import Arrivals
@@ -43,10 +44,13 @@ class Servers(FakeServers):
     async def hear(self, accounts: Any) -> None:
         self.hears = list(accounts)
 
-    async def list(self, account: str) -> Listing:
-        found = await super().list(account)
+    async def list(self, account: str, take: Take) -> Listing:
+        rows: list[Row] = []
+        found = await super().list(account, rows.append)
         self.meanwhile()
         await asyncio.sleep(0)
+        for one in rows:
+            take(one)
         return found
 
 
@@ -111,6 +115,20 @@ async def test_a_list_brings_what_is_there_and_forgets_what_is_not() -> None:
     assert await stage.arrivals.list_all()
     assert (stage.cids, stage.kicker.over) == ([2, 4], [("S1", 1)])
     assert stage.metrics._corrections == 2
+
+
+async def test_nothing_is_kept_of_connections_that_are_no_sessions() -> None:
+    """A tenant may open as many as it likes, and have no label on them."""
+    stage = Stage(Servers(*(row(cid, user="bob") for cid in range(20_000))))
+    tracemalloc.start()
+    try:
+        assert await stage.arrivals.list_all()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert {"APP": 20_000} == stage.arrivals.unlabelled
+    assert peak < 500_000
 
 
 async def test_a_list_that_is_older_than_an_event_does_not_count() -> None:

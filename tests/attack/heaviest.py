@@ -18,6 +18,7 @@ from nats_k8s_oidc_callout.adapters.kubernetes.credentials import Credentials
 from nats_k8s_oidc_callout.adapters.kubernetes.lines import split_lines
 from nats_k8s_oidc_callout.adapters.kubernetes.lookup import LiveLookup
 from nats_k8s_oidc_callout.adapters.nats.events import EVENTS_BYTES, Events
+from nats_k8s_oidc_callout.adapters.nats.listing import ANSWER_BYTES
 from nats_k8s_oidc_callout.adapters.telemetry import redaction
 from nats_k8s_oidc_callout.adapters.telemetry.output import Output
 from nats_k8s_oidc_callout.cli.serve import give_memory_back  # and all that `serve` loads
@@ -30,7 +31,7 @@ from nats_k8s_oidc_callout.core.kubernetes.namespaces import Namespaces
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import Index
 from nats_k8s_oidc_callout.core.model import Token, Workload
 from nats_k8s_oidc_callout.core.nats import nkeys, signers
-from nats_k8s_oidc_callout.core.nats.connz import Row, read_event
+from nats_k8s_oidc_callout.core.nats.connz import Row, read_event, read_page
 from nats_k8s_oidc_callout.core.nats.nkeys import Kind, SigningKey
 from nats_k8s_oidc_callout.core.sessions.table import SESSIONS_MAX, Table, session_of
 from nats_k8s_oidc_callout.core.traffic.flooding import SUSPECT_AFTER
@@ -194,6 +195,13 @@ def connections(count: int) -> Iterator[Row]:
         yield row
 
 
+def longest_page() -> bytes:
+    """A server's list of connections whose names are long, of as many bytes as are read of one."""
+    row = b'{"cid":1,"start":"2027-01-15T08:00:00Z","name":"%s"}' % (b"x" * 32_000)
+    rows = b",".join([row] * (ANSWER_BYTES // 32_100))
+    return b'{"server":{"id":"N"},"data":{"now":"2027-01-15T08:00:00Z","total":9,"connections":[%s]}}' % rows
+
+
 def fill_sessions(table: Table, events: Events) -> None:
     """More sessions than find room, with none of the texts in common, and events that nobody has read."""
     for row in connections(SESSIONS_MAX + 100):
@@ -244,9 +252,11 @@ async def main() -> None:
     full = memory()
     sessions, events = Table(), Events()
     fill_sessions(sessions, events)
-    # What comes and goes: all that is listed of one account, before it is compared.
-    rows = list(connections(SESSIONS_MAX))
-    del rows
+    # What comes and goes: the longest page of a list that is read.
+    page = longest_page()
+    rows = [*read_page(page).rows]
+    assert ANSWER_BYTES * 0.99 < 32_000 * len(rows) < len(page) < ANSWER_BYTES
+    del page, rows
     gc.collect()
     counted = {
         "index": index._shares.weight,

@@ -82,12 +82,13 @@ async def test_connections_are_listed_heard_of_and_ended(
             assert list(await system.check([account])) == []
             async with connected(world, **world.plan.other) as other:
                 row = await next_event(system, lambda event: isinstance(event, Row))
-                listing = await system.list(account)
+                rows: list[Row] = []
+                listing = await system.list(account, rows.append)
                 assert isinstance(row, Row)
-                assert [(one.server, one.cid, one.user) for one in listing.rows] == [(row.server, row.cid, row.user)]
-                assert (row.account, len(listing.servers), row.lang) == (account, 3, listing.rows[0].lang)
-                assert abs(row.start - listing.rows[0].start) < 0.001
-                assert 0 <= listing.rows[0].now - row.start < 10
+                assert [(one.server, one.cid, one.user) for one in rows] == [(row.server, row.cid, row.user)]
+                assert (row.account, len(listing.servers), row.lang) == (account, 3, rows[0].lang)
+                assert abs(row.start - rows[0].start) < 0.001
+                assert 0 <= rows[0].now - row.start < 10
                 assert await system.kick(row.server, row.cid) is Kicked.DONE
                 left = await next_event(system, lambda event: isinstance(event, Left))
                 assert left == Left(row.server, row.cid, "Kicked")
@@ -101,20 +102,20 @@ async def test_connections_are_listed_heard_of_and_ended(
             # A node that hangs owes an answer; one that was killed is gone, and nobody waits for it twice.
             world.servers[2].pause()
             await asyncio.sleep(0.1)
-            listing = await system.list(account)
+            listing = await system.list(account, rows.append)
             assert (len(listing.servers), len(listing.silent), listing.gone) == (2, 1, frozenset())
             assert await system.kick(next(iter(listing.silent)), 1) is Kicked.SILENT
             # For 5 s nobody waits for it again.
             began = time.monotonic()
-            assert (await system.list(account)).silent == listing.silent
+            assert (await system.list(account, rows.append)).silent == listing.silent
             assert time.monotonic() - began < 1
             monkeypatch.setattr(listings, "SILENT_SECONDS", 0.0)
             world.servers[2].resume()
             world.servers[2].kill()
             await asyncio.sleep(0.5)
-            gone = await system.list(account)
+            gone = await system.list(account, rows.append)
             assert (len(gone.servers), gone.silent, gone.gone) == (2, frozenset(), listing.silent)
-            assert (await system.list(account)).gone == frozenset()
+            assert (await system.list(account, rows.append)).gone == frozenset()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -128,7 +129,7 @@ async def test_what_is_missing_is_told_and_no_trouble_of_the_login(way: str) -> 
             assert any("connections of account APP cannot be listed" in one for one in missing), missing
             assert any(one.startswith("the server refused") for one in missing), missing
             with pytest.raises(Unreachable):
-                await system.list("APP")
+                await system.list("APP", lambda _: None)
             assert system.connected
             assert system.connects == connects
 

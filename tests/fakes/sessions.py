@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nats_k8s_oidc_callout.adapters.nats.system import Kicked, Listing
+from nats_k8s_oidc_callout.adapters.nats.system import Kicked, Listing, Take
 from nats_k8s_oidc_callout.core.nats.connz import Row
 from nats_k8s_oidc_callout.core.sessions.label import Label
 from nats_k8s_oidc_callout.errors import Unreachable
@@ -48,12 +48,14 @@ class FakeServers:
         self.kicked: list[tuple[str, int]] = []
         self.results: dict[int, Kicked] = {}
 
-    async def list(self, account: str) -> Listing:
+    async def list(self, account: str, take: Take) -> Listing:
         self.asked.append(account)
         if account in self.deaf:
             raise Unreachable("nobody listens")
-        rows = [one for one in self.rows if one.account == account]
-        return Listing(rows, frozenset(NAMES) - self.silent - self.gone, self.silent, self.gone)
+        for one in self.rows:
+            if one.account == account:
+                take(one)
+        return Listing(frozenset(NAMES) - self.silent - self.gone, self.silent, self.gone)
 
     async def kick(self, server: str, cid: int) -> Kicked:
         self.kicked.append((server, cid))

@@ -14,13 +14,13 @@ from nats.aio.subscription import Subscription
 
 from nats_k8s_oidc_callout.adapters.nats.conversation import Answer, Conversation
 from nats_k8s_oidc_callout.adapters.nats.events import Events
-from nats_k8s_oidc_callout.adapters.nats.listing import Kicked, Lister, Listing
+from nats_k8s_oidc_callout.adapters.nats.listing import Kicked, Lister, Listing, Take
 from nats_k8s_oidc_callout.adapters.nats.service import Duty, Ear, words
 from nats_k8s_oidc_callout.core import spelling
 from nats_k8s_oidc_callout.core.nats.connz import Left, Row
 from nats_k8s_oidc_callout.errors import Unreachable
 
-__all__ = ["Kicked", "Listing", "Subjects", "System"]
+__all__ = ["Kicked", "Listing", "Subjects", "System", "Take"]
 
 # How many accounts are asked for at once, to see whether we may.
 _TOGETHER = 16
@@ -141,11 +141,14 @@ class System:
                 # It has ended.
                 log.debug("nats events not subscribed", reason=words(error))
 
-    async def list(self, account: str) -> Listing:
-        """Return all connections of an account. Raises Unreachable when no server answers, or we may not ask."""
+    async def list(self, account: str, take: Take) -> Listing:
+        """Hand over all connections of an account as they come; some may come twice.
+
+        Raises Unreachable when no server answers, or we may not ask.
+        """
         if not _is_token(account):
             raise Unreachable("its name cannot stand in a subject")
-        return await self._lister.list(account)
+        return await self._lister.list(account, take)
 
     async def kick(self, server: str, cid: int) -> Kicked:
         """End a connection."""

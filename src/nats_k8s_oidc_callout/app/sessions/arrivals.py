@@ -19,8 +19,6 @@ from nats_k8s_oidc_callout.errors import Unreachable
 log = structlog.get_logger("sessions")
 
 _TURN = 100
-# Rows of a list between two turns of others: a session of a workload that nobody judged yet takes 0.1 ms.
-_SLICE = 50
 _RETRY_SECONDS = 5.0
 # After a server is gone lists come soon, then ever more seldom.
 _LOST_SECONDS = 3.0
@@ -177,22 +175,25 @@ class Arrivals:
         silent: set[str] = set()
         unlabelled: Counter[str] = Counter()
         unasked, corrections = 0, 0
+
+        def take(row: Row) -> None:
+            nonlocal corrections
+            key = row.server, row.cid
+            if key not in self._left:
+                corrections += self._put(row)
+            if self._table.find(key) is None:
+                unlabelled[account] += 1
+            else:
+                # Of those that the table has no room for nothing is kept.
+                listed.add(key)
+
         for account in accounts:
             try:
-                listing = await self._system.list(account)
+                listing = await self._system.list(account, take)
             except Unreachable as error:
                 log.debug("sessions not listed", account=account, reason=str(error))
                 unasked += 1
                 continue
-            for number, row in enumerate(listing.rows):
-                key = row.server, row.cid
-                listed.add(key)
-                if key not in self._left:
-                    corrections += self._put(row)
-                if self._table.find(key) is None:
-                    unlabelled[account] += 1
-                if number % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
             whole |= {(server, account) for server in listing.servers}
             self._servers |= listing.servers
             silent |= listing.silent

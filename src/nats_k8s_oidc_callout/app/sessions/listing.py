@@ -4,7 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from nats_k8s_oidc_callout.adapters.nats.system import Kicked, Listing
+from nats_k8s_oidc_callout.adapters.nats.system import Kicked, Listing, Take
 from nats_k8s_oidc_callout.app.sessions.today import Census
 from nats_k8s_oidc_callout.core.kubernetes.serviceaccounts import ServiceAccount
 from nats_k8s_oidc_callout.core.nats.connz import Row
@@ -12,7 +12,7 @@ from nats_k8s_oidc_callout.core.sessions import label as labels
 from nats_k8s_oidc_callout.core.sessions.grown import Grown
 from nats_k8s_oidc_callout.core.sessions.judging import Listed, Policies, Reason, Revoke, Today, judge
 from nats_k8s_oidc_callout.core.sessions.label import Label
-from nats_k8s_oidc_callout.core.sessions.table import Session
+from nats_k8s_oidc_callout.core.sessions.table import Connection, Session
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import SessionControl, Settings
 
@@ -24,7 +24,7 @@ _STATES = {Reason.NARROWED: "grant changed", Reason.ACCOUNT: "account changed"}
 class Servers(Protocol):
     """What is asked of the system side; `System` is one."""
 
-    async def list(self, account: str) -> Listing: ...
+    async def list(self, account: str, take: Take) -> Listing: ...
     async def kick(self, server: str, cid: int) -> Kicked: ...
 
 
@@ -79,15 +79,20 @@ async def ask(servers: Servers, settings: Settings, census: Census, question: Qu
     answer, judged = Answer(), _Judge(settings, census, now)
     gone: set[str] = set()
     for account in sorted(census.accounts):
+        rows: dict[Connection, Row] = {}
+
+        def take(row: Row, rows: dict[Connection, Row] = rows) -> None:
+            rows[row.server, row.cid] = row
+
         try:
-            listing = await servers.list(account)
+            listing = await servers.list(account, take)
         except Unreachable as error:
             answer.refused[census.name_of(account)] = str(error)
             continue
         answer.servers |= {server: answer.servers.get(server, "") for server in listing.servers}
         answer.silent |= listing.silent
         gone |= listing.gone
-        for row in listing.rows:
+        for row in rows.values():
             answer.servers[row.server] = row.server_name
             label = labels.parse(row.user) or labels.named(row.user, row.start)
             if label is None:
