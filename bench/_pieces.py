@@ -23,7 +23,7 @@ PIECES = (
     ("log line, metrics", ("adapters/telemetry", "app/outcomes.py")),
     ("NATS client", ("nats/aio", "nats/protocol", "adapters/nats")),
     ("read the request", ("core/nats/callout.py:open_request", "open_request (")),
-    ("write the answer", ("allow (nats_k8s", "deny (nats_k8s", "Login.encode")),
+    ("write the answer", ("encode (nats_k8s_oidc_callout/core/nats/callout", "responder/signing.py")),
     ("decide: ServiceAccount, permissions, expiry", ("core/decide.py",)),
     ("queue and turns", ("responder/",)),
 )
