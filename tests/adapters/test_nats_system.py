@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -19,6 +18,7 @@ from nats_k8s_oidc_callout.core.nats.connz import Row
 from nats_k8s_oidc_callout.errors import Unreachable
 from tests.fakes.nats_desk import QUICK, at
 from tests.fakes.nats_world import NatsServer, knock, until
+from tests.fakes.stalls import awake
 
 SESSIONS, LONG, EARLY, ACCOUNTS = 3500, 2300, 500, 300
 NOW = "2026-11-26T21:00:00Z"
@@ -104,10 +104,10 @@ async def test_hundreds_of_accounts() -> None:
             assert ["connections of account with space cannot be listed: its name cannot stand in a subject"] == missing
             await system.hear(names)
             assert [names[0], names[-1]] == await begun(system, server, names[0], names[-1])
-            began = time.monotonic()
+            began = awake()
             for name in names:
                 assert 1 == len((await system.list(name, untaken)).servers)
-            assert time.monotonic() - began < 10
+            assert awake() - began < 10
             await system.hear(names[1:])
             assert [names[1]] == await begun(system, server, names[0], names[1])
 
@@ -314,10 +314,10 @@ async def test_a_question_ends_with_its_connection() -> None:
         waiting = asyncio.create_task(system.list("APP", untaken))
         await until(lambda: fake.asked)
         server.restart()
-        began = time.monotonic()
+        began = awake()
         with pytest.raises(Unreachable, match="the connection ended"):
             await waiting
-        assert time.monotonic() - began < 0.5
+        assert awake() - began < 0.5
         assert Kicked.SILENT is await system.kick("NA", 1) or system.connected
 
         await until(lambda: system.connected)

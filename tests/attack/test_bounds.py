@@ -355,8 +355,8 @@ def test_a_flood_of_one_warning_is_fast() -> None:
     import structlog
 
     Stage()
-    began = time.monotonic()
+    began = time.process_time()
     for _ in range(10_000):
         structlog.get_logger("x").warning("informer live lookup failed", workload="team-a/orders")
 
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.e2e.worlds import World
 
 REFUSED = "-ERR 'Authorization Violation'"
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
 
 
 @dataclass

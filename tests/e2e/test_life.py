@@ -1,7 +1,6 @@
 """Beginnings, outages and ends: the same process is there again, or has left in good order."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from tests.e2e.worlds import World, world_of
 from tests.fakes.issuer import issuer_key, jwks
 from tests.fakes.nats_modes import Pair, operator_mode
 from tests.fakes.nats_world import until
+from tests.fakes.stalls import awake
 
 pytestmark = pytest.mark.e2e
 
@@ -84,9 +84,9 @@ async def test_nats_restarted_with_another_identity() -> None:
         world.server.kill()
         await until(lambda: not responder.ready, 5, "un-ready")
         world.server.start()
-        began = time.monotonic()
+        began = awake()
         while not await let_in(world):
-            assert time.monotonic() - began < BACK_SECONDS
+            assert awake() - began < BACK_SECONDS
         metrics = responder.metrics()
 
         assert (pid, True) == (responder.pid, responder.running)
@@ -167,12 +167,15 @@ async def test_no_subscription_without_keys() -> None:
         await until(lambda: responder.events("nats connected"), 10)
         status, body = responder.get("/readyz?verbose")
         answered = subscribed(world)
+        began = awake()
         knocked = await ask(world, **world.fields(world.token()))
+        waited = awake() - began
         world.keys.up()
         await until(lambda: responder.ready, BACK_SECONDS + 2)
 
         assert (503, True, False) == (status, "[-]keys failed" in body, answered)
-        assert (REFUSED, True) == (knocked.said, TIMEOUT_SECONDS - 0.1 < knocked.seconds < TIMEOUT_SECONDS + 1)
+        assert (REFUSED, True) == (knocked.said, knocked.seconds > TIMEOUT_SECONDS - 0.1)
+        assert waited < TIMEOUT_SECONDS + 1
         assert await let_in(world)
 
 

