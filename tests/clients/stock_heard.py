@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.clients.workloads import Workload
+from tests.fakes.stalls import stalled
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Heard:
         return [line.at for line in self.lines if line.what == "closed"]
 
     def gaps(self) -> list[float]:
-        """Return how long nothing was heard around each end of a session (seconds), of all its connections."""
+        """Return how long nothing was heard around each end of a session (seconds without stalls), of all its connections."""
         found = []
         for number in range(self.connections):
             heard = self.times("core", number)
@@ -60,7 +61,7 @@ class Heard:
                 before = max((at for at in heard if at <= ended), default=ended)
                 after = min((at for at in heard if at > ended), default=None)
                 if after is not None:
-                    found.append(after - before)
+                    found.append(after - before - stalled(before, after))
         return found
 
     def numbers(self, what: str) -> list[int]:

@@ -30,6 +30,7 @@ from tests.e2e.clients import ask
 from tests.e2e.session_plans import islands, one_node, stale_keys
 from tests.e2e.worlds import BINARIES, World, world_of
 from tests.fakes.nats_world import free_port
+from tests.fakes.stalls import awake
 from tests.fakes.tcp_proxy import tcp_proxy
 
 CROWD, CONNECTIONS = "crowd", 20
@@ -134,6 +135,7 @@ async def stock(
     world: World, programs: dict[str, list[str]], before: str = "", **variables: str
 ) -> AsyncIterator[Stock]:
     """Start a responder and the programs, and publish until the block ends; `before` as of a ResponderProcess."""
+    awake()
     observer, system = await stranger(world, "platform"), await stranger(world, "system")
     stream = observer.jetstream()
     await stream.add_stream(StreamConfig(name="STOCK", subjects=["shop.js"]))

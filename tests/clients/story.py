@@ -15,10 +15,13 @@ from nats.aio.client import Client
 from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
 from tests.clients.world import Number, keep_count, kick, numbers, stranger
 from tests.e2e.worlds import World
+from tests.fakes.stalls import awake, stalled
 
 # A machine with two cores runs all of it; nothing below waits so long when all is well.
 PATIENCE_SECONDS = 30.0
 REFUSALS = 3
+GIVES_UP = 2
+"""So often, in the same words, a library with its defaults is refused before it closes for good."""
 _REFUSED = ("Authentication Failure", "Authentication Timeout", "Authorization Violation")
 
 
@@ -55,11 +58,11 @@ class Story:
         return [number for number in self.numbers.get(name, []) if began <= number.at <= ended]
 
     def longest_pause(self, name: str, phase: str, since: float = 0.0) -> float:
-        """Return the longest time without a number within a phase, in seconds; with `since`, from then on."""
+        """Return the longest time without a number within a phase, in seconds without stalls; with `since`, from then on."""
         span = self.phases[phase]
         began = max(since, span.began)
         times = [began, *(number.at for number in self.within(name, phase) if number.at >= began), span.ended]
-        return max(after - before for before, after in itertools.pairwise(times))
+        return max(after - before - stalled(before, after) for before, after in itertools.pairwise(times))
 
     def lost(self, name: str) -> list[int]:
         """Return the numbers that never came, up to the last one that did."""
@@ -68,13 +71,14 @@ class Story:
 
 
 async def tell(world: World, commands: Mapping[str, Sequence[str]], survivors: Sequence[str]) -> Story:
-    """Run every command as a workload of its name through all phases; only `survivors` are waited for."""
+    """Run every command as a workload of its name through all phases; only `survivors` are waited for in each."""
+    awake()
     with contextlib.ExitStack() as stack:
         tokens = {name: TokenFolder(world.folder / "tokens" / name) for name in commands}
         for name, folder in tokens.items():
             world.accounts.write(NAMESPACE, name, uid=f"{name}-1")
             folder.write(_token(world, name, 1))
-        world.start_responder()
+        _start_responder(world)
         observer, system = await stranger(world, "observer"), await stranger(world, "system")
         try:
             await keep_count(observer)
@@ -94,6 +98,24 @@ def _token(world: World, name: str, generation: int) -> str:
     return world.token(NAMESPACE, name, uid=f"{name}-{generation}", claims={"jti": f"{name}-{generation}"})
 
 
+# Who comes back between a new token and the look at its ServiceAccount is refused, and waits: no promise of a client's.
+_LOOKS_OFTEN = """
+from nats_k8s_oidc_callout.adapters.manifests import ManifestFolder
+ManifestFolder.__init__.__kwdefaults__["interval_seconds"] = 0.05
+"""
+
+
+def _start_responder(world: World) -> None:
+    world.start_responder(before=_LOOKS_OFTEN)
+
+
+async def _patiently(true: Callable[[], bool]) -> None:
+    """Return once it is true, or when we lose patience: what was seen tells which."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true() and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+
+
 @dataclass
 class _Teller:
     world: World
@@ -103,8 +125,8 @@ class _Teller:
     tokens: Mapping[str, TokenFolder]
 
     async def tell(self) -> None:
-        await self._phase("start", self._nothing, lambda name: True)
-        await self._phase("rotation", self._rotate, self._came_back_with_the_new_token)
+        await self._phase("start", self._everybody_begins, lambda name: True)
+        await self._phase("rotation", self._rotate, self._came_back_with_the_new_token, self._old_tokens_are_gone)
         before = self._cids()
         await self._phase("kick", self._kick, lambda name: self._cids().get(name, 0) > before.get(name, 0))
         await self._phase("restart", self._restart, lambda name: name in self._cids())
@@ -112,7 +134,9 @@ class _Teller:
         self.story.numbers = await numbers(self.observer)
         self.story.decisions = [line for one in self.world.responders for line in one.decisions()]
 
-    async def _phase(self, name: str, event: Callable[[], Any], back: Callable[[str], bool]) -> None:
+    async def _phase(
+        self, name: str, event: Callable[[], Any], back: Callable[[str], bool], over: Callable[[], bool] = lambda: True
+    ) -> None:
         story = self.story
         story.phases[name] = Phase(name, time.time())
         await event()
@@ -121,9 +145,7 @@ class _Teller:
         def survived(one: str) -> bool:
             return story.workloads[one].running and back(one) and story.workloads[one].echoes > echoes[one]
 
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not all(survived(one) for one in story.survivors) and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)
+        await _patiently(lambda: all(survived(one) for one in story.survivors) and over())
         story.survived[name] = [one for one in story.workloads if survived(one)]
         self._note_inboxes()
         story.echoed[name] = [one for one in story.survivors if await self._answers(one)]
@@ -138,8 +160,9 @@ class _Teller:
                 await asyncio.sleep(0.5)
         return False
 
-    async def _nothing(self) -> None:
-        return
+    async def _everybody_begins(self) -> None:
+        """The others, too: who begins after a rotation has the new token, and nothing to outlive."""
+        await _patiently(lambda: all(one.echoes for one in self.story.workloads.values()))
 
     async def _rotate(self) -> None:
         # The file first, as with the kubelet; then the old token is worth nothing any more.
@@ -151,6 +174,11 @@ class _Teller:
     def _came_back_with_the_new_token(self, name: str) -> bool:
         return any(line["jti"] == f"{name}-2" for line in self.world.responder.events("allowed"))
 
+    def _old_tokens_are_gone(self) -> bool:
+        """Say whether each session of an old token has ended by itself: a kick is another end, which more clients outlive."""
+        old = {line["client_id"] for line in self.world.responder.events("allowed") if line["jti"].endswith("-1")}
+        return old.isdisjoint(self._cids().values())
+
     async def _kick(self) -> None:
         server = str(self.world.server.monitor("varz")["server_id"])
         for cid in self._cids().values():
@@ -161,14 +189,16 @@ class _Teller:
     async def _restart(self) -> None:
         self.world.responder.stop()
         await asyncio.to_thread(self.world.server.restart)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            self.story.refusals = self._refused()
-            if all(self.story.refusals.get(name, 0) >= REFUSALS for name in self.story.survivors):
-                break
-            await asyncio.sleep(0.1)
-        await asyncio.to_thread(self.world.start_responder)
+        await _patiently(self._all_refused)
+        await asyncio.to_thread(_start_responder, self.world)
         self.story.ready_again_at = time.time()
+
+    def _all_refused(self) -> bool:
+        """Say whether each has been refused so often that it goes on after that for good, or gives up."""
+        story = self.story
+        story.refusals = self._refused()
+        wanted = {one: REFUSALS if one in story.survivors else GIVES_UP for one in story.workloads}
+        return all(story.refusals.get(one, 0) >= wanted[one] or not story.workloads[one].running for one in wanted)
 
     async def _farewell(self) -> None:
         running = [one for one in self.story.workloads.values() if one.running]

@@ -86,7 +86,7 @@ async def test_the_example_runs_as_copied(world: World, observer: Client, tmp_pa
     with Workload("copied", [str(python), str(copied / "main.py")], world.client_url, tokens, environment) as example:
         await until(lambda: sessions(world, "copied"), 10, "a first session")
         first = sessions(world, "copied")
-        await until(lambda: sessions(world, "copied") not in ([], first), SESSION_SECONDS + 5)
+        await until(lambda: sessions(world, "copied") not in ([], first), SESSION_SECONDS + 20)
         await until(lambda: example.echoes >= 3, 10)
         code, _ = example.stop()
 
@@ -142,9 +142,9 @@ async def test_faststream_outlives_its_sessions(world: World, observer: Client, 
         second = sessions(world, "service")
         await echo(observer, "service")
         tokens[0].write(world.token(NAMESPACE, "service", uid="service-uid"))
-        await until(lambda: sessions(world, "service") not in ([], second), SESSION_SECONDS + 5)
+        await until(lambda: sessions(world, "service") not in ([], second), SESSION_SECONDS + 20)
         await echo(observer, "service")
-        await until(lambda: not sessions(world, "mortal"), SESSION_SECONDS + 5)
+        await until(lambda: not sessions(world, "mortal"), SESSION_SECONDS + 20)
         with pytest.raises(nats.errors.NoRespondersError):
             await observer.request(f"{NAMESPACE}.echo.mortal", b"hello", timeout=5)
 
@@ -183,14 +183,14 @@ async def test_nats_py_itself_comes_back(world: World, tokens: TokenFile, monkey
         )
 
     mortal = await connected()
-    await until(lambda: mortal.is_closed, SESSION_SECONDS + 2)
+    await until(lambda: mortal.is_closed, SESSION_SECONDS + 20)
     await closed.wait()  # so a process may end by it, where it cannot be mended
     monkeypatch.setattr(Client, "_process_err", Client._process_err)  # and back to it afterwards
     frameworks.outlive_sessions()
     client, box = await connected(), Box()
     await client.subscribe("shop.a", cb=box.put)
     await client.subscribe("shop.echo.web", cb=answer)
-    await until(lambda: client.stats["reconnects"] >= 2, 2 * SESSION_SECONDS + 5)
+    await until(lambda: client.stats["reconnects"] >= 2, 2 * SESSION_SECONDS + 20)
     await until(lambda: client.is_connected)
     await client.publish("shop.a", b"after two sessions")
     await box.holds("after two sessions")
@@ -312,7 +312,7 @@ async def test_a_leaf_wants_a_user(world: World) -> None:
     with _leaf("with-token", token) as mortal, _leaf("with-user", f"observer:{PASSWORD}") as lasting:
         await until(lambda: mortal.monitor("leafz")["leafs"], 10)
         await until(lambda: lasting.monitor("leafz")["leafs"], 10)
-        await until(lambda: "Leafnode connection closed" in mortal.log(), SESSION_SECONDS + 5)
+        await until(lambda: "Leafnode connection closed" in mortal.log(), SESSION_SECONDS + 20)
 
         assert "Leafnode connection closed" not in lasting.log()
         assert lasting.monitor("leafz")["leafs"]
