@@ -3,6 +3,7 @@
 That it observes what is true is shown with real servers, in tests/e2e/test_doctor.py and test_doctor_cluster.py.
 """
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from nats_k8s_oidc_callout.doctor import (
 )
 from nats_k8s_oidc_callout.doctor.observations import Admission, Question, Rights, Setup, Trial
 from nats_k8s_oidc_callout.doctor.responder_status import Neighbour, responder
+from nats_k8s_oidc_callout.doctor.server import Server
 from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Sentinel
 from tests.cli.desk import Desk
 from tests.fakes.hostile_server import hostile_server
+from tests.fakes.nats_desk import at
 from tests.settings import whole
 
 CONFIG = Setup(
@@ -342,3 +345,26 @@ async def test_an_info_that_is_no_text_is_a_finding(tmp_path: Path) -> None:
     status = {finding.check: finding.status for finding in report.findings}
     assert [*doctor.ALL[:-1]] == list(status), "and nothing of sessions, which are left alone"
     assert (Status.SKIPPED, Status.OK) == (status["round trip"], status["jwks"])
+
+
+async def test_one_pause_is_not_the_servers_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What seems too long is measured again, since a machine that stands still for a moment adds to it."""
+    monkeypatch.setattr("nats_k8s_oidc_callout.doctor.server._WAIT_SECONDS", 0.2)
+    came = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        writer.write(b'INFO {"server_id":"N","version":"2.15.1","max_payload":1048576,"auth_required":true}\r\n')
+        if came == 2:
+            writer.write(b"-ERR 'Authentication Timeout'\r\n")
+        else:
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        server = Server(at(f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"), lambda: None)
+        await server.measure_timeout()
+
+    assert (2, True) == (came, server.waited)
+    assert server.timeout is not None

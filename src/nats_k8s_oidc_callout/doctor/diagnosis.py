@@ -220,12 +220,17 @@ def signing_key(trial: Trial, setup: Setup) -> Finding:
     )
 
 
+def too_long(seconds: float) -> bool:
+    """Say whether a server's time-out is more than clients bear."""
+    return seconds > _LONGEST_SECONDS + _TOLERANCE_SECONDS
+
+
 def timeout(seconds: float | None, setup: Setup, ours: float, *, waited: bool) -> Finding:
     """Compare the server's time-out with what clients bear, and with what we count on; None is longer than we waited."""
     check = "authorization.timeout"
     if not waited or not setup.auth_required:
         return skipped(check, "unknown: the server asks for no login, or could not be asked")
-    if seconds is None or seconds > _LONGEST_SECONDS + _TOLERANCE_SECONDS:
+    if seconds is None or too_long(seconds):
         shown = "over 2.5 s" if seconds is None else f"{seconds:.1f} s"
         words = f"{shown}: clients take the server's first PING, after 2 s, for the answer to their login"
         return failed(check, words, Cause.TIMEOUT_OVER_2S)
