@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats_k8s_oidc_callout.adapters.nats import Timing
 from tests.fakes.nats_desk import PLAIN, REQUESTS, Desk, linked
 from tests.fakes.nats_modes import PASSWORD, config_mode
-from tests.fakes.nats_world import NatsServer, free_port, knock, until
+from tests.fakes.nats_world import NatsServer, free_port, knock, settled, until
 
 NODES = 3
 LOGINS = 20
@@ -134,8 +134,7 @@ async def test_third_answer_to_one_login_stops_a_route(answers: int, passes: boo
 
             await responder.subscribe(REQUESTS, cb=answer)
             probe = await witness.subscribe("probe")
-            await responder.flush()
-            await witness.flush()
+            await settled(responder, witness)
             await asyncio.sleep(0.2)
             heard = 0
             # A third answer is lost, not waited with, when the login ends before it comes.

@@ -16,7 +16,7 @@ from nats_k8s_oidc_callout.adapters.nats import (
 from tests.fakes.hostile_server import hostile_server
 from tests.fakes.nats_desk import PLAIN, REQUESTS, at, linked, nkey, yes
 from tests.fakes.nats_modes import config_mode
-from tests.fakes.nats_world import NatsServer, knock, until
+from tests.fakes.nats_world import NatsServer, knock, settled, until
 
 
 async def test_refused_answer_is_told() -> None:
@@ -109,7 +109,7 @@ async def test_answers_leave_before_the_close() -> None:
     with NatsServer(PLAIN) as server:
         listener = await nats.connect(server.url)
         heard = await listener.subscribe("r")
-        await listener.flush()
+        await settled(listener)
         async with linked(server.url, timing=Timing()) as desk:
             await until(lambda: desk.link.subscribed)
             await listener.publish(REQUESTS, b"?", reply="r")
@@ -127,7 +127,7 @@ async def test_too_large_answer_is_not_sent() -> None:
     with NatsServer(PLAIN + "\nmax_payload: 65536") as server:
         listener = await nats.connect(server.url)
         heard = await listener.subscribe("*")
-        await listener.flush()
+        await settled(listener)
         async with linked(server.url) as desk:
             await until(lambda: desk.link.subscribed)
             assert 65536 == desk.link.max_payload

@@ -16,7 +16,7 @@ from tests.fakes.hostile_server import hostile_server
 from tests.fakes.nats_desk import PLAIN, QUICK, REQUESTS, linked, nkey, yes
 from tests.fakes.nats_modes import config_mode
 from tests.fakes.nats_tls import mint_tls
-from tests.fakes.nats_world import NatsServer, free_port, knock, until
+from tests.fakes.nats_world import NatsServer, free_port, knock, settled, until
 from tests.fakes.stalls import awake
 
 
@@ -109,7 +109,7 @@ async def test_answer_of_a_dead_connection_is_dropped() -> None:
             await until(lambda: desk.link.subscribed)
             listener = await nats.connect(server.url)
             heard = await listener.subscribe("*")
-            await listener.flush()
+            await settled(listener)
             assert not desk.link.send([(desk.requests[0][1], b"!"), ("s", b"!")])
             await until(lambda: heard.pending_msgs)
             assert ["s"] == [(await heard.next_msg()).subject for _ in range(heard.pending_msgs)]

@@ -15,7 +15,7 @@ from nats_k8s_oidc_callout.errors import Unreachable
 from nats_k8s_oidc_callout.settings import Settings, load
 from tests.cli.desk import Desk
 from tests.fakes.nats_modes import Pair
-from tests.fakes.nats_world import NatsServer
+from tests.fakes.nats_world import NatsServer, settled
 
 # `imports` may hear no usual inbox, `login` no other one, `deaf` none, `mute` may say nothing.
 CONFIGURATION = """\
@@ -41,7 +41,7 @@ async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     with NatsServer(CONFIGURATION) as server:
         client = await nats.connect(server.url, user="replica", password="p")
         await client.subscribe("nko.control", cb=answer)
-        await client.flush()
+        await settled(client)
         yield server.url
         await client.close()
 

@@ -14,7 +14,7 @@ from tests.clients.intent_jobs import LANGUAGES, PURPOSES, Job, commands, entrie
 from tests.clients.workloads import NAMESPACE
 from tests.clients.world import stranger
 from tests.e2e.worlds import World
-from tests.fakes.nats_world import until
+from tests.fakes.nats_world import settled, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.go, pytest.mark.e2e]
 
@@ -196,7 +196,7 @@ async def test_excess_foreign_messages_are_acknowledged(ran: Ran, platform: Clie
     (message,) = await theirs.fetch(1, timeout=5)
     async with Workload(ran.world, "consume") as workload:
         await workload.nc.publish(message.reply, b"+TERM")
-        await workload.nc.flush()
+        await settled(workload.nc)
     info = await platform.jetstream().consumer_info("ORDERS", "of-all")
 
     assert 0 == info.num_ack_pending

@@ -17,6 +17,7 @@ from tests.e2e.responder import environment
 from tests.e2e.session_plans import MODES, WAYS, session_plan
 from tests.e2e.worlds import BINARIES, World, world_of
 from tests.fakes.nats_modes import PASSWORD
+from tests.fakes.nats_world import settled
 
 pytestmark = pytest.mark.e2e
 
@@ -87,7 +88,7 @@ async def test_a_hold_is_told() -> None:
                 await replica.publish("nko.control", b"hold")
 
         await replica.subscribe("nko.control", cb=answer)
-        await replica.flush()
+        await settled(replica)
         one = check_sessions.judge(await observed(world))
         await replica.close()
 

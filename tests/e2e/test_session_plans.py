@@ -18,7 +18,7 @@ from tests.e2e.clients import connected
 from tests.e2e.session_plans import MODES, PREFIX, WAYS, session_plan
 from tests.e2e.worlds import BINARIES, World, world_of
 from tests.fakes.nats_modes import PASSWORD
-from tests.fakes.nats_world import until
+from tests.fakes.nats_world import settled, until
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +93,7 @@ async def test_a_login_may_list_hear_and_kick(mode: str, way: str, version: str)
         listing, asked = (f"{one}.{{}}" if way == "imports" else one for one in (connz, kick))
         async with system_side(world, mode, way, problems) as client:
             heard = await client.subscribe(event.format(account))
-            await client.flush()
+            await settled(client)
             nodes = {one["server"]["id"] for one in await answers(client, listing.format(account), 3)}
             nobody = json.loads((await client.request(asked.format(min(nodes)), b'{"cid":0}', timeout=2)).data)
             with pytest.raises(NoRespondersError):

@@ -19,9 +19,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.fakes.stalls import awake
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
 
 
 def find_binary() -> str:
@@ -210,6 +213,13 @@ async def knock(url: str, timeout: float = 5.0, **connect: object) -> Knock:
         return Knock("", time.monotonic() - began)
     finally:
         writer.close()
+
+
+async def settled(*clients: "Client") -> None:
+    """Return once the server has all that these have sent: the first PING of nats-py overtakes what waits to be written."""
+    for client in clients:
+        await client.flush()
+        await client.flush()
 
 
 async def until(true: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
