@@ -53,15 +53,18 @@ class Heard:
         return [line.at for line in self.lines if line.what == "closed"]
 
     def gaps(self) -> list[float]:
-        """Return how long nothing was heard around each end of a session (seconds without stalls), of all its connections."""
+        """Return how long nothing was heard around each end of a session (seconds), of all its connections.
+
+        Not where the machine stood still: the logins of that time are refused, and tried later.
+        """
         found = []
         for number in range(self.connections):
             heard = self.times("core", number)
             for ended in self.times("disconnected", number):
                 before = max((at for at in heard if at <= ended), default=ended)
                 after = min((at for at in heard if at > ended), default=None)
-                if after is not None:
-                    found.append(after - before - stalled(before, after))
+                if after is not None and not stalled(before, after):
+                    found.append(after - before)
         return found
 
     def numbers(self, what: str) -> list[int]:

@@ -58,11 +58,15 @@ class Story:
         return [number for number in self.numbers.get(name, []) if began <= number.at <= ended]
 
     def longest_pause(self, name: str, phase: str, since: float = 0.0) -> float:
-        """Return the longest time without a number within a phase, in seconds without stalls; with `since`, from then on."""
+        """Return the longest time without a number within a phase, in seconds; with `since`, from then on.
+
+        One through which the machine stood still says nothing: the logins of that time are refused, and tried later.
+        """
         span = self.phases[phase]
         began = max(since, span.began)
         times = [began, *(number.at for number in self.within(name, phase) if number.at >= began), span.ended]
-        return max(after - before - stalled(before, after) for before, after in itertools.pairwise(times))
+        pauses = itertools.pairwise(times)
+        return max((after - before for before, after in pauses if not stalled(before, after)), default=0.0)
 
     def lost(self, name: str) -> list[int]:
         """Return the numbers that never came, up to the last one that did."""

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from tests.fakes.stalls import awake, stalled
+
 if TYPE_CHECKING:
     from tests.e2e.worlds import World
 
@@ -87,10 +89,17 @@ class Raw:
     writer: asyncio.StreamWriter
     said: str = ""
     seconds: float = 0.0
+    stood_still: float = 0.0
+    """For how much of that the machine stood still."""
 
     @property
     def let_in(self) -> bool:
         return self.said == "PONG"
+
+    @property
+    def turned_away(self) -> bool:
+        """Say whether it was refused, but for stalls: a server gives a login 1.5 s, whoever could use them."""
+        return not self.let_in and self.stood_still < 0.5
 
     async def line(self, seconds: float = WAIT_SECONDS) -> str:
         """Return the next line that is neither INFO nor PING, or nothing when the server has closed."""
@@ -110,7 +119,8 @@ class Raw:
 async def connected(world: "World", url: str = "", **connect: object) -> AsyncIterator[Raw]:
     """Send exactly these CONNECT options, and be whoever that makes us until the block ends."""
     address = urlsplit(url or world.client_url)
-    began = time.monotonic()
+    began, moment = time.monotonic(), time.time()
+    awake()
     raw = Raw(*await asyncio.open_connection(address.hostname, address.port, limit=1 << 20))
     try:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -120,7 +130,7 @@ async def connected(world: "World", url: str = "", **connect: object) -> AsyncIt
         options = {"verbose": False, "pedantic": False, "protocol": 1, "lang": "fake", "version": "0"} | connect
         raw.writer.write(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
         raw.said = await raw.line()
-        raw.seconds = time.monotonic() - began
+        raw.seconds, raw.stood_still = time.monotonic() - began, stalled(moment, time.time())
         yield raw
     finally:
         # At once, whatever the peer does; the loop's next turn closes the socket.

@@ -168,7 +168,7 @@ async def pod(
                     if raw.let_in:
                         await _stay(one, number, raw)
                         pause = 0.05
-                    else:
+                    elif raw.turned_away:
                         one.refused += 1
             await asyncio.sleep(pause)
 
