@@ -190,6 +190,19 @@ async def test_connection_that_breaks_is_made_anew(after: bytes) -> None:
         await until(lambda: server.connections >= 3)
 
 
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [(b"", "unexpected EOF"), (b"-ERR 'User Authentication Expired'\r\n", "user authentication expired")],
+    ids=["hang up", "error"],
+)
+async def test_end_right_behind_the_login_is_noticed_at_once(after: bytes, reason: str) -> None:
+    """A server that lets us in and ends it before it says more costs no time-out, and its reason is told."""
+    patient = Timing(connect=30.0, first_retry=0.02, longest_retry=0.2)
+    async with hostile_server(after=after, drop=not after) as server, linked(server.url, timing=patient) as desk:
+        await until(lambda: server.connections >= 3, 3)
+        assert reason == desk.link.last_error
+
+
 async def test_accepting_and_dropping_server_is_not_hammered() -> None:
     """A server that lets us in only to hang up is tried at the pace of one that refuses us."""
     async with hostile_server(drop=True) as server, linked(server.url):

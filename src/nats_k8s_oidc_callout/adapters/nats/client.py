@@ -100,8 +100,6 @@ class Connection(Client):
         if not self.is_connected:
             # nats-py takes the server's first PING (2 s after CONNECT) for success while the login is undecided.
             raise Unreachable("the server did not decide on our login in time")
-        # The server names our account behind its first PONG, where `connect` has stopped listening.
-        await self.rtt(timeout)  # type: ignore[arg-type]  # wait_for takes fractions
 
     def _credentials(self) -> dict[str, Any]:
         options: dict[str, Any] = {}

@@ -178,10 +178,7 @@ class Link:
             except nats.errors.NoServersError:
                 # What really happened went to on_error only.
                 raise Unreachable(words(last[0]) if last else "no connection") from None
-            if why := self._misplaced(connection.account):
-                raise _Misplaced(why)
-            self._welcome(service)
-            finished = await _until_ended(connection, service.run())
+            finished = await _until_ended(connection, self._serve(service))
             if not finished and not self._wish.stopping:
                 reason = connection.last_error or (last[0] if last else None)
                 raise Unreachable(words(reason) if reason is not None else "connection closed")
@@ -190,6 +187,16 @@ class Link:
             service.subscribed = False
             service.idle.set()
             await connection.shut(self._timing.connect, politely=self._wish.stopping)
+
+    async def _serve(self, service: Service) -> None:
+        """Learn where the server has put us, then live there until we are to stop."""
+        connection = service.connection
+        # The server names our account behind its first PONG, where nats-py's `connect` has stopped listening.
+        await connection.rtt(self._timing.connect)  # type: ignore[arg-type]  # wait_for takes fractions
+        if why := self._misplaced(connection.account):
+            raise _Misplaced(why)
+        self._welcome(service)
+        await service.run()
 
     def _welcome(self, service: Service) -> None:
         connection = service.connection
