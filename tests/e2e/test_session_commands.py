@@ -46,14 +46,12 @@ async def run(world: World, *arguments: str, code: int = 0) -> list[dict[str, An
     return list(map(json.loads, ran.stdout.splitlines())) if "--json" in arguments else [{"text": ran.output}]
 
 
-@pytest.mark.parametrize(("mode", "way"), [("config", "imports"), ("operator", "login")])
-async def test_the_commands(mode: str, way: str) -> None:
+@pytest.mark.parametrize(("mode", "way", "binary"), [("config", "imports", "wheel"), ("operator", "login", "2.11")])
+async def test_the_commands(mode: str, way: str, binary: str) -> None:
     """
     All accounts and nodes are listed, one workload's sessions are kicked and no other's; on hold nobody is ended.
     """
-    binary = BINARIES["2.11" if way == "login" else "2.15"]()
-    assert binary, "nats-server is not built (make tools)"
-    with world_of(session_plan(mode, way), str(binary)) as world:
+    with world_of(session_plan(mode, way), str(BINARIES[binary]())) as world:
         (world.folder / "policy.yaml").write_text(POLICY)
         world.start_responder(
             PORT=str(free_port()),

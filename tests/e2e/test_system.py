@@ -122,7 +122,7 @@ async def test_connections_are_listed_heard_of_and_ended(
 async def test_what_is_missing_is_told_and_no_trouble_of_the_login(way: str) -> None:
     """No right, and no import: a sentence for each, and the connection stays."""
     wrong = Subjects.imports("other") if way == "imports" else Subjects("$SYS.REQ.SERVER.{}.CONNZ", *_rest())
-    with world_of(session_plan("config", way), str(BINARIES["2.15"]())) as world:
+    with world_of(session_plan("config", way)) as world:
         async with system_of(world, way, subjects=wrong) as system:
             connects = system.connects
             missing = await system.check(["APP"])
