@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.clients.workloads import Workload
-from tests.fakes.stalls import stalled
+from tests.fakes.stalls import silence
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Heard:
     def gaps(self) -> list[float]:
         """Return how long nothing was heard around each end of a session (seconds), of all its connections.
 
-        Not where the machine stood still: the logins of that time are refused, and tried later.
+        Without what it cost that the machine stood still.
         """
         found = []
         for number in range(self.connections):
@@ -63,8 +63,8 @@ class Heard:
             for ended in self.times("disconnected", number):
                 before = max((at for at in heard if at <= ended), default=ended)
                 after = min((at for at in heard if at > ended), default=None)
-                if after is not None and not stalled(before, after):
-                    found.append(after - before)
+                if after is not None:
+                    found.append(silence(before, after))
         return found
 
     def numbers(self, what: str) -> list[int]:

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from tests.clients.workloads import NAMESPACE, TokenFolder, Workload
 from tests.clients.world import Number, keep_count, kick, numbers, stranger
 from tests.e2e.worlds import World
-from tests.fakes.stalls import awake, stalled
+from tests.fakes.stalls import awake, silence
 
 # A machine with two cores runs all of it; nothing below waits so long when all is well.
 PATIENCE_SECONDS = 30.0
@@ -60,13 +60,12 @@ class Story:
     def longest_pause(self, name: str, phase: str, since: float = 0.0) -> float:
         """Return the longest time without a number within a phase, in seconds; with `since`, from then on.
 
-        One through which the machine stood still says nothing: the logins of that time are refused, and tried later.
+        Without what it cost that the machine stood still.
         """
         span = self.phases[phase]
         began = max(since, span.began)
         times = [began, *(number.at for number in self.within(name, phase) if number.at >= began), span.ended]
-        pauses = itertools.pairwise(times)
-        return max((after - before for before, after in pauses if not stalled(before, after)), default=0.0)
+        return max(silence(before, after) for before, after in itertools.pairwise(times))
 
     def lost(self, name: str) -> list[int]:
         """Return the numbers that never came, up to the last one that did."""

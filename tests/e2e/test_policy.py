@@ -19,7 +19,7 @@ from tests.fakes.nats_world import until
 pytestmark = pytest.mark.e2e
 
 # A look twice a second, a moment for the file to settle, and its parsing.
-TAKEN_SECONDS = 10.0
+TAKEN_SECONDS = 4.0
 POLICY = """\
 version: 1
 accounts: ["other-*"]

@@ -115,12 +115,12 @@ async def test_what_the_api_server_says_ends_sessions(cluster: Cluster) -> None:
         await asyncio.to_thread(_delete, cluster, OUTAGE)
         token = await asyncio.to_thread(here.token, "stays")
         for _ in range(20):
-            assert not (await ask(here.world, **here.world.fields(token))).turned_away
+            assert (await ask(here.world, **here.world.fields(token))).let_in
         live = sum(here.pods[name].live for name in OUTAGE)
         here.proxy.mend()
         began = time.time()
         while sum(here.pods[name].live for name in OUTAGE):
-            assert not (await ask(here.world, **here.world.fields(token))).turned_away
+            assert (await ask(here.world, **here.world.fields(token))).let_in
             assert time.time() < began + 60
             await asyncio.sleep(0.1)
         back = max(here.pods[name].last_end() for name in OUTAGE) - began

@@ -32,7 +32,7 @@ async def test_a_login_needs_none_of_the_permissions() -> None:
             one.process.start()
             await asyncio.to_thread(one.process.wait_ready)
             for _ in range(20):
-                assert not (await ask(world, **world.fields(world.token()))).turned_away
+                assert (await ask(world, **world.fields(world.token()))).let_in
             await until(lambda: one.metrics.get(READY) == 0.0)
             await until(lambda: any("nko.connz" in line for line in one.process.log().splitlines()))
             assert (await ask(world, **world.fields(world.token()))).let_in

@@ -42,6 +42,14 @@ def awake() -> float:
     return _watch().look()[0]
 
 
+def silence(since: float, until: float) -> float:
+    """Return for how long a client heard nothing between two messages (Unix seconds), but for what stalls cost it.
+
+    That is up to three times their length: a login that they hit is refused, and tried again after a wait.
+    """
+    return max(0.0, until - since - 3 * stalled(since, until))
+
+
 def stalled(since: float, until: float) -> float:
     """Return how much of this time (Unix seconds) was stalls. Only what follows a first call of `awake` is known."""
     return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in _watch().look()[1])
